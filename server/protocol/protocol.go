@@ -1,0 +1,96 @@
+// Package protocol is the wire contract between the server and its clients:
+// Socket.IO 5 over Engine.IO 4, namespace "/", JSON text frames.
+//
+// It is data alone, so that both sides may import it. What it says was
+// observed on the original Flask-SocketIO server and its Python clients.
+package protocol
+
+import "fmt"
+
+const (
+	// Path is where Engine.IO listens.
+	Path = "/socket.io/"
+	// DefaultPort is the port that the original serves on.
+	DefaultPort = 5000
+)
+
+// Event names.
+const (
+	// ClientAssigned goes from the server to one client that has just been
+	// given a seat, before the CONNECT packet ("40"): the Python client reads
+	// it as soon as "40" comes. Payload: Assignment.
+	ClientAssigned = "client_assigned"
+	// StartGame goes from the server to everybody when the second seat is
+	// taken; to the newcomer before its "40". No payload.
+	StartGame = "start_game"
+	// StopGame goes from the server to everybody whenever anybody disconnects
+	// and fewer than two seats are taken afterwards. No payload.
+	StopGame = "stop_game"
+	// NumberEvent goes from a client to the server: the client counts.
+	// Payload: Number. An ack, where the packet asks for one, is "[]" once the
+	// number is in the file, or "[Refusal]".
+	NumberEvent = "number"
+)
+
+// Assignment is the payload of ClientAssigned.
+type Assignment struct {
+	ClientID string `json:"client_id"`
+	// LastNumber is, despite its name, the number that the client has to send
+	// next. It is whole, except after a fraction was counted on the original.
+	LastNumber float64 `json:"last_number"`
+}
+
+// Number is the payload of NumberEvent.
+type Number struct {
+	ClientID string `json:"client_id"`
+	Number   int64  `json:"number"`
+}
+
+// Refusal is what an ack carries when a number was not taken. The original
+// never sends it.
+type Refusal struct {
+	Error string `json:"error"`
+}
+
+// Seat is one of the two places in the game. The zero Seat is no seat.
+type Seat int
+
+// The seats, in the order in which they are given away.
+const (
+	NoSeat  Seat = iota
+	Client1      // counts the odd numbers
+	Client2      // counts the even numbers
+)
+
+// Seats are both seats in the order in which they are given away.
+var Seats = [...]Seat{Client1, Client2}
+
+// String returns the seat's client_id on the wire.
+func (s Seat) String() string {
+	if s == NoSeat {
+		return "no seat"
+	}
+	return fmt.Sprintf("client%d", int(s))
+}
+
+// SeatNamed returns the seat with that client_id, or NoSeat.
+func SeatNamed(clientID string) Seat {
+	for _, s := range Seats {
+		if s.String() == clientID {
+			return s
+		}
+	}
+	return NoSeat
+}
+
+// SeatOf returns the seat whose turn n is: odd numbers are Client1's, even
+// ones Client2's.
+func SeatOf(n int64) Seat {
+	if n%2 != 0 {
+		return Client1
+	}
+	return Client2
+}
+
+// First returns the first number of the seat.
+func (s Seat) First() int64 { return int64(s) }

@@ -1,0 +1,148 @@
+package socketio
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Kinds of Socket.IO 5 packets, as the digit that leads them.
+const (
+	kindConnect     = '0'
+	kindDisconnect  = '1'
+	kindEvent       = '2'
+	kindBinaryEvent = '5'
+	kindBinaryAck   = '6'
+)
+
+// maxExact is the largest whole number up to which float64 holds them all.
+const maxExact = 1 << 53
+
+// packet is a Socket.IO packet:
+//
+//	kind [attachments "-"] ["/" namespace ","] [ack id] [JSON]
+//
+// https://github.com/socketio/socket.io-protocol
+type packet struct {
+	kind        byte
+	attachments int
+	nsp         string // "/" if none is named
+	id          string // ack id without leading zeros, "" for none
+	data        string
+}
+
+// parsePacket parses a text message. The JSON is found to be valid, or absent,
+// but not looked into.
+func parsePacket(text string) (packet, error) {
+	p := packet{nsp: "/"}
+	if text == "" {
+		return p, errors.New("it is empty")
+	}
+	p.kind = text[0]
+	if p.kind < kindConnect || p.kind > kindBinaryAck {
+		return p, fmt.Errorf("there is no packet type %q", p.kind)
+	}
+	rest := text[1:]
+	if p.kind == kindBinaryEvent || p.kind == kindBinaryAck {
+		count, after, ok := strings.Cut(rest, "-")
+		n, err := strconv.ParseUint(count, 10, 16)
+		if !ok || err != nil {
+			return p, errors.New("it lacks the number of its attachments")
+		}
+		p.attachments, rest = int(n), after
+	}
+	if strings.HasPrefix(rest, "/") {
+		p.nsp, rest, _ = strings.Cut(rest, ",")
+		p.nsp, _, _ = strings.Cut(p.nsp, "?") // clients of old send their query here
+	}
+	digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+	if digits > 100 { // the original's bound
+		return p, errors.New("its ack id is too long")
+	}
+	if digits > 0 {
+		p.id = strings.TrimLeft(rest[:digits-1], "0") + rest[digits-1:digits]
+	}
+	p.data = rest[digits:]
+	if p.data != "" && !json.Valid([]byte(p.data)) {
+		return p, errors.New("its payload is not JSON")
+	}
+	return p, nil
+}
+
+// event splits an event packet's payload: a list of the name and the arguments.
+func (p packet) event() (name string, args []json.RawMessage, err error) {
+	var list []json.RawMessage
+	if p.data == "" || json.Unmarshal([]byte(p.data), &list) != nil || len(list) == 0 {
+		return "", nil, errors.New("its payload is not a list that begins with a name")
+	}
+	if json.Unmarshal(list[0], &name) != nil || list[0][0] != '"' {
+		return "", nil, errors.New("its name is not a string")
+	}
+	return name, list[1:], nil
+}
+
+// parseNumber reads the payload of a number event. It takes what the original
+// takes: true and false are 1 and 0, and a client_id of any scalar type is
+// what Python would print for it.
+func parseNumber(args []json.RawMessage) (clientID string, n float64, err error) {
+	if len(args) != 1 {
+		return "", 0, fmt.Errorf("a number event has one payload, not %d", len(args))
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(args[0], &fields) != nil || fields == nil {
+		return "", 0, fmt.Errorf("%s is not an object with client_id and number", shorten(string(args[0])))
+	}
+	rawID, hasID := fields["client_id"]
+	rawNumber, hasNumber := fields["number"]
+	if !hasID || !hasNumber {
+		return "", 0, fmt.Errorf("%s lacks client_id or number", shorten(string(args[0])))
+	}
+	switch rawID[0] {
+	case '"':
+		if err := json.Unmarshal(rawID, &clientID); err != nil {
+			return "", 0, fmt.Errorf("client_id %s is not a string", shorten(string(rawID)))
+		}
+	case '{', '[':
+		return "", 0, fmt.Errorf("client_id %s is not a string", shorten(string(rawID)))
+	default:
+		clientID = pythonScalar(string(rawID))
+	}
+	switch raw := string(rawNumber); raw {
+	case "true":
+		n = 1
+	case "false":
+		n = 0
+	default:
+		if n, err = strconv.ParseFloat(raw, 64); err != nil {
+			return "", 0, fmt.Errorf("number %s is not a number", shorten(raw))
+		}
+	}
+	if n < -maxExact || n > maxExact {
+		return "", 0, fmt.Errorf("number %s is beyond 2^53", shorten(string(rawNumber)))
+	}
+	return clientID, n, nil
+}
+
+// pythonScalar is what Python prints for a JSON scalar that is no string.
+func pythonScalar(raw string) string {
+	switch raw {
+	case "null":
+		return "None"
+	case "true":
+		return "True"
+	case "false":
+		return "False"
+	}
+	return raw
+}
+
+// shorten quotes what a client sent, for a log line or an error.
+func shorten(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,87 @@
+// Package socketio is the edge to Socket.IO: the only package that imports the
+// library, and the one that keeps the library's defects from everything else.
+//
+// The library (github.com/zishang520/socket.io/v2 v2.5.0) carries the
+// transports, the heartbeat, the upgrade and the namespace. Incoming packets
+// are decoded and dispatched here, in the order in which they came, so that
+// none reaches the library that it cannot take: see decoder. HTTP requests are
+// checked and answered here as the original answers them, so that none reaches
+// the library before it is ready for it: see Server.ServeHTTP.
+package socketio
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/zishang520/engine.io/v2/types"
+	"github.com/zishang520/socket.io/v2/socket"
+)
+
+// Heartbeat of the original, which every client is told at the handshake.
+const (
+	pingInterval = 25 * time.Second
+	pingTimeout  = 20 * time.Second
+)
+
+// MaxPayload is the largest request body, packet and WebSocket frame that is
+// taken, in bytes; every client is told it at the handshake.
+const MaxPayload = 1_000_000
+
+// Handler is told what happens on namespace "/". The calls for one session
+// come one at a time and in order: Connect first, Disconnect last, and once.
+// Calls for different sessions come at the same time. A call that panics is
+// logged and ends neither the session nor the process.
+type Handler interface {
+	// Connect: the session asks to join. It stays "connecting" until Admit or
+	// Refuse, now or later.
+	Connect(s *Session)
+	// Number: the session sent a number event. ackID is "" if its packet asks
+	// for no ack.
+	Number(s *Session, clientID string, number float64, ackID string)
+	// Malformed: the session sent a number event whose payload is none.
+	Malformed(s *Session, reason, ackID string)
+	// Disconnect: the session is leaving or gone. What is emitted to a session
+	// that leaves by a DISCONNECT packet still reaches it.
+	Disconnect(s *Session)
+}
+
+// Server serves Socket.IO. It is an http.Handler for protocol.Path.
+type Server struct {
+	io      *socket.Server
+	engine  http.Handler
+	handler Handler
+	origins []string
+	log     *slog.Logger
+}
+
+// New returns a server that reports to handler. Requests with an Origin header
+// are taken from the origins listed, or from all if there are none.
+func New(handler Handler, origins []string, log *slog.Logger) *Server {
+	s := &Server{handler: handler, origins: origins, log: log}
+	opts := socket.DefaultServerOptions()
+	opts.SetServeClient(false)
+	opts.SetPingInterval(pingInterval)
+	opts.SetPingTimeout(pingTimeout)
+	opts.SetMaxHttpBufferSize(MaxPayload)
+	opts.SetPerMessageDeflate(&types.PerMessageDeflate{Threshold: 1024})
+	opts.SetParser(parserFor{s})
+	s.io = socket.NewServer(nil, opts)
+	// A middleware runs before the library sends "40". What is emitted from it
+	// goes out first, which the original does and the Python client needs.
+	s.io.Use(func(sock *socket.Socket, next func(*socket.ExtendedError)) {
+		if d, ok := sock.Handshake().Auth.(*decoder); ok {
+			d.join(sock, next)
+		}
+	})
+	s.io.On("connection", func(args ...any) {
+		if session, ok := args[0].(*socket.Socket).Data().(*Session); ok {
+			session.joinedNow()
+		}
+	})
+	s.engine = s.io.ServeHandler(nil)
+	return s
+}
+
+// Sessions returns how many Engine.IO sessions are open.
+func (s *Server) Sessions() int { return int(s.io.Engine().ClientsCount()) }

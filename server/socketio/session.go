@@ -1,0 +1,131 @@
+package socketio
+
+import (
+	"encoding/json"
+	"sync"
+
+	engine "github.com/zishang520/engine.io-go-parser/packet"
+	"github.com/zishang520/engine.io/v2/types"
+	"github.com/zishang520/socket.io/v2/socket"
+)
+
+// Session is one client on namespace "/". Its methods may be called at any
+// time, also by several goroutines; none of them waits for the client, and on
+// a session that is gone they do nothing. What one session is sent arrives in
+// the order of the calls.
+type Session struct {
+	// ID is the Socket.IO session id, known to this client and the server.
+	ID string
+	// Addr is the client's network address.
+	Addr string
+
+	socket *socket.Socket
+	next   func(*socket.ExtendedError)
+
+	mu      sync.Mutex
+	state   state
+	backlog []string // sent between Admit and the library's "40"
+	joined  chan struct{}
+}
+
+type state int
+
+const (
+	connecting state = iota // what is sent goes out before "40"
+	admitting               // "40" is on its way, what is sent waits for it
+	admitted
+	gone
+)
+
+func newSession(sock *socket.Socket, next func(*socket.ExtendedError)) *Session {
+	s := &Session{
+		ID:     string(sock.Id()),
+		Addr:   sock.Conn().RemoteAddress(),
+		socket: sock,
+		next:   next,
+		joined: make(chan struct{}),
+	}
+	sock.SetData(s)
+	return s
+}
+
+// Emit sends an event with its payloads, which json.Marshal must take.
+func (s *Session) Emit(event string, payload ...any) {
+	s.send("2", append([]any{event}, payload...))
+}
+
+// Ack answers the packet with that ack id.
+func (s *Session) Ack(id string, payload ...any) {
+	if payload == nil {
+		payload = []any{}
+	}
+	s.send("3"+id, payload)
+}
+
+// Admit lets the session join: it gets "40" behind all that was emitted to it
+// so far, and before all that is emitted from now on.
+func (s *Session) Admit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == connecting {
+		s.state = admitting
+		s.next(nil) // goes on in a goroutine of its own, up to joinedNow
+	}
+}
+
+// Refuse turns the session away with "44". The client may ask again.
+func (s *Session) Refuse(message string) {
+	s.send("4", map[string]string{"message": message})
+	s.end()
+}
+
+// invited tells whether Admit was called.
+func (s *Session) invited() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == admitting || s.state == admitted
+}
+
+// joinedNow is called when the library has just sent "40".
+func (s *Session) joinedNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != admitting {
+		return
+	}
+	for _, text := range s.backlog {
+		s.write(text)
+	}
+	s.state, s.backlog = admitted, nil
+	close(s.joined)
+}
+
+// end makes the session deaf to what is sent from now on.
+func (s *Session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.backlog = gone, nil
+}
+
+func (s *Session) send(head string, payload any) {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		panic("socketio: payload cannot be sent as JSON: " + err.Error())
+	}
+	text := head + string(body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state {
+	case connecting, admitted:
+		s.write(text)
+	case admitting:
+		s.backlog = append(s.backlog, text)
+	}
+}
+
+// write hands a Socket.IO packet to Engine.IO, which queues it. Each packet is
+// written to each session by itself: the library's own broadcast drops what is
+// queued behind it on a WebSocket.
+func (s *Session) write(text string) {
+	s.socket.Conn().Write(types.NewStringBufferString(text), &engine.Options{}, nil)
+}

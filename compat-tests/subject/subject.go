@@ -1,0 +1,269 @@
+// Package subject starts what the compatibility tests are run on: the
+// original's stand-in in Python, the Go server, and clients of either kind.
+// Everything that it starts ends with the test that asked for it.
+package subject
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"counting/compat-tests/replay"
+)
+
+// patience is how long a program may take to start on a busy machine.
+const patience = 30 * time.Second
+
+// A Program is a running process whose output is kept.
+type Program struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	out  output
+	done chan struct{} // closed when it has ended
+}
+
+// A Server is a running server on a data directory of its own.
+type Server struct {
+	*Program
+	URL string
+	Dir string // where numbers.txt is
+}
+
+// Numbers returns the lines of the server's numbers.txt.
+func (s *Server) Numbers() ([]string, error) {
+	return replay.ReadNumbers(filepath.Join(s.Dir, "numbers.txt"))
+}
+
+// Flask starts the original's stand-in on an empty data directory and waits
+// until it serves. More of its environment can be given as "NAME=value".
+func Flask(t testing.TB, env ...string) *Server {
+	t.Helper()
+	python := Python(t)
+	dir := t.TempDir()
+	// The port that was free a moment ago may be gone: try another.
+	for range 3 {
+		port := freePort(t)
+		cmd := exec.Command(python, original("server.py"))
+		cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+dir)
+		cmd.Env = append(cmd.Env, env...)
+		s := &Server{Program: start(t, cmd), URL: "http://127.0.0.1:" + port, Dir: dir}
+		if s.waitFor("/health") {
+			return s
+		}
+		t.Logf("the stand-in did not start:\n%s", s.Output())
+	}
+	t.Fatal("the stand-in did not start in three tries")
+	return nil
+}
+
+// GoServer starts the Go server on an empty data directory and waits until it
+// listens. The arguments come behind -addr and -data.
+func GoServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, append([]string{"-addr", "127.0.0.1:0", "-data", dir}, args...)...)
+	s := &Server{Program: start(t, cmd), Dir: dir}
+	listening := regexp.MustCompile(`Listening on (http://\S+)`)
+	if !s.Wait(func(output string) bool {
+		m := listening.FindStringSubmatch(output)
+		if m != nil {
+			s.URL = m[1]
+		}
+		return m != nil
+	}) {
+		t.Fatalf("the Go server did not say where it listens:\n%s", s.Output())
+	}
+	return s
+}
+
+// Client starts the stand-in's Python client against a server.
+func Client(t testing.TB, url string, env ...string) *Program {
+	t.Helper()
+	cmd := exec.Command(Python(t), original("client.py"))
+	cmd.Env = append(append(os.Environ(), "SERVER_URL="+url), env...)
+	return start(t, cmd)
+}
+
+func start(t testing.TB, cmd *exec.Cmd) *Program {
+	t.Helper()
+	p := &Program{t: t, cmd: cmd, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.out, &p.out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Args[len(cmd.Args)-1]), p.Output())
+		}
+	})
+	return p
+}
+
+// Kill ends the program at once, as a machine that stops does, and waits until
+// it is gone.
+func (p *Program) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Output is what the program has printed so far.
+func (p *Program) Output() string { return p.out.String() }
+
+// Wait waits until what the program has printed is enough. It reports false if
+// the program ends or patience does before.
+func (p *Program) Wait(enough func(output string) bool) bool {
+	deadline := time.After(patience)
+	for !enough(p.Output()) {
+		select {
+		case <-p.done:
+			return enough(p.Output())
+		case <-deadline:
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+// waitFor waits until the server answers 200 there.
+func (s *Server) waitFor(path string) bool {
+	return s.Wait(func(string) bool {
+		res, err := http.Get(s.URL + path)
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+}
+
+// Python finds an interpreter that has what the original needs. PYTHON may
+// name one.
+func Python(t testing.TB) string {
+	t.Helper()
+	python, err := interpreter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return python
+}
+
+var interpreter = sync.OnceValues(func() (string, error) {
+	tried := []string{"/usr/bin/python3", "python3"}
+	if python := os.Getenv("PYTHON"); python != "" {
+		tried = []string{python}
+	}
+	var last []byte
+	for _, python := range tried {
+		cmd := exec.Command(python, "-c", "import eventlet, flask_socketio, num2words, requests, websocket")
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return python, nil
+		}
+		last = bytes.TrimSpace(out)
+	}
+	return "", fmt.Errorf("no Python here has what the original needs (tried %s; %s).\n"+
+		"On Debian: apt-get install python3-flask-socketio python3-eventlet python3-num2words python3-websocket python3-requests\n"+
+		"Elsewhere: set PYTHON to an interpreter that has them", strings.Join(tried, ", "), last)
+})
+
+// buildDir names the directory in which Main lets subjects be built.
+const buildDir = "COUNTING_SUBJECT_DIR"
+
+// Main runs a package's tests with a place for what subjects build. Call it
+// from TestMain.
+func Main(m *testing.M) {
+	dir, err := os.MkdirTemp("", "counting-subject-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Setenv(buildDir, dir)
+	waitTogether()
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// waitTogether lets many parallel tests run at once unless -parallel was
+// given: they wait for servers, two of them for more than a minute, and need
+// next to no processor.
+func waitTogether() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "16")
+	}
+}
+
+// built is the Go server's binary, built once with the race detector.
+var built = sync.OnceValues(func() (string, error) {
+	dir := os.Getenv(buildDir)
+	if dir == "" {
+		return "", fmt.Errorf("nowhere to build the Go server: TestMain has to call subject.Main")
+	}
+	binary := filepath.Join(dir, "server")
+	cmd := exec.Command("go", "build", "-race", "-o", binary, "counting/server")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return binary, nil
+})
+
+func original(file string) string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "..", "original", file)
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// output keeps what is written to it.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}

@@ -10,10 +10,13 @@
 package socketio
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"github.com/zishang520/engine.io/v2/engine"
+	"github.com/zishang520/engine.io/v2/transports"
 	"github.com/zishang520/engine.io/v2/types"
 	"github.com/zishang520/socket.io/v2/socket"
 )
@@ -85,3 +88,27 @@ func New(handler Handler, origins []string, log *slog.Logger) *Server {
 
 // Sessions returns how many Engine.IO sessions are open.
 func (s *Server) Sessions() int { return int(s.io.Engine().ClientsCount()) }
+
+// Flush waits until the WebSockets have been handed all that was sent, or ctx
+// ends. A client that polls gets what there is with its next request.
+func (s *Server) Flush(ctx context.Context) {
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for s.unsent() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// unsent tells whether a WebSocket is being written to.
+func (s *Server) unsent() (busy bool) {
+	s.io.Engine().Clients().Range(func(_ string, conn engine.Socket) bool {
+		t := conn.Transport()
+		busy = t.Name() == transports.WEBSOCKET && !t.Writable()
+		return !busy
+	})
+	return busy
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+)
+
+// config is what the flags and the environment say.
+type config struct {
+	addr      string
+	data      string
+	faithful  bool
+	origins   []string // empty: any
+	logFormat string
+	check     bool
+	version   bool
+}
+
+const usage = `Server serves the counting game over Socket.IO and writes the count to
+DATA/numbers.txt. It takes the place of the original Flask-SocketIO server.
+
+	server [flags]
+
+Each flag can also be set in the environment: -log-format is LOG_FORMAT. A
+flag goes before the environment.
+
+`
+
+// parseConfig reads the flags, and the environment for those not given.
+func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.Writer) (config, error) {
+	var c config
+	var origins string
+	f := flag.NewFlagSet("server", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&c.addr, "addr", ":5000", "`host:port` to listen on; port 0 takes a free one")
+	f.StringVar(&c.data, "data", "data", "`directory` of numbers.txt; made if it is missing")
+	f.BoolVar(&c.faithful, "faithful", false, "do what the original does, faults included: no resuming, no order, no sync")
+	f.StringVar(&origins, "origins", "*", "`origins` that browsers may connect from, with commas between; * is any")
+	f.StringVar(&c.logFormat, "log-format", "text", "text (the original's lines) or json")
+	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
+	f.BoolVar(&c.version, "version", false, "print the version and exit")
+
+	err := f.Parse(args)
+	if err == flag.ErrHelp {
+		io.WriteString(help, usage)
+		f.SetOutput(help)
+		f.PrintDefaults()
+		return c, err
+	}
+	if err != nil {
+		return c, fmt.Errorf("%w; server -h lists the flags", err)
+	}
+	if f.NArg() > 0 {
+		return c, fmt.Errorf("unexpected argument %q; server -h lists the flags", f.Arg(0))
+	}
+	if err := fromEnvironment(f, lookupEnv); err != nil {
+		return c, err
+	}
+
+	if _, _, err := net.SplitHostPort(c.addr); err != nil {
+		return c, fmt.Errorf("-addr %q is not host:port, like :5000 or 127.0.0.1:5000", c.addr)
+	}
+	if c.data == "" {
+		return c, fmt.Errorf("-data is empty; it must name a directory")
+	}
+	if c.logFormat != "text" && c.logFormat != "json" {
+		return c, fmt.Errorf("-log-format %q is neither text nor json", c.logFormat)
+	}
+	for origin := range strings.SplitSeq(origins, ",") {
+		origin = strings.TrimSpace(origin)
+		if origin == "*" || origin == "" {
+			continue
+		}
+		if !strings.Contains(origin, "://") {
+			return c, fmt.Errorf("-origins: %q is not an origin, like https://example.org", origin)
+		}
+		c.origins = append(c.origins, origin)
+	}
+	return c, nil
+}
+
+// fromEnvironment sets the flags that were not given from the environment:
+// -log-format is LOG_FORMAT. The flags that only do something and exit are not
+// among them.
+func fromEnvironment(f *flag.FlagSet, lookupEnv func(string) (string, bool)) error {
+	given := map[string]bool{"check": true, "version": true}
+	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
+	var err error
+	f.VisitAll(func(fl *flag.Flag) {
+		name := strings.ToUpper(strings.ReplaceAll(fl.Name, "-", "_"))
+		value, ok := lookupEnv(name)
+		if err != nil || given[fl.Name] || !ok || value == "" {
+			return
+		}
+		if f.Set(fl.Name, value) != nil {
+			err = fmt.Errorf("environment variable %s: %q is not a value for -%s", name, value, fl.Name)
+		}
+	})
+	return err
+}

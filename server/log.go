@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+)
+
+// newLogger returns the logger for a -log-format.
+func newLogger(format string, w io.Writer) *slog.Logger {
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(&textHandler{mu: new(sync.Mutex), w: w})
+}
+
+// textHandler prints one line per event: the message alone, as the original
+// prints it, and behind a warning or an error its fields. Nothing that a
+// client sends can forge a line or a terminal escape.
+type textHandler struct {
+	mu    *sync.Mutex
+	w     io.Writer
+	attrs []slog.Attr
+}
+
+func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo
+}
+
+func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
+	var line strings.Builder
+	printable(&line, r.Message)
+	if r.Level >= slog.LevelWarn {
+		field := func(a slog.Attr) bool {
+			fmt.Fprintf(&line, " %s=%s", a.Key, strconv.Quote(a.Value.String()))
+			return true
+		}
+		for _, a := range h.attrs {
+			field(a)
+		}
+		r.Attrs(field)
+	}
+	line.WriteByte('\n')
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := io.WriteString(h.w, line.String())
+	return err
+}
+
+func (h *textHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &textHandler{h.mu, h.w, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+}
+
+func (h *textHandler) WithGroup(string) slog.Handler { return h }
+
+// printable writes s with everything escaped that is not a character to see.
+func printable(b *strings.Builder, s string) {
+	for _, r := range s {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			b.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+}

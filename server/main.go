@@ -1,0 +1,170 @@
+// Server is the drop-in replacement for the original's server.py: it hands out
+// the two seats of the game and writes the count to numbers.txt. See -h.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"counting/server/game"
+	"counting/server/numbersfile"
+	"counting/server/socketio"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+}
+
+// A request has to be there within these times. They end neither a poll that
+// waits for an event nor a WebSocket.
+const (
+	headerTimeout  = 10 * time.Second
+	requestTimeout = 30 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
+
+// stopTime is how long a stop may take: writing what waits, and sending it.
+const stopTime = 800 * time.Millisecond
+
+// run serves until ctx ends, which is a clean stop, or something fails.
+func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout io.Writer) error {
+	c, err := parseConfig(args, lookupEnv, stdout)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.version:
+		fmt.Fprintln(stdout, version)
+		return nil
+	case c.check:
+		return check(ctx, c.addr)
+	}
+	logger := newLogger(c.logFormat, stdout)
+	logger.Info("Server starting...", "version", version)
+
+	l, err := listen(ctx, c.addr)
+	if err != nil {
+		return listenError(c.addr, err)
+	}
+	defer l.CloseConns()
+	defer l.Close()
+
+	file, err := numbersfile.Open(ctx, c.data, numbersfile.Options{Faithful: c.faithful})
+	if err != nil {
+		return err
+	}
+	defer file.Close(context.Background())
+	g := game.NewFaithful()
+	if !c.faithful {
+		recovery := file.Recovery()
+		logger.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, recovery), "last", recovery.Last)
+		g = game.New(recovery.Last)
+	}
+	t := newTable(g, file, logger)
+	failed := make(chan error, 1)
+	go func() { failed <- file.Run(t.reports()) }()
+
+	edge := socketio.New(t, c.origins, logger)
+	server := &http.Server{
+		Handler:           routes(edge, file.Ready),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(logWriter{logger}, "", 0),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	logger.Info("Listening on "+url(l.Addr()), "address", l.Addr().String())
+
+	select {
+	case err := <-failed:
+		return err
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	// Clients are neither told nor disconnected, but cut off: Python clients
+	// come back from a connection that breaks, and from nothing else.
+	l.Close()
+	t.Close()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	err = file.Close(stopping)
+	edge.Flush(stopping)
+	return err
+}
+
+// check asks the server on this machine for its health.
+func check(ctx context.Context, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("-addr %q: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	target := "http://" + net.JoinHostPort(host, port) + "/health"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("not healthy: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("not healthy: %s answers %s", target, response.Status)
+	}
+	return nil
+}
+
+func listenError(addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("address %s is in use; stop what listens there or choose another -addr", addr)
+	}
+	return fmt.Errorf("cannot listen on -addr %q: %w", addr, err)
+}
+
+// url is where a person on this machine finds the server.
+func url(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", tcp.Port)
+	}
+	return "http://" + addr.String()
+}
+
+// logWriter makes log lines of what net/http prints.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(line []byte) (int, error) {
+	w.log.Debug(string(line))
+	return len(line), nil
+}

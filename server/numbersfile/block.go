@@ -1,0 +1,56 @@
+package numbersfile
+
+import "counting/server/spelling"
+
+// The lines come in blocks of the numbers that share their thousands: block 0
+// is 1 to 999, block 1 is 1000 to 1999. In all but block 0 each line is what
+// the block's first number is called and one of a thousand fixed tails, so
+// that what a block must be is put together as fast as it is compared.
+
+// tails are what a line says behind its thousands, newline included.
+var tails = func() (table [1000]string) {
+	head := len(spelling.Spell(1000))
+	for n := range table {
+		table[n] = spelling.Spell(1000 + int64(n))[head:] + "\n"
+	}
+	return table
+}()
+
+// tailBytes is how long all tails are together.
+var tailBytes = func() (sum int64) {
+	for _, tail := range tails {
+		sum += int64(len(tail))
+	}
+	return sum
+}()
+
+// block0Bytes is how long block 0 is.
+var block0Bytes = int64(len(appendBlock(nil, 0)))
+
+// firstOf returns the first number of a block.
+func firstOf(block int64) int64 { return max(1, 1000*block) }
+
+// blockBytes returns how long a block is.
+func blockBytes(block int64) int64 {
+	if block == 0 {
+		return block0Bytes
+	}
+	var buf [256]byte
+	return 1000*int64(len(spelling.Append(buf[:0], 1000*block))) + tailBytes
+}
+
+// appendBlock appends the lines of a block to dst.
+func appendBlock(dst []byte, block int64) []byte {
+	if block == 0 {
+		for n := int64(1); n < 1000; n++ {
+			dst = append(spelling.Append(dst, n), '\n')
+		}
+		return dst
+	}
+	var buf [256]byte
+	head := spelling.Append(buf[:0], 1000*block)
+	for _, tail := range &tails {
+		dst = append(append(dst, head...), tail...)
+	}
+	return dst
+}

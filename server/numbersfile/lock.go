@@ -1,0 +1,58 @@
+package numbersfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// ErrLocked is Open's error when another server has the directory.
+var ErrLocked = errors.New("is in use by another server; stop it or use another -data directory")
+
+const (
+	// defaultLockWait is how long Open waits for another server to end. It is
+	// longer than a server takes to stop, so that the next may be started
+	// before the last is gone.
+	defaultLockWait = 10 * time.Second
+	// lockPoll is how often it looks.
+	lockPoll = 25 * time.Millisecond
+)
+
+// lock returns a descriptor of dir that holds an exclusive flock on it until it
+// is closed or the process ends, however it ends.
+//
+// The directory itself is locked and not numbers.txt, which may be deleted and
+// made anew, nor a file of its own, which would stand beside it for good. The
+// original takes no lock and is not kept out.
+func lock(ctx context.Context, dir string, wait time.Duration) (*os.File, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, ErrLocked)
+	defer cancel()
+	poll := time.NewTicker(lockPoll)
+	defer poll.Stop()
+	for {
+		held, err := tryLock(dir)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return held, err
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("data directory %s %w", dir, context.Cause(ctx))
+		}
+	}
+}
+
+func tryLock(dir string) (*os.File, error) {
+	held, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		held.Close()
+		return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
+	}
+	return held, nil
+}

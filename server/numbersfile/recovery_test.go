@@ -1,0 +1,187 @@
+package numbersfile
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"counting/server/spelling"
+)
+
+func TestOpenFindsOutWhereTheCountIs(t *testing.T) {
+	t.Parallel()
+	zeros := strings.Repeat("\x00", 5000)
+	long := strings.Repeat("x", 200_000)
+	tests := []struct {
+		name, text string
+		last       int64
+		keep       string // what is left of the file, if not all
+		bad        int64  // the bad line
+	}{
+		{name: "an_empty_file", text: ""},
+		{name: "an_unbroken_count", text: counted(1, 2000), last: 2000},
+		{name: "a_torn_last_line", text: "one\ntwo\nthr", last: 2, keep: "one\ntwo\n"},
+		{name: "a_last_line_that_lacks_its_newline_alone", text: "one\ntwo\nthree", last: 2, keep: "one\ntwo\n"},
+		{name: "a_first_line_that_is_torn", text: "on", keep: ""},
+		{name: "nothing_but_zero_bytes", text: zeros, keep: ""},
+		{name: "zero_bytes_at_the_end", text: "one\ntwo\n" + zeros, last: 2, keep: "one\ntwo\n"},
+		{name: "a_line_that_ends_in_zero_bytes", text: "one\ntw" + zeros, last: 1, keep: "one\n"},
+		{name: "zero_bytes_with_whole_lines_behind_them", text: "one\n" + zeros + "ee\nfour\n", last: 1, keep: "one\n"},
+		{name: "zero_bytes_with_a_torn_line_behind_them", text: "one\n" + zeros + "\nfour\nfi", last: 1, keep: "one\n"},
+		{name: "garbage_without_a_newline", text: "one\n\xff\xfe" + long, last: 1, keep: "one\n"},
+
+		{name: "duplicates", text: "one\ntwo\ntwo\nthree\n", last: 3, bad: 3},
+		{name: "a_gap", text: "one\ntwo\nfour\nfive\n", last: 2, bad: 3},
+		{name: "a_duplicate_and_a_gap_that_cancel_out", text: "one\none\nthree\n", last: 1, bad: 2},
+		{name: "lines_out_of_order", text: "one\ntwo\nfour\nthree\nsix\nfive\neight\nseven\n", last: 8, bad: 3},
+		{name: "a_restart", text: counted(1, 100) + counted(1, 70), last: 100, bad: 101},
+		{name: "a_restart_that_got_further", text: counted(1, 70) + counted(1, 100), last: 100, bad: 71},
+		{name: "a_count_that_starts_in_the_middle", text: counted(24, 107), bad: 1},
+		{name: "a_number_far_off", text: "one\nnine quintillion\ntwo\n", last: 2, bad: 2},
+		{name: "windows_line_ends", text: "one\r\ntwo\r\nthree\r\n", last: 3, bad: 1},
+		{name: "glued_lines", text: "one\ntwo\nthrfour\nfive\n", last: 2, bad: 3},
+		{name: "fractions_and_negatives", text: "one\none point five\nminus seven\nzero\ntwo\n", last: 2, bad: 2},
+		{name: "empty_lines", text: "\none\n\ntwo\n", last: 2, bad: 1},
+		{name: "a_line_that_is_too_long", text: "one\n" + long + "\ntwo\n", last: 2, bad: 2},
+		{name: "a_long_line_that_ends_as_a_number", text: "one\n" + strings.Repeat("x", 64<<10) + "two\n", last: 1, bad: 2},
+		{name: "zero_bytes_in_an_old_line", text: "one\nthree\n\x00\x00\ntwo\n", last: 3, bad: 2},
+		{name: "duplicates_and_a_torn_last_line", text: "one\none\ntwo\nthr", last: 2, keep: "one\none\ntwo\n", bad: 2},
+		{name: "duplicates_and_zero_bytes_at_the_end", text: "one\none\ntwo\n" + zeros, last: 2, keep: "one\none\ntwo\n", bad: 2},
+		{name: "many_numbers_behind_a_duplicate", text: "one\n" + counted(1, 20_000), last: 20_000, bad: 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := dirWith(t, test.text)
+			f := mustOpen(t, dir, Options{})
+			got := f.Recovery()
+			keep := test.text
+			if test.keep != "" || test.last == 0 && test.bad == 0 {
+				keep = test.keep
+			}
+			if text := content(t, filepath.Join(dir, Name)); text != keep {
+				t.Errorf("the file holds %.200q, want %.200q", text, keep)
+			}
+			bad := int64(0)
+			if got.Bad != nil {
+				bad = got.Bad.Line
+			}
+			if cut := int64(len(test.text) - len(keep)); got.Last != test.last || bad != test.bad || got.Cut != cut {
+				t.Errorf("%v\nwant last %d, bad line %d, cut %d", got, test.last, test.bad, cut)
+			}
+			if got.Cut == 0 {
+				if got.Copy != "" {
+					t.Errorf("there is a copy %s of nothing", got.Copy)
+				}
+			} else if text := content(t, got.Copy); keep+text != test.text {
+				t.Errorf("the copy holds %.200q", text)
+			}
+			if strings.ContainsAny(got.String(), "\n\r\x00") {
+				t.Errorf("%q is not one printable line", got.String())
+			}
+
+			run := start(f)
+			run.count(test.last+1, test.last+3)
+			if err := f.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if text := content(t, filepath.Join(dir, Name)); text != keep+counted(test.last+1, test.last+3) {
+				t.Errorf("three numbers later the file holds %.200q", text)
+			}
+			again := mustOpen(t, dir, Options{}).Recovery()
+			// A line further on may count once the gap before it is closed.
+			if again.Last < test.last+3 || again.Cut > 0 || (again.Bad == nil) != (test.bad == 0) {
+				t.Errorf("after a restart: %v", again)
+			}
+		})
+	}
+}
+
+func TestOpenTakesAFileThatWasCutAnywhere(t *testing.T) {
+	t.Parallel()
+	whole, last := counted(1, 1101), int64(1101)
+	dir := t.TempDir()
+	path := filepath.Join(dir, Name)
+	for size := len(whole); size >= len(counted(1, 1098)); size-- {
+		if err := os.WriteFile(path, []byte(whole[:size]), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		for len(counted(1, last)) > size {
+			last--
+		}
+		f := mustOpen(t, dir, Options{})
+		if got := f.Recovery(); got.Last != last || got.Bad != nil || content(t, path) != counted(1, last) {
+			t.Fatalf("cut to %d bytes: %v, want the count to %d", size, got, last)
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCopiesOfWhatWasCutAreNeverOverwritten(t *testing.T) {
+	t.Parallel()
+	dir := dirWith(t, "")
+	path := filepath.Join(dir, Name)
+	for i, tail := range []string{"on", "o", "tw"} {
+		if err := os.WriteFile(path, []byte(tail), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		f := mustOpen(t, dir, Options{})
+		f.Close(t.Context())
+		want := path + ".cut-" + string(rune('1'+i))
+		if got := f.Recovery().Copy; got != want {
+			t.Errorf("the copy is %s, want %s", got, want)
+		}
+	}
+	if got := content(t, path+".cut-1"); got != "on" {
+		t.Errorf("the first copy holds %q", got)
+	}
+}
+
+func TestACopyThatCannotBeWrittenHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	file, err := os.Open(filepath.Join(dirWith(t, "on"), Name)) // to be read alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if path, err := keep(filepath.Join(t.TempDir(), "none", "x"), file); err == nil {
+		t.Errorf("kept in %s", path)
+	}
+	got := Recovery{Last: 3, Cut: 2, CopyErr: os.ErrPermission}.String()
+	if want := "the numbers up to 3 are in it; 2 bytes that were no whole line were cut off and are lost: permission denied"; got != want {
+		t.Errorf("the log says %q, want %q", got, want)
+	}
+}
+
+func FuzzOpenLeavesWholeLinesAndGoesOn(f *testing.F) {
+	for _, text := range []string{"", "one\ntwo\n", "one\ntw", "one\n\x00\x00", "two\r\none\r\n", "one\none\n\nthree\n"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := dirWith(t, string(text))
+		file := mustOpen(t, dir, Options{})
+		got := file.Recovery()
+		left := content(t, filepath.Join(dir, Name))
+		if !strings.HasPrefix(string(text), left) || left != "" && !strings.HasSuffix(left, "\n") {
+			t.Fatalf("%q became %q", text, left)
+		}
+		// The slow and plain way to say what has to be found.
+		seen := map[int64]bool{}
+		for line := range strings.Lines(left) {
+			if n, ok := spelling.Parse(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")); ok {
+				seen[n] = true
+			}
+		}
+		last := int64(0)
+		for seen[last+1] {
+			last++
+		}
+		if exact := left == counted(1, last); got.Last != last || (got.Bad == nil) != exact {
+			t.Errorf("%q: %v, want the count to %d, exact %v", text, got, last, exact)
+		}
+		file.Close(t.Context())
+	})
+}

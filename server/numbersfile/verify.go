@@ -1,0 +1,180 @@
+package numbersfile
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+
+	"counting/server/spelling"
+)
+
+// Mismatch is the first line of a file that is not the spelling of its number.
+type Mismatch struct {
+	Line int64  // its number, and so the number that it should spell
+	Got  string // what stands there, without its newline, shortened to some 80 bytes
+	Want string // what should
+	Torn bool   // it has no newline: the file ends within it
+}
+
+// String is one line that is safe to print, whatever is in the file.
+func (m Mismatch) String() string {
+	torn := ""
+	if m.Torn {
+		torn = " without a newline"
+	}
+	return fmt.Sprintf("line %d is %q%s, not %q", m.Line, m.Got, torn, m.Want)
+}
+
+// Verify says whether the file at path is one, two, three, … up to any number:
+// bad is nil if it is. lines is how many of its lines are, from the start on.
+// The error is that of opening or reading.
+//
+// It takes no lock. While a server writes, the last line may be seen torn.
+func Verify(path string) (lines int64, bad *Mismatch, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, nil, err
+	}
+	good, err := readPrefix(file, info.Size())
+	if err != nil {
+		return 0, nil, fmt.Errorf("verify %s: %w", path, err)
+	}
+	bad, err = mismatchAfter(file, info.Size(), good)
+	return good.lines, bad, err
+}
+
+// A prefix is the part of a file, from its start, that is one, two, three, ….
+type prefix struct{ lines, bytes int64 }
+
+// spanBlocks is how many blocks are read at once, some 75 kB each: enough for
+// the reads not to count, and little enough to stay in the cache.
+const spanBlocks = 8
+
+// readPrefix compares the size bytes of r with what they should be, block by
+// block, on as many processors as there are, up to the first difference.
+func readPrefix(r io.ReaderAt, size int64) (prefix, error) {
+	s := search{r: r, size: size}
+	var workers sync.WaitGroup
+	for range min(int64(runtime.GOMAXPROCS(0)), 1+size>>20) {
+		workers.Go(s.work)
+	}
+	workers.Wait()
+	return s.found, s.err
+}
+
+// search is a readPrefix under way. Spans are claimed in order, so that when
+// one is found to end the prefix, all before it have been looked at.
+type search struct {
+	r    io.ReaderAt
+	size int64
+
+	mu     sync.Mutex
+	block  int64 // the next to claim
+	offset int64 // where it starts
+	ended  bool
+	found  prefix
+	err    error
+}
+
+// claim returns the next span, or false if there is none to look at. The last
+// span may be empty: each file ends in some block.
+func (s *search) claim() (block, offset, length int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.offset > s.size {
+		return 0, 0, 0, false
+	}
+	block, offset = s.block, s.offset
+	for range spanBlocks {
+		s.offset += blockBytes(s.block)
+		s.block++
+	}
+	return block, offset, min(s.offset, s.size) - offset, true
+}
+
+func (s *search) work() {
+	var got, want []byte
+	for {
+		block, offset, length, ok := s.claim()
+		if !ok {
+			return
+		}
+		if int64(cap(got)) < length {
+			got = make([]byte, length)
+		}
+		rest := got[:length]
+		if n, err := s.r.ReadAt(rest, offset); int64(n) < length {
+			s.fail(err)
+			return
+		}
+		for range spanBlocks {
+			want = appendBlock(want[:0], block)
+			if !bytes.HasPrefix(rest, want) {
+				lines, n := commonLines(rest, want)
+				s.end(prefix{firstOf(block) - 1 + lines, offset + n})
+				return
+			}
+			rest = rest[len(want):]
+			offset += int64(len(want))
+			block++
+		}
+	}
+}
+
+// end records that the prefix ends at p, unless it ends before.
+func (s *search) end(p prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended || p.bytes < s.found.bytes {
+		s.ended, s.found = true, p
+	}
+}
+
+func (s *search) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended, s.err = true, err
+}
+
+// commonLines returns how many whole lines a and b have in common from the
+// start on, and how many bytes that is.
+func commonLines(a, b []byte) (lines, n int64) {
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	same = bytes.LastIndexByte(a[:same], '\n') + 1
+	return int64(bytes.Count(a[:same], []byte("\n"))), int64(same)
+}
+
+// mismatchAfter returns the line behind the prefix, or nil if the file ends
+// there.
+func mismatchAfter(r io.ReaderAt, size int64, good prefix) (*Mismatch, error) {
+	if good.bytes == size {
+		return nil, nil
+	}
+	const longest = 80
+	buf := make([]byte, min(longest+1, size-good.bytes))
+	if n, err := r.ReadAt(buf, good.bytes); n < len(buf) {
+		return nil, err
+	}
+	line, _, ended := bytes.Cut(buf, []byte("\n"))
+	got := string(line)
+	if len(line) > longest {
+		got = string(line[:longest]) + "…"
+	}
+	return &Mismatch{
+		Line: good.lines + 1,
+		Got:  got,
+		Want: spelling.Spell(good.lines + 1),
+		Torn: !ended && len(line) <= longest,
+	}, nil
+}

@@ -1,0 +1,85 @@
+package numbersfile
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"counting/server/spelling"
+)
+
+func TestBlocksAreWhatSpellingSays(t *testing.T) {
+	t.Parallel()
+	for _, block := range []int64{0, 1, 2, 19, 999, 1000, 1001, 123_456, 1_000_000, 9_007_199_254_740} {
+		want := counted(firstOf(block), firstOf(block+1)-1)
+		if got := string(appendBlock(nil, block)); got != want {
+			t.Errorf("block %d is not what spelling says", block)
+		}
+		if got := blockBytes(block); got != int64(len(want)) {
+			t.Errorf("block %d has %d bytes, want %d", block, got, len(want))
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	whole := counted(1, 30_000) // some spans
+	line := func(n int64) string { return "\n" + spelling.Spell(n) + "\n" }
+	long := strings.Repeat("x", 100)
+	tests := []struct {
+		name, text string
+		lines      int64
+		bad        string
+	}{
+		{"an_empty_file_is_a_count_to_zero", "", 0, ""},
+		{"one_line", "one\n", 1, ""},
+		{"up_to_the_end_of_block_0", counted(1, 999), 999, ""},
+		{"up_to_the_start_of_block_1", counted(1, 1000), 1000, ""},
+		{"up_to_the_end_of_a_block", counted(1, 1999), 1999, ""},
+		{"up_to_the_end_of_a_span", counted(1, 1000*spanBlocks-1), 1000*spanBlocks - 1, ""},
+		{"many_blocks", whole, 30_000, ""},
+		{"a_file_that_starts_with_two", "two\n", 0, `line 1 is "two", not "one"`},
+		{"a_duplicate_and_a_gap_that_cancel_out", "one\none\nthree\n", 1, `line 2 is "one", not "two"`},
+		{"a_torn_line", "one\ntw", 1, `line 2 is "tw" without a newline, not "two"`},
+		{"a_line_that_lacks_its_newline_alone", "one\ntwo", 1, `line 2 is "two" without a newline, not "two"`},
+		{"an_empty_line_at_the_end", "one\n\n", 1, `line 2 is "", not "two"`},
+		{"windows_line_ends", "one\r\ntwo\r\n", 0, `line 1 is "one\r", not "one"`},
+		{"what_could_harm_a_terminal_is_quoted", "one\n\x1b[2J\x00\n", 1, `line 2 is "\x1b[2J\x00", not "two"`},
+		{"a_long_line_is_shortened", long + "\n", 0, `line 1 is "` + long[:80] + `…", not "one"`},
+		{"a_long_torn_line_is_shortened", long, 0, `line 1 is "` + long[:80] + `…", not "one"`},
+		{"a_gap_in_a_late_block", strings.Replace(whole, line(28_123), "\n", 1), 28_122,
+			`line 28123 is "twenty-eight thousand, one hundred and twenty-four", not "twenty-eight thousand, one hundred and twenty-three"`},
+		{"the_first_of_two_bad_lines_counts", strings.NewReplacer(line(29_000), "\n", line(9_000), "\n").Replace(whole), 8_999,
+			`line 9000 is "nine thousand and one", not "nine thousand"`},
+		{"one_wrong_byte", strings.Replace(whole, "nineteen thousand\n", "ninetean thousand\n", 1), 18_999,
+			`line 19000 is "ninetean thousand", not "nineteen thousand"`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			lines, bad, err := Verify(filepath.Join(dirWith(t, test.text), Name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if bad != nil {
+				got = bad.String()
+			}
+			if lines != test.lines || got != test.bad {
+				t.Errorf("%d lines, %s\nwant %d, %s", lines, got, test.lines, test.bad)
+			}
+		})
+	}
+}
+
+func TestVerifyOfNoFileIsAnError(t *testing.T) {
+	t.Parallel()
+	if _, _, err := Verify(filepath.Join(t.TempDir(), Name)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v, want that there is no such file", err)
+	}
+	if _, _, err := Verify(t.TempDir()); err == nil {
+		t.Error("a directory is verified")
+	}
+}

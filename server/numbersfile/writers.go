@@ -1,0 +1,120 @@
+package numbersfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// ErrChanged is Run's error when numbers.txt is no longer the file that it
+// writes to, or not as long as it left it. What it has written may be nowhere
+// to be seen then, and only a new start can tell where the count is.
+var ErrChanged = errors.New("was changed, replaced or deleted under the running server; restart it to go on from what is there")
+
+// A writer puts text, whole lines, at the end of the file.
+type writer interface {
+	// write returns how much of the text is in the file for good. It may ask
+	// again with the error of an attempt that did no harm, which waits, and
+	// gives up if that says no.
+	write(text []byte, again func(error) bool) (n int, err error)
+	io.Closer
+}
+
+// disk is what a durable writer does to the open file. Tests put faults in.
+type disk interface {
+	io.WriteCloser
+	Truncate(size int64) error
+	Sync() error
+}
+
+// durable is the writer of the default mode. It writes and syncs, or nothing
+// at all is in the file, unless the file or its disk is no longer to be
+// trusted: each error that it returns is final.
+type durable struct {
+	disk disk
+	path string
+	info os.FileInfo // which file disk is
+	size int64       // of the good lines
+	torn bool        // there may be more in the file than the good lines
+}
+
+func (d *durable) write(text []byte, again func(error) bool) (int, error) {
+	for {
+		final, err := d.attempt(text)
+		if err == nil {
+			break
+		}
+		if final || !again(err) {
+			return 0, err
+		}
+	}
+	if err := d.disk.Sync(); err != nil {
+		return 0, fmt.Errorf("sync %s: %w", d.path, err)
+	}
+	d.size += int64(len(text))
+	// Was it still the file that people see? Only then may it be acked.
+	if err := d.unchanged(); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// attempt writes the text, or cuts the file back to where it was.
+func (d *durable) attempt(text []byte) (final bool, err error) {
+	if err := d.cutBack(); err != nil {
+		return false, err
+	}
+	if err := d.unchanged(); err != nil {
+		return true, err
+	}
+	n, err := d.disk.Write(text)
+	if err == nil && n < len(text) {
+		err = &os.PathError{Op: "write", Path: d.path, Err: io.ErrShortWrite}
+	}
+	if err != nil {
+		d.torn = true
+		return false, errors.Join(err, d.cutBack())
+	}
+	return false, nil
+}
+
+func (d *durable) cutBack() error {
+	if !d.torn {
+		return nil
+	}
+	if err := d.disk.Truncate(d.size); err != nil {
+		return err
+	}
+	d.torn = false
+	return nil
+}
+
+func (d *durable) unchanged() error {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return fmt.Errorf("%s %w: %w", d.path, ErrChanged, err)
+	}
+	if !os.SameFile(info, d.info) || info.Size() != d.size {
+		return fmt.Errorf("%s %w", d.path, ErrChanged)
+	}
+	return nil
+}
+
+func (d *durable) Close() error { return d.disk.Close() }
+
+// faithful is the writer of the faithful mode: it opens, appends and closes, as
+// the original does, and syncs nothing. An error is not final.
+type faithful struct{ path string }
+
+func (f faithful) write(text []byte, _ func(error) bool) (int, error) {
+	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return 0, err
+	}
+	n, err := file.Write(text)
+	return bytes.LastIndexByte(text[:n], '\n') + 1, errors.Join(err, file.Close())
+}
+
+func (faithful) Close() error { return nil }

@@ -1,0 +1,120 @@
+// Package counter is the counting client: it takes a seat at a server and
+// counts the seat's numbers, one at a time, each after the ack of the one
+// before, until the limit is reached.
+package counter
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// Config says how to count.
+type Config struct {
+	// Server is what socketio.ParseURL returned.
+	Server *url.URL
+	// Limit is the last number of the count, from 1 to MaxLimit.
+	Limit int64
+	// Interval is the time from one of the client's numbers to the next. The
+	// wait for an ack is part of it.
+	Interval time.Duration
+	// Stay is to remain connected when all is counted, and not to return.
+	Stay bool
+	// Out gets the lines that the original client prints.
+	Out io.Writer
+}
+
+// MaxLimit is the greatest Limit.
+const MaxLimit = maxNumber - 1
+
+// patience says how long a client waits for what.
+type patience struct {
+	// connect is for the server's CONNECT packet. The server holds it back for
+	// 5 s while the seats are taken, then refuses.
+	connect time.Duration
+	// seat is for a seat, from CONNECT on. The original leaves a third client
+	// without one for good.
+	seat time.Duration
+	// resend is for an ack while the game runs. An ack may rightly take long,
+	// as the number waits for the peer's, so the session is kept. But one may
+	// be lost within a server (the original gives none if its disk is full),
+	// so the number is sent again: a repetition harms nothing.
+	resend time.Duration
+	// quiet is for a game, with nothing left to count. A peer whose connection
+	// broke, or which was killed and started again, is back by then.
+	quiet time.Duration
+	// retryMin and retryMax bound the delay before the next attempt to connect.
+	retryMin, retryMax time.Duration
+}
+
+// Run counts until the limit is reached or ctx ends. It survives everything
+// else: whatever goes wrong is printed, and tried again.
+func Run(ctx context.Context, config Config) {
+	run(ctx, config, patience{
+		connect:  8 * time.Second,
+		seat:     5 * time.Second,
+		resend:   10 * time.Second,
+		quiet:    5 * time.Second,
+		retryMin: 100 * time.Millisecond,
+		retryMax: 3 * time.Second,
+	})
+}
+
+func run(ctx context.Context, config Config, wait patience) {
+	c := client{Config: config, wait: wait, count: count{limit: config.Limit}}
+	delay := &backoff.ExponentialBackOff{
+		InitialInterval:     wait.retryMin,
+		RandomizationFactor: 0.5,
+		Multiplier:          1.5,
+		MaxInterval:         wait.retryMax,
+	}
+	for {
+		began, acked := time.Now(), c.count.acked
+		err := c.session(ctx)
+		if ctx.Err() != nil || err == nil {
+			return
+		}
+		c.printError(err)
+		if c.count.acked > acked || time.Since(began) > wait.retryMax {
+			delay.Reset() // no server that turns everybody away at once
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(delay.NextBackOff()):
+		}
+	}
+}
+
+// client is a client over all its sessions.
+type client struct {
+	Config
+	wait      patience
+	count     count
+	due       time.Time // when the next number is
+	lastError string    // printed since the last seat
+}
+
+func (c *client) print(format string, args ...any) {
+	fmt.Fprintf(c.Out, format+"\n", args...)
+}
+
+// printError prints an error, once until a seat is taken again: a server that
+// is away for a day is one line. What is not plain text is quoted, as most of
+// it comes from the server.
+func (c *client) printError(err error) {
+	text := err.Error()
+	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		text = strconv.Quote(text)
+	}
+	if text != c.lastError {
+		c.lastError = text
+		c.print("Error: %.300s", text)
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"counting/clients/counter"
+	"counting/clients/socketio"
+)
+
+// errVersion is what parse returns for -version.
+var errVersion = errors.New("the version was asked for")
+
+const help = `The client takes a seat at a counting server and counts, in turn with the
+client on the other seat. Its exit code is 0 when all is counted or a signal
+ended it, 2 when a flag or a variable makes no sense.
+
+usage: client [flags]
+
+`
+
+// setting is a flag that is also an environment variable. The flag goes first.
+type setting struct {
+	name, env, value, usage string
+	parse                   func(string) error
+}
+
+// settings are those of config, with their default values.
+func settings(config *counter.Config) []setting {
+	return []setting{
+		{"server", "SERVER_URL", "http://localhost:5000",
+			"`URL` of the server; a query in it is kept, and a path",
+			func(s string) (err error) {
+				if config.Server, err = socketio.ParseURL(s); err != nil {
+					return fmt.Errorf("%w; give the server's URL, such as http://localhost:5000", err)
+				}
+				return nil
+			}},
+		{"limit", "LIMIT", "2000",
+			"`number` to count to, the same for both clients",
+			func(s string) (err error) {
+				config.Limit, err = strconv.ParseInt(s, 10, 64)
+				if err != nil || config.Limit < 1 || config.Limit > counter.MaxLimit {
+					return fmt.Errorf("give a whole number from 1 to %d, such as 2000", int64(counter.MaxLimit))
+				}
+				return nil
+			}},
+		{"interval", "INTERVAL", "1s",
+			"`time` from one of this client's numbers to the next",
+			func(s string) (err error) {
+				config.Interval, err = time.ParseDuration(s)
+				if err != nil || config.Interval < 0 {
+					return errors.New("give a time with its unit, such as 1s or 10ms")
+				}
+				return nil
+			}},
+		{"stay", "STAY", "false",
+			"remain connected when all is counted, as under a Deployment,\nwhich would start a client that leaves again; for both clients",
+			func(s string) (err error) {
+				if config.Stay, err = strconv.ParseBool(s); err != nil {
+					return errors.New("give true or false")
+				}
+				return nil
+			}},
+	}
+}
+
+// parse reads the configuration from the flags, else from the environment. It
+// returns flag.ErrHelp when it has written the help to stdout.
+func parse(args []string, getenv func(string) string, stdout io.Writer) (config counter.Config, err error) {
+	flags := flag.NewFlagSet("client", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	version := flags.Bool("version", false, "print the version")
+	given := map[string]bool{}
+	settings := settings(&config)
+	for _, s := range settings {
+		usage := fmt.Sprintf("%s\n(environment variable %s, default %s)", s.usage, s.env, s.value)
+		define := flags.Func
+		if s.name == "stay" {
+			define = flags.BoolFunc
+		}
+		define(s.name, usage, func(value string) error {
+			given[s.name] = true
+			return s.parse(value)
+		})
+	}
+
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, help)
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
+		return config, err
+	case err != nil:
+		return config, fmt.Errorf("%w (-h lists the flags)", err)
+	case flags.NArg() > 0:
+		return config, fmt.Errorf("argument %q is no flag (-h lists the flags)", flags.Arg(0))
+	case *version:
+		return config, errVersion
+	}
+
+	for _, s := range settings {
+		if given[s.name] {
+			continue
+		}
+		value := getenv(s.env)
+		if value == "" {
+			value = s.value
+		}
+		if err := s.parse(value); err != nil {
+			return config, fmt.Errorf("invalid value %q for the environment variable %s: %w", value, s.env, err)
+		}
+	}
+	return config, nil
+}

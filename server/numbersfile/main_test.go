@@ -120,9 +120,9 @@ func (r *run) ended(tb testing.TB) error {
 	panic("unreachable")
 }
 
-func (r *run) count(from, to int64) {
+func count(f *File, from, to int64) {
 	for n := from; n <= to; n++ {
-		r.Append(spelling.Spell(n))
+		f.Append(spelling.Spell(n))
 	}
 }
 

@@ -82,7 +82,7 @@ func TestOpenFindsOutWhereTheCountIs(t *testing.T) {
 			}
 
 			run := start(f)
-			run.count(test.last+1, test.last+3)
+			count(run.File, test.last+1, test.last+3)
 			if err := f.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,291 @@
+package numbersfile
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// faulty is a disk with faults: what is nil works.
+type faulty struct {
+	*os.File
+	mu       sync.Mutex
+	write    func(text []byte) (int, error)
+	sync     func() error
+	truncate func() error
+}
+
+func (d *faulty) set(change func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change()
+}
+
+func (d *faulty) Write(text []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.write != nil {
+		return d.write(text)
+	}
+	return d.File.Write(text)
+}
+
+func (d *faulty) Sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.sync != nil {
+		return d.sync()
+	}
+	return d.File.Sync()
+}
+
+func (d *faulty) Truncate(size int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.truncate != nil {
+		return d.truncate()
+	}
+	return d.File.Truncate(size)
+}
+
+// part writes the first n bytes and returns err.
+func (d *faulty) part(n int, err error) func([]byte) (int, error) {
+	return func(text []byte) (int, error) {
+		n, werr := d.File.Write(text[:min(n, len(text))])
+		return n, errors.Join(err, werr)
+	}
+}
+
+func openFaulty(tb testing.TB, dir string) (*File, *faulty) {
+	tb.Helper()
+	d := new(faulty)
+	f := mustOpen(tb, dir, Options{wrap: func(file *os.File) disk {
+		d.File = file
+		return d
+	}})
+	return f, d
+}
+
+func TestAWriteThatFailsIsUndoneAndTriedAgain(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		part  int
+		err   error
+		state string
+	}{
+		"full_disk":                   {0, syscall.ENOSPC, "no space left on device"},
+		"full_within_a_line":          {7, syscall.ENOSPC, "no space left on device"},
+		"full_behind_a_line":          {6, syscall.ENOSPC, "no space left on device"},
+		"input_output_error":          {3, syscall.EIO, "input/output error"},
+		"short_write":                 {5, nil, "short write"},
+		"all_written_yet_an_error":    {1000, syscall.EIO, "input/output error"},
+		"nothing_written_no_error":    {0, nil, "short write"},
+		"quota_exceeded_behind_lines": {9, syscall.EDQUOT, "disk quota exceeded"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := dirWith(t, "one\ntwo\n")
+			path := filepath.Join(dir, Name)
+			synctest.Test(t, func(t *testing.T) {
+				f, d := openFaulty(t, dir)
+				d.write = d.part(test.part, test.err)
+				count(f, 3, 5)
+				r := start(f)
+				began := time.Now()
+				checkContains(t, errors.New(r.next(t).state), test.state)
+				if got := content(t, path); got != "one\ntwo\n" {
+					t.Errorf("the file holds %q while the disk fails", got)
+				}
+				checkContains(t, r.Ready(), test.state)
+				time.Sleep(10 * time.Second) // of the bubble: some retries
+				count(f, 6, 7)
+				synctest.Wait()
+				if len(r.reports) > 0 {
+					t.Errorf("each retry is reported: %+v", <-r.reports)
+				}
+				d.set(func() { d.write = nil })
+				for _, want := range []report{{state: "works"}, {written: 5}, {written: 7}} {
+					if got := r.next(t); got != want {
+						t.Errorf("reported %+v, want %+v", got, want)
+					}
+				}
+				if waited := time.Since(began); waited > 10*time.Second+lastRetry {
+					t.Errorf("it took %v until the next attempt", waited)
+				}
+				if err := r.Ready(); err != nil {
+					t.Errorf("not ready: %v", err)
+				}
+				if err := r.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			if got := content(t, path); got != counted(1, 7) {
+				t.Errorf("the file holds %q", got)
+			}
+		})
+	}
+}
+
+func TestRetriesWaitTwiceAsLongEachTimeUpToALimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, d := openFaulty(t, t.TempDir())
+		began := time.Now()
+		var at []time.Duration
+		d.write = func([]byte) (int, error) {
+			at = append(at, time.Since(began).Round(time.Millisecond))
+			return 0, syscall.ENOSPC
+		}
+		r := start(f)
+		r.Append("one")
+		time.Sleep(8 * time.Second)
+		d.set(func() { d.write = nil })
+		r.written(t, 1)
+		want := []time.Duration{0, 100, 300, 700, 1500, 3100, 5100, 7100}
+		for i := range want {
+			want[i] *= time.Millisecond
+		}
+		if !slices.Equal(at, want) {
+			t.Errorf("attempts at %v, want %v", at, want)
+		}
+	})
+}
+
+func TestACutBackThatFailsIsTriedAgainBeforeTheNextWrite(t *testing.T) {
+	t.Parallel()
+	dir := dirWith(t, "one\n")
+	path := filepath.Join(dir, Name)
+	synctest.Test(t, func(t *testing.T) {
+		f, d := openFaulty(t, dir)
+		d.write = d.part(2, syscall.EIO)
+		d.truncate = func() error { return syscall.EROFS }
+		r := start(f)
+		count(r.File, 2, 3)
+		if got := r.next(t).state; got != "input/output error\nread-only file system" {
+			t.Errorf("the state is %q", got)
+		}
+		d.set(func() { d.write = nil })
+		time.Sleep(10 * time.Second)
+		if got := content(t, path); got != "one\ntw" {
+			t.Errorf("before it is cut back, the file holds %q", got)
+		}
+		d.set(func() { d.truncate = nil })
+		r.written(t, 3)
+		if got := content(t, path); got != counted(1, 3) {
+			t.Errorf("the file holds %q", got)
+		}
+	})
+}
+
+func TestASyncThatFailsEndsRunWithNothingReported(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, d := openFaulty(t, dir)
+	r := start(f)
+	count(r.File, 1, 2)
+	r.written(t, 2)
+	d.set(func() { d.sync = func() error { return syscall.EIO } })
+	count(r.File, 3, 4)
+	err := r.ended(t)
+	checkContains(t, err, "sync "+filepath.Join(dir, Name)+": input/output error")
+	for got := range r.reports {
+		if got.written != 0 {
+			t.Errorf("line %d is reported as written", got.written)
+		}
+	}
+	if got := r.Append("five"); got != 0 {
+		t.Errorf("a line after the end has number %d", got)
+	}
+	if !errors.Is(r.Ready(), syscall.EIO) {
+		t.Errorf("Ready is %v", r.Ready())
+	}
+	if got := r.Close(t.Context()); got != err {
+		t.Errorf("Close returns %v", got)
+	}
+	// Its lock is gone, too.
+	if got := mustOpen(t, dir, Options{}).Recovery(); got.Last != 4 {
+		t.Errorf("a restart finds %v", got)
+	}
+}
+
+func TestCloseWaitsForAFullDiskAsLongAsItMay(t *testing.T) {
+	t.Parallel()
+	dir := dirWith(t, "one\n")
+	synctest.Test(t, func(t *testing.T) {
+		f, d := openFaulty(t, dir)
+		d.write = d.part(1, syscall.ENOSPC)
+		r := start(f)
+		count(r.File, 2, 3)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := r.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close returns %v", err)
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		if err := r.ended(t); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Run ends with %v", err)
+		}
+	})
+	if got := mustOpen(t, dir, Options{}).Recovery(); got.Last != 1 || got.Bad != nil || got.Cut != 0 {
+		t.Errorf("a restart finds %v", got)
+	}
+}
+
+func TestWhateverAWriteLeavesBehindARestartGoesOn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, Name)
+	acked := int64(0)
+	for range 100 {
+		f, d := openFaulty(t, dir)
+		if got := f.Recovery(); got.Last < acked || got.Bad != nil {
+			t.Fatalf("lines up to %d were reported, and now: %v", acked, got)
+		}
+		last := f.Recovery().Last
+		d.write = func(text []byte) (int, error) { // as if the machine stopped in it
+			text = text[:rand.IntN(len(text))]
+			if rand.IntN(3) == 0 {
+				clear(text[len(text)/2:])
+			}
+			return d.File.Write(text)
+		}
+		d.truncate = func() error { return syscall.EIO }
+		r := start(f)
+		if rand.IntN(2) == 0 {
+			d.set(func() { d.write, d.sync = nil, func() error { return syscall.EIO } })
+		}
+		count(r.File, last+1, last+5)
+		if got := r.next(t); got.state == "" {
+			t.Fatalf("reported %+v, want that it fails", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r.Close(ctx)
+		r.ended(t)
+
+		f = mustOpen(t, dir, Options{})
+		last = f.Recovery().Last
+		r = start(f)
+		count(r.File, last+1, last+3)
+		acked = last + 3
+		r.written(t, acked)
+		if err := r.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lines, bad, err := Verify(path); err != nil || bad != nil || lines != acked {
+		t.Errorf("%d lines, %v, %v, want %d", lines, bad, err, acked)
+	}
+}

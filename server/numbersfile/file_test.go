@@ -1,0 +1,294 @@
+package numbersfile
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestLinesAreWrittenInOrderAndReported(t *testing.T) {
+	t.Parallel()
+	dir := dirWith(t, counted(1, 10))
+	r := start(mustOpen(t, dir, Options{}))
+	if got := r.Append("eleven"); got != 11 {
+		t.Errorf("the line's number is %d, want 11", got)
+	}
+	if got, want := r.next(t), (report{written: 11}); got != want {
+		t.Errorf("reported %+v, want %+v", got, want)
+	}
+	if got := content(t, filepath.Join(dir, Name)); got != counted(1, 11) {
+		t.Errorf("the file holds %q when the line is reported", got)
+	}
+	count(r.File, 12, 5000)
+	r.written(t, 5000)
+	if got := content(t, filepath.Join(dir, Name)); got != counted(1, 5000) {
+		t.Error("the file is no count to 5000")
+	}
+	if err := r.Ready(); err != nil {
+		t.Errorf("not ready: %v", err)
+	}
+}
+
+func TestAllThatWaitsIsOneBatch(t *testing.T) {
+	t.Parallel()
+	f := mustOpen(t, t.TempDir(), Options{})
+	count(f, 1, 1000)
+	r := start(f)
+	if got, want := r.next(t), (report{written: 1000}); got != want {
+		t.Errorf("reported %+v, want %+v", got, want)
+	}
+}
+
+func TestAppendFromManyGoroutinesAndFromReports(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := mustOpen(t, dir, Options{})
+	ended := make(chan error, 1)
+	all := make(chan struct{})
+	first := sync.OnceFunc(func() { f.Append("x") })
+	go func() {
+		ended <- f.Run(Reports{Written: func(upTo int64) {
+			first()
+			if upTo == 4001 {
+				close(all)
+			}
+		}})
+	}()
+	for range 4 {
+		go func() {
+			for range 1000 {
+				f.Append("x")
+			}
+		}()
+	}
+	<-all
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, filepath.Join(dir, Name)); got != strings.Repeat("x\n", 4001) {
+		t.Error("lines are lost or mixed up")
+	}
+}
+
+func TestCloseWritesWhatWaits(t *testing.T) {
+	t.Parallel()
+	for _, running := range []bool{true, false} {
+		dir := t.TempDir()
+		f := mustOpen(t, dir, Options{})
+		if running {
+			start(f)
+		}
+		count(f, 1, 2000)
+		if err := f.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := content(t, filepath.Join(dir, Name)); got != counted(1, 2000) {
+			t.Errorf("running %v: the file is no count to 2000", running)
+		}
+		if got := f.Append("too late"); got != 0 {
+			t.Errorf("running %v: a line after Close has number %d", running, got)
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Errorf("running %v: the second Close: %v", running, err)
+		}
+		if err := f.Run(Reports{}); err == nil {
+			t.Errorf("running %v: Run after Close goes well", running)
+		}
+	}
+}
+
+func TestOpenMakesTheDirectoryAndTheFile(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "deep", "down")
+	f := mustOpen(t, dir, Options{})
+	if got := f.Recovery(); got != (Recovery{}) {
+		t.Errorf("recovery of nothing: %v", got)
+	}
+	if got := content(t, filepath.Join(dir, Name)); got != "" {
+		t.Errorf("the new file holds %q", got)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("beside the file there is something else: %v, %v", entries, err)
+	}
+}
+
+func TestOpenSaysWhichPathCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	isFile := filepath.Join(dirWith(t, ""), Name)
+	isDir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(isDir, Name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	notRegular := t.TempDir()
+	if err := os.Symlink(os.DevNull, filepath.Join(notRegular, Name)); err != nil {
+		t.Fatal(err)
+	}
+	const hint = "(-data must name a directory that this user can write to)"
+	for name, test := range map[string]struct{ dir, want string }{
+		"a_file_in_the_place_of_the_directory": {isFile, isFile + ": not a directory " + hint},
+		"a_directory_under_a_file":             {isFile + "/x", isFile + ": not a directory " + hint},
+		"a_directory_in_the_place_of_the_file": {isDir, filepath.Join(isDir, Name) + ": is a directory " + hint},
+		"a_device":                             {notRegular, filepath.Join(notRegular, Name) + ": not a regular file " + hint},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, err := Open(t.Context(), test.dir, Options{})
+			if err == nil {
+				f.Close(t.Context())
+			}
+			checkContains(t, err, test.want)
+		})
+	}
+}
+
+func TestOpenNeedsPermission(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root needs none")
+	}
+	dir := filepath.Join(t.TempDir(), "locked up")
+	if err := os.Mkdir(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), dir, Options{})
+	checkContains(t, err, filepath.Join(dir, Name)+": permission denied (-data must name")
+}
+
+func TestAFileThatIsChangedUnderTheServerEndsRun(t *testing.T) {
+	t.Parallel()
+	appendTo := func(path string) error {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		_, err = file.WriteString("three\n")
+		return errors.Join(err, file.Close())
+	}
+	tests := map[string]struct {
+		change func(path string) error
+		left   string
+	}{
+		"deleted":                     {os.Remove, ""},
+		"emptied":                     {func(path string) error { return os.Truncate(path, 0) }, ""},
+		"appended_to":                 {appendTo, "one\ntwo\nthree\n"},
+		"replaced_by_an_equal_file":   {replace("one\ntwo\n"), "one\ntwo\n"},
+		"replaced_by_another":         {replace("one\n"), "one\n"},
+		"its_directory_is_moved_away": {func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".old") }, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "data")
+			path := filepath.Join(dir, Name)
+			r := start(mustOpen(t, dir, Options{}))
+			count(r.File, 1, 2)
+			r.written(t, 2)
+			if err := test.change(path); err != nil {
+				t.Fatal(err)
+			}
+			count(r.File, 3, 3)
+			if err := r.ended(t); !errors.Is(err, ErrChanged) {
+				t.Errorf("Run ends with %v, want ErrChanged", err)
+			}
+			for got := range r.reports {
+				if got.written != 0 {
+					t.Errorf("line %d is reported as written", got.written)
+				}
+			}
+			if !errors.Is(r.Ready(), ErrChanged) || !errors.Is(r.Close(t.Context()), ErrChanged) {
+				t.Error("Ready and Close do not say why")
+			}
+			if text, err := os.ReadFile(path); string(text) != test.left {
+				t.Errorf("the file holds %q, %v, want %q", text, err, test.left)
+			}
+			// What is there is for the restart to go on from.
+			again := start(mustOpen(t, dir, Options{}))
+			last := again.Recovery().Last
+			count(again.File, last+1, 5)
+			again.written(t, 5)
+			if got := content(t, path); got != counted(1, 5) {
+				t.Errorf("after a restart the file holds %q", got)
+			}
+		})
+	}
+}
+
+func replace(text string) func(string) error {
+	return func(path string) error {
+		return errors.Join(os.WriteFile(path+".new", []byte(text), 0o666), os.Rename(path+".new", path))
+	}
+}
+
+func TestFaithfulModeAppendsAsTheOriginalDoes(t *testing.T) {
+	t.Parallel()
+	dir := dirWith(t, "one\ntw")
+	path := filepath.Join(dir, Name)
+	r := start(mustOpen(t, dir, Options{Faithful: true}))
+	if got := r.Recovery(); got != (Recovery{}) {
+		t.Errorf("it looked at the file: %v", got)
+	}
+	if got := r.Append("one point five"); got != 1 {
+		t.Errorf("the first line's number is %d", got)
+	}
+	r.written(t, 1)
+	if got := content(t, path); got != "one\ntwone point five\n" {
+		t.Errorf("the file holds %q", got)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	r.Append("minus seven")
+	r.written(t, 2)
+	if got := content(t, path); got != "minus seven\n" {
+		t.Errorf("made anew, the file holds %q", got)
+	}
+
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	r.Append("lost")
+	gone := "open " + path + ": no such file or directory"
+	for _, want := range []report{{state: gone}, {dropped: 3, state: gone}} {
+		if got := r.next(t); got != want {
+			t.Errorf("reported %+v, want %+v", got, want)
+		}
+	}
+	if r.Ready() == nil {
+		t.Error("ready although the last write failed")
+	}
+	if err := os.Rename(dir+".old", dir); err != nil {
+		t.Fatal(err)
+	}
+	r.Append("eight")
+	for _, want := range []report{{state: "works"}, {written: 4}} {
+		if got := r.next(t); got != want {
+			t.Errorf("reported %+v, want %+v", got, want)
+		}
+	}
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, path); got != "minus seven\neight\n" {
+		t.Errorf("the file holds %q", got)
+	}
+}
+
+func TestFaithfulModeMakesNoFileBeforeTheFirstNumber(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := mustOpen(t, dir, Options{Faithful: true})
+	if err := f.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
+		t.Errorf("it made %v", entries)
+	}
+}

@@ -42,7 +42,7 @@ func main() {
 // waits for an event nor a WebSocket.
 const (
 	headerTimeout  = 10 * time.Second
-	requestTimeout = 30 * time.Second
+	requestTimeout = 15 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 )

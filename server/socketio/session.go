@@ -3,11 +3,19 @@ package socketio
 import (
 	"encoding/json"
 	"sync"
+	"time"
 
 	engine "github.com/zishang520/engine.io-go-parser/packet"
 	"github.com/zishang520/engine.io/v2/types"
 	"github.com/zishang520/socket.io/v2/socket"
 )
+
+// settle is the time between what is emitted to a session before "40" and the
+// "40". The Python client handles each packet in a thread of its own, and reads
+// what it was assigned when the thread of "40" is done, which may be the first
+// to run. The original leaves these 40 ms by chance: its small segments wait
+// for the client's delayed TCP acknowledgement.
+const settle = 40 * time.Millisecond
 
 // Session is one client on namespace "/". Its methods may be called at any
 // time, also by several goroutines; none of them waits for the client, and on
@@ -24,6 +32,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	state   state
+	told    bool     // something was sent before Admit
 	backlog []string // sent between Admit and the library's "40"
 	joined  chan struct{}
 }
@@ -63,13 +72,19 @@ func (s *Session) Ack(id string, payload ...any) {
 }
 
 // Admit lets the session join: it gets "40" behind all that was emitted to it
-// so far, and before all that is emitted from now on.
+// so far, and before all that is emitted from now on. The library sends it in
+// a goroutine of its own and then calls joinedNow.
 func (s *Session) Admit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == connecting {
-		s.state = admitting
-		s.next(nil) // goes on in a goroutine of its own, up to joinedNow
+	if s.state != connecting {
+		return
+	}
+	s.state = admitting
+	if s.told {
+		time.AfterFunc(settle, func() { s.next(nil) })
+	} else {
+		s.next(nil)
 	}
 }
 
@@ -116,7 +131,10 @@ func (s *Session) send(head string, payload any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
-	case connecting, admitted:
+	case connecting:
+		s.told = true
+		s.write(text)
+	case admitted:
 		s.write(text)
 	case admitting:
 		s.backlog = append(s.backlog, text)

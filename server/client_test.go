@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 10 * time.Second
+
+// testServer is a server that runs in this process, on a free port.
+type testServer struct {
+	url  string
+	data string
+	log  *buffer
+	stop func() error // clean stop; returns what run returns
+}
+
+func startServer(t *testing.T, args ...string) *testServer {
+	t.Helper()
+	return startServerIn(t, t.TempDir(), args...)
+}
+
+func startServerIn(t *testing.T, data string, args ...string) *testServer {
+	t.Helper()
+	s := &testServer{data: data, log: new(buffer)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0", "-data", data}, args...), noEnv, s.log)
+	}()
+	s.stop = sync.OnceValue(func() error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(patience):
+			return fmt.Errorf("the server does not stop")
+		}
+	})
+	t.Cleanup(func() { s.stop() })
+	listening := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
+	waitFor(t, "the server to listen", func() bool {
+		s.url = listening.FindString(s.log.String())
+		return s.url != ""
+	})
+	return s
+}
+
+func noEnv(string) (string, bool) { return "", false }
+
+// numbers returns the lines of the numbers file.
+func (s *testServer) numbers(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.data, "numbers.txt"))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
+// peer is a raw client over WebSocket: it sends and receives Engine.IO packets
+// as they are.
+type peer struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+func dial(t *testing.T, s *testServer) *peer {
+	t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &peer{t, conn}
+}
+
+// join dials, connects and expects the packets that begin with those heads.
+func join(t *testing.T, s *testServer, heads ...string) *peer {
+	t.Helper()
+	p := dial(t, s)
+	p.expect(`0{"`)
+	p.send("40")
+	p.expect(heads...)
+	return p
+}
+
+const (
+	assigned1 = `42["client_assigned",{"client_id":"client1"`
+	assigned2 = `42["client_assigned",{"client_id":"client2"`
+	started   = `42["start_game"]`
+	stopped   = `42["stop_game"]`
+	joined    = `40{"sid":"`
+)
+
+func joinTwo(t *testing.T, s *testServer) (*peer, *peer) {
+	t.Helper()
+	a := join(t, s, assigned1, joined)
+	b := join(t, s, assigned2, started, joined)
+	a.expect(started)
+	return a, b
+}
+
+func (p *peer) send(packets ...string) {
+	p.t.Helper()
+	for _, packet := range packets {
+		if err := p.conn.WriteMessage(websocket.TextMessage, []byte(packet)); err != nil {
+			p.t.Fatalf("send %q: %v", packet, err)
+		}
+	}
+}
+
+// next returns the next packet.
+func (p *peer) next() (string, error) {
+	p.conn.SetReadDeadline(time.Now().Add(patience))
+	_, packet, err := p.conn.ReadMessage()
+	return string(packet), err
+}
+
+// expect fails unless the next packets begin with those heads.
+func (p *peer) expect(heads ...string) {
+	p.t.Helper()
+	for _, head := range heads {
+		packet, err := p.next()
+		if err != nil {
+			p.t.Fatalf("%v came in place of %q", err, head)
+		}
+		if !strings.HasPrefix(packet, head) {
+			p.t.Fatalf("%q came in place of %q", packet, head)
+		}
+	}
+}
+
+func number(id, seat string, n any) string {
+	return fmt.Sprintf(`42%s["number",{"client_id":%q,"number":%v}]`, id, seat, n)
+}
+
+// request does one HTTP request and returns status and body.
+func request(t *testing.T, method, url string, body io.Reader) (int, string, http.Header) {
+	t.Helper()
+	r, err := http.NewRequest(method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text), response.Header
+}
+
+// poller is a raw client that polls.
+type poller struct {
+	t   *testing.T
+	url string
+}
+
+func openPolling(t *testing.T, s *testServer) poller {
+	t.Helper()
+	base := s.url + "/socket.io/?EIO=4&transport=polling"
+	_, body, _ := request(t, "GET", base, nil)
+	sid := regexp.MustCompile(`"sid":"([^"]+)"`).FindStringSubmatch(body)
+	if sid == nil {
+		t.Fatalf("handshake answered %q", body)
+	}
+	return poller{t, base + "&sid=" + sid[1]}
+}
+
+func (p poller) post(body io.Reader) (int, string) {
+	p.t.Helper()
+	status, text, _ := request(p.t, "POST", p.url, body)
+	return status, text
+}
+
+// expect polls until those packets have come, in order.
+func (p poller) expect(heads ...string) {
+	p.t.Helper()
+	var packets []string
+	for len(heads) > 0 {
+		for len(packets) == 0 {
+			status, body, _ := request(p.t, "GET", p.url, nil)
+			if status != http.StatusOK {
+				p.t.Fatalf("poll answered %d %q in place of %q", status, body, heads[0])
+			}
+			packets = strings.Split(body, "\x1e")
+		}
+		if !strings.HasPrefix(packets[0], heads[0]) {
+			p.t.Fatalf("%q came in place of %q", packets[0], heads[0])
+		}
+		packets, heads = packets[1:], heads[1:]
+	}
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for %s", patience, what)
+		}
+	}
+}
+
+// buffer is a bytes.Buffer for several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"counting/server/socketio"
+	"counting/server/spelling"
+
+	"github.com/gorilla/websocket"
+)
+
+// The tests in this file hold the library's defects: each drives a running
+// server from outside, and fails when the guard in package socketio is taken
+// out.
+
+// A packet that is broken, or an event without a payload, made the library end
+// the process.
+func TestBrokenPacketsAreLoggedAndTheSessionLivesOn(t *testing.T) {
+	t.Parallel()
+	packets := []string{
+		"4", "42", "42[", `42"x"`, "42[5]", "42[]", "42{}", "42null", "42[null]", `42["number"`,
+		"43", "431", "431[", "43[]", "435{}", "41x", "41[", "44", `44"x"`, "45", "450-", "451-", `451-["number"`, "45x-[]",
+		`450-["number",{"_placeholder":true,"num":0}]`, "46", "461-[]", "47", "49", "4x", "40{", "40{}", "40/admin,",
+		"42/admin,[\"number\",1]", `4212345678901234567890["number"]`, `42["connect"]`, `42["disconnect"]`, `42["disconnecting"]`,
+		"42" + strings.Repeat("[", 100_000), "42[\"\xff\xfe\"]", `42["number",{"client_id":{},"number":1}]`,
+	}
+	for _, packet := range packets {
+		name := packet[:min(len(packet), 30)]
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t)
+			p := join(t, s, assigned1, joined)
+			p.send(packet, number("7", "client1", 1))
+			for { // a refusal or a CONNECT_ERROR may come before the ack
+				got, err := p.next()
+				if err != nil {
+					t.Fatalf("%v came in place of the ack of the next packet", err)
+				}
+				if got == "437[]" {
+					break
+				}
+				if !strings.HasPrefix(got, "43") && !strings.HasPrefix(got, "44/admin") {
+					t.Fatalf("%q came in place of the ack of the next packet", got)
+				}
+			}
+		})
+	}
+}
+
+// A binary frame that nobody announced made the library close the connection.
+func TestUnannouncedBinaryDataIsLoggedAndTheSessionLivesOn(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	p := join(t, s, assigned1, joined)
+	if err := p.conn.WriteMessage(websocket.BinaryMessage, []byte{1, 2, 3}); err != nil {
+		t.Fatal(err)
+	}
+	p.send(`451-["number",{"_placeholder":true,"num":0}]`)
+	if err := p.conn.WriteMessage(websocket.BinaryMessage, []byte{1, 2, 3}); err != nil {
+		t.Fatal(err)
+	}
+	p.send(number("7", "client1", 1))
+	p.expect("437[]")
+	waitFor(t, "the log to tell", func() bool { return strings.Contains(s.log.String(), "binary data") })
+}
+
+// The library handed the events of one session on in goroutines of their own:
+// 2,320 of 10,000 came out of order with 64 in flight.
+func TestEventsOfASessionStayInOrder(t *testing.T) {
+	t.Parallel()
+	const count, inFlight = 10_000, 64
+	s := startServer(t, "-faithful")
+	p := join(t, s, assigned1, joined)
+	go func() {
+		for n := 1; n <= inFlight; n++ {
+			p.conn.WriteMessage(websocket.TextMessage, []byte(number(fmt.Sprint(n), "client1", n)))
+		}
+	}()
+	for n := 1; n <= count; n++ {
+		p.expect(fmt.Sprintf("43%d[]", n))
+		if next := n + inFlight; next <= count {
+			p.send(number(fmt.Sprint(next), "client1", next))
+		}
+	}
+	for i, line := range s.numbers(t) {
+		if want := spelling.Spell(int64(i + 1)); line != want {
+			t.Fatalf("line %d is %q, want %q", i+1, line, want)
+		}
+	}
+}
+
+// The library's broadcast dropped what was queued behind it on a WebSocket.
+func TestABroadcastDropsNothingQueuedBehindIt(t *testing.T) {
+	t.Parallel()
+	const rounds, burst = 50, 40
+	s := startServer(t, "-faithful")
+	a := join(t, s, assigned1, joined)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for round := range rounds {
+			b, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			b.WriteMessage(websocket.TextMessage, []byte("40"))
+			for i := range burst {
+				a.conn.WriteMessage(websocket.TextMessage, []byte(number(fmt.Sprint(round*burst+i), "client1", 1)))
+			}
+			for { // until "40" or an error: each round has one start and one stop
+				_, packet, err := b.ReadMessage()
+				if err != nil || strings.HasPrefix(string(packet), joined) {
+					break
+				}
+			}
+			b.Close()
+		}
+	}()
+	for acks, starts, stops := 0, 0, 0; acks < rounds*burst || starts < rounds || stops < rounds; {
+		packet, err := a.next()
+		if err != nil {
+			t.Fatalf("after %d acks, %d starts and %d stops: %v", acks, starts, stops, err)
+		}
+		switch {
+		case packet == started:
+			starts++
+		case packet == stopped:
+			stops++
+		case packet == fmt.Sprintf("43%d[]", acks):
+			acks++
+		default:
+			t.Fatalf("%q came in place of the ack %d", packet, acks)
+		}
+	}
+	<-sent
+}
+
+// The library took a chunked body of any length: 60 MB went in.
+func TestABodyBeyondMaxPayloadIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, chunked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("chunked_%v", chunked), func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t)
+			p := openPolling(t, s)
+			p.post(strings.NewReader("40"))
+			p.expect(assigned1, joined)
+			big := strings.Repeat("x", socketio.MaxPayload)
+			body := io.Reader(strings.NewReader("4" + big))
+			if chunked {
+				body = io.MultiReader(body) // of unknown length
+			}
+			if status, text := p.post(body); status != http.StatusRequestEntityTooLarge {
+				t.Fatalf("answered %d %q, want 413", status, text)
+			}
+			p.post(strings.NewReader(number("1", "client1", 1)))
+			p.expect("431[]")
+		})
+	}
+}
+
+// The library started to read before anybody listened for what it read, and
+// answered a handshake before it knew the session: a CONNECT was lost in 1 of
+// some 6,000 connects.
+func TestAPacketRightBehindTheHandshakeIsNotLost(t *testing.T) {
+	t.Parallel()
+	t.Run("websocket", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-faithful")
+		together(t, 1000, func() error {
+			conn, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			conn.WriteMessage(websocket.TextMessage, []byte("40"))
+			conn.SetReadDeadline(time.Now().Add(patience))
+			for {
+				_, packet, err := conn.ReadMessage()
+				if err != nil {
+					return fmt.Errorf("no CONNECT: %w", err)
+				}
+				if strings.HasPrefix(string(packet), joined) {
+					return nil
+				}
+			}
+		})
+	})
+	t.Run("polling", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-faithful")
+		together(t, 1000, func() error {
+			base := s.url + "/socket.io/?EIO=4&transport=polling"
+			response, err := http.Get(base)
+			if err != nil {
+				return err
+			}
+			handshake, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if err != nil {
+				return err
+			}
+			_, sid, _ := strings.Cut(string(handshake), `"sid":"`)
+			sid, _, _ = strings.Cut(sid, `"`)
+			response, err = http.Post(base+"&sid="+sid, "text/plain", strings.NewReader("1"))
+			if err != nil {
+				return err
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				return fmt.Errorf("the session's first request was answered %s", response.Status)
+			}
+			return nil
+		})
+	})
+}
+
+// together runs do so many times, 16 at once.
+func together(t *testing.T, times int, do func() error) {
+	t.Helper()
+	var workers sync.WaitGroup
+	tickets := make(chan struct{}, times)
+	for range times {
+		tickets <- struct{}{}
+	}
+	close(tickets)
+	for range 16 {
+		workers.Go(func() {
+			for range tickets {
+				if err := do(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// The library's own ways to end sessions are packets that Python clients never
+// come back from.
+func TestAStopCutsTheConnectionsAndSendsNoPacket(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	a, b := joinTwo(t, s)
+	c := openPolling(t, s)
+	polled := make(chan string, 1)
+	go func() {
+		response, err := http.Get(c.url)
+		if err != nil {
+			polled <- ""
+			return
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		polled <- string(body)
+	}()
+	a.send(number("1", "client1", 1))
+	a.expect("431[]")
+	began := time.Now()
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	for _, p := range []*peer{a, b} {
+		if packet, err := p.next(); err == nil {
+			t.Errorf("the stop sent %q", packet)
+		}
+	}
+	if body := <-polled; body != "" {
+		t.Errorf("the stop answered a poll with %q", body)
+	}
+}

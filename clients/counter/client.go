@@ -46,10 +46,11 @@ type patience struct {
 	// be lost within a server (the original gives none if its disk is full),
 	// so the number is sent again: a repetition harms nothing.
 	resend time.Duration
-	// quiet is for a game, with nothing left to count. A peer whose connection
-	// broke, or which was killed and started again, is back by then.
+	// quiet is for a game, with nothing left to count. It is longer than a
+	// peer needs that was cut off or killed and started again.
 	quiet time.Duration
-	// retryMin and retryMax bound the delay before the next attempt to connect.
+	// retryMin and retryMax bound the delay before the next attempt to
+	// connect, give or take half of it.
 	retryMin, retryMax time.Duration
 }
 
@@ -62,7 +63,7 @@ func Run(ctx context.Context, config Config) {
 		resend:   10 * time.Second,
 		quiet:    5 * time.Second,
 		retryMin: 100 * time.Millisecond,
-		retryMax: 3 * time.Second,
+		retryMax: 2 * time.Second,
 	})
 }
 

@@ -57,7 +57,7 @@ func (c *count) assign(a protocol.Assignment) error {
 	if a.LastNumber > maxNumber {
 		return fmt.Errorf("the server assigned the number %g, which is too great", a.LastNumber)
 	}
-	next := max(c.acked+1, int64(math.Ceil(a.LastNumber)), seat.First())
+	next := max(c.acked+1, int64(math.Ceil(max(a.LastNumber, 0))), seat.First())
 	if protocol.SeatOf(next) != seat {
 		next++
 	}

@@ -82,12 +82,11 @@ func (s *session) take(p socketio.Packet) error {
 		switch p.Name {
 		case protocol.ClientAssigned:
 			var a protocol.Assignment
-			err := p.Arg(0, &a)
-			if err == nil {
-				err = s.count.assign(a)
+			if err := p.Arg(0, &a); err != nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
 			}
-			if err != nil {
-				return fmt.Errorf("assigned: %w", err)
+			if err := s.count.assign(a); err != nil {
+				return err
 			}
 			s.lastError = ""
 			s.print("Assigned as %v, resuming from %d", s.count.seat, s.count.next)

@@ -81,7 +81,7 @@ func ParseURL(rawURL string) (*url.URL, error) {
 }
 
 // Conn is a session with a server. One goroutine may use it at a time, and has
-// to close it in the end.
+// to close it once in the end.
 type Conn struct {
 	ws      *websocket.Conn
 	writing sync.Mutex

@@ -3,7 +3,6 @@ package socketio
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -39,7 +38,7 @@ type Packet struct {
 // Arg decodes the i-th argument into v.
 func (p Packet) Arg(i int, v any) error {
 	if i >= len(p.Args) {
-		return fmt.Errorf("it has %d arguments", len(p.Args))
+		return errors.New("it has no such argument")
 	}
 	return json.Unmarshal(p.Args[i], v)
 }

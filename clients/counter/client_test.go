@@ -1,0 +1,453 @@
+package counter
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"counting/clients/socketio"
+	"counting/clients/socketio/socketiotest"
+)
+
+// long is longer than any test waits, and deadline is when it gives up.
+const (
+	long     = time.Hour
+	deadline = 20 * time.Second
+)
+
+// eager is a client that waits for nothing, but for what is not to happen in a
+// test and what comes at once from a healthy server.
+func eager() patience {
+	return patience{connect: deadline, seat: long, resend: long, quiet: long,
+		retryMin: time.Millisecond, retryMax: 2 * time.Millisecond}
+}
+
+// output is what a client printed.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) lines() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Split(strings.TrimSuffix(o.text.String(), "\n"), "\n")
+}
+
+// running is a client that runs in the background.
+type running struct {
+	out   *output
+	stop  context.CancelFunc
+	ended chan struct{}
+}
+
+func begin(t *testing.T, server *url.URL, limit int64, wait patience, options ...func(*Config)) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{out: &output{}, stop: cancel, ended: make(chan struct{})}
+	config := Config{Server: server, Limit: limit, Interval: time.Millisecond, Out: r.out}
+	for _, option := range options {
+		option(&config)
+	}
+	go func() {
+		defer close(r.ended)
+		run(ctx, config, wait)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-r.ended
+	})
+	return r
+}
+
+// mustEnd waits for the client to end by itself.
+func (r *running) mustEnd(t *testing.T) {
+	t.Helper()
+	mustClose(t, r.ended, "the client to end")
+}
+
+func mustClose(t *testing.T, c <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(deadline):
+		t.Fatalf("waited in vain for %s", what)
+	}
+}
+
+func assign(seat string, last int) string {
+	return fmt.Sprintf(`42["client_assigned",{"client_id":%q,"last_number":%d}]`, seat, last)
+}
+
+const (
+	startGame = `42["start_game"]`
+	stopGame  = `42["stop_game"]`
+)
+
+func TestClientCountsToTheLimitAndLeaves(t *testing.T) {
+	t.Parallel()
+	counted := make(chan []int64, 1)
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open(assign("client2", 2), startGame) // as python-socketio: before CONNECT
+		var got []int64
+		for n, ok := s.Number(); ok; n, ok = s.Number() {
+			got = append(got, n)
+			s.Ack(n)
+		}
+		counted <- got
+	})
+	r := begin(t, server, 6, eager())
+	r.mustEnd(t)
+	if got, want := <-counted, []int64{2, 4, 6}; !slices.Equal(got, want) {
+		t.Errorf("server got %d, want %d", got, want)
+	}
+	want := []string{
+		"Connected to server!",
+		"Assigned as client2, resuming from 2",
+		"Game starting!",
+		"client2 counting: two",
+		"client2 counting: four",
+		"client2 counting: six",
+		"Disconnected from server!",
+	}
+	if got := r.out.lines(); !slices.Equal(got, want) {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+}
+
+// client1 has to wait for client2 to count the limit: the game stops if it
+// leaves. It may not take a pause in the game for the end either.
+func TestClientWithNothingLeftWaitsForTheEnd(t *testing.T) {
+	t.Parallel()
+	wait := eager()
+	wait.quiet = 50 * time.Millisecond
+	stayed := make(chan time.Duration, 1) // after the end of the game
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open(assign("client1", 1), startGame)
+		n, _ := s.Number()
+		s.Ack(n)
+		// A peer that is cut off and comes back.
+		s.Send(stopGame, startGame)
+		<-time.After(3 * wait.quiet)
+		stopped := time.Now()
+		s.Send(stopGame)
+		s.Wait()
+		stayed <- time.Since(stopped)
+	})
+	begin(t, server, 2, wait).mustEnd(t)
+	if stayed := <-stayed; stayed < wait.quiet {
+		t.Errorf("stayed for %v after the game, want at least %v", stayed, wait.quiet)
+	}
+}
+
+func TestClientWithNothingToCountLeavesAGameThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	wait := eager()
+	wait.quiet = time.Millisecond
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open(assign("client1", 2001))
+		s.Wait()
+	})
+	begin(t, server, 2000, wait).mustEnd(t)
+}
+
+func TestClientThatStaysComesBackAndCountsNoMore(t *testing.T) {
+	t.Parallel()
+	wait := eager()
+	wait.quiet = time.Millisecond
+	third := make(chan struct{})
+	server := socketiotest.Serve(t, func(n int, s *socketiotest.Session) {
+		switch s.Open(assign("client2", 2+2*min(n, 1)), startGame); n {
+		case 0:
+			n, _ := s.Number()
+			s.Ack(n)
+			s.Send(stopGame)
+		case 1:
+			s.Send(stopGame)
+		case 2:
+			close(third)
+			if n, ok := s.Number(); ok {
+				t.Errorf("counted %d", n)
+			}
+		}
+	})
+	r := begin(t, server, 2, wait, func(c *Config) { c.Stay = true })
+	mustClose(t, third, "the third session")
+	r.stop()
+	r.mustEnd(t)
+}
+
+// Every way in which a server may end, or never begin, a session, and one
+// number after that.
+func TestClientComesBack(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		first func(*socketiotest.Session)
+		wait  func(*patience)
+		error string // what is printed
+	}{
+		{"after no Engine.IO", func(s *socketiotest.Session) { s.Send("hello") },
+			nil, "Error: the server does not speak Engine.IO 4"},
+		{"after a session that is cut off before CONNECT", func(s *socketiotest.Session) { s.Handshake() },
+			nil, "Error: websocket: close 1006 (abnormal closure): unexpected EOF"},
+		{"after no CONNECT", func(s *socketiotest.Session) { s.Handshake(); s.Wait() },
+			func(p *patience) { p.connect = 200 * time.Millisecond }, "Error: the server did not connect within 200ms"},
+		{"after a refused CONNECT", func(s *socketiotest.Session) {
+			s.Handshake()
+			s.Send(`44{"message":"both seats are taken"}`)
+			s.Wait()
+		}, nil, "Error: both seats are taken"},
+		{"after a refused CONNECT of python-socketio", func(s *socketiotest.Session) {
+			s.Handshake()
+			s.Send(`44"Unable to connect"`)
+			s.Wait()
+		}, nil, "Error: Unable to connect"},
+		{"after a refusal that would forge a line", func(s *socketiotest.Session) {
+			s.Handshake()
+			s.Send(`44{"message":"no\nclient1 counting: one\u001b[2J"}`)
+			s.Wait()
+		}, nil, `Error: "no\nclient1 counting: one\x1b[2J"`},
+		{"after endless events without CONNECT", func(s *socketiotest.Session) {
+			s.Handshake()
+			s.Send(slices.Repeat([]string{startGame}, 200)...)
+			s.Wait()
+		}, nil, "Error: the server talks but does not connect"},
+		{"after no seat", func(s *socketiotest.Session) { s.Open(startGame, stopGame); s.Wait() },
+			func(p *patience) { p.seat = time.Millisecond }, "Error: no seat is free"},
+		{"after a seat that there is not", func(s *socketiotest.Session) { s.Open(assign("client3", 1)); s.Wait() },
+			nil, `Error: the server assigned the seat "client3", which there is not`},
+		{"after an assignment that is none", func(s *socketiotest.Session) { s.Open(`42["client_assigned"]`); s.Wait() },
+			nil, "Error: client_assigned: it has no such argument"},
+		{"after a lost connection", func(s *socketiotest.Session) { s.Open(assign("client1", 1), startGame); s.Number() },
+			nil, "Error: websocket: close 1006 (abnormal closure): unexpected EOF"},
+		{"after a DISCONNECT", func(s *socketiotest.Session) { s.Open(); s.Send("41"); s.Wait() },
+			nil, "Error: the server ended the session"},
+		{"after a closed Engine.IO session", func(s *socketiotest.Session) { s.Open(); s.Send("1"); s.Wait() },
+			nil, "Error: the server closed the session"},
+		{"after a refused number", func(s *socketiotest.Session) {
+			s.Open(assign("client1", 1), startGame)
+			n, _ := s.Number()
+			s.Send(fmt.Sprintf(`43%d[{"error":"not your seat"}]`, n))
+			s.Wait()
+		}, nil, "Error: 1 was refused: not your seat"},
+		{"after a packet that is far too long", func(s *socketiotest.Session) {
+			s.Open()
+			s.Send(`42["` + strings.Repeat("a", 2<<20) + `"]`)
+			s.Wait()
+		}, nil, "Error: websocket: read limit exceeded"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			second := make(chan struct{})
+			server := socketiotest.Serve(t, func(n int, s *socketiotest.Session) {
+				switch n {
+				case 0:
+					tt.first(s)
+				case 1:
+					close(second)
+					s.Open(assign("client1", 1), startGame)
+					if n, ok := s.Number(); n == 1 && ok {
+						s.Ack(n)
+					}
+				}
+			})
+			wait := eager()
+			if tt.wait != nil {
+				tt.wait(&wait)
+			}
+			r := begin(t, server, 1, wait)
+			mustClose(t, second, "the second session")
+			r.mustEnd(t)
+			lines := r.out.lines()
+			if !slices.Contains(lines, tt.error) {
+				t.Errorf("printed %q, want %q", lines, tt.error)
+			}
+			if !slices.Contains(lines, "client1 counting: one") {
+				t.Errorf("printed %q: it does not count", lines)
+			}
+		})
+	}
+}
+
+func TestClientSurvivesBrokenPackets(t *testing.T) {
+	t.Parallel()
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open(assign("client1", 1))
+		s.Send("", "x", "4", "42", "42[", "42[]", "42[5]", `42"x"`, "42{}", "42null", "43", "43[]", "431", "431{}",
+			"4399999999999999999999[]", "40", "44", "45", "451-[]", "461-[]", `42/admin,["stop_game"]`, "42/admin",
+			`42["unheard of"]`, "5", "6", "2", startGame)
+		for n, ok := s.Next(); ok && n != `421["number",{"client_id":"client1","number":1}]`; n, ok = s.Next() {
+			if n != "3" {
+				t.Errorf("the client sent %q", n)
+			}
+		}
+		s.Ack(1)
+		s.Wait()
+	})
+	begin(t, server, 1, eager()).mustEnd(t)
+}
+
+func TestClientSendsAgainWhatIsNotAcked(t *testing.T) {
+	t.Parallel()
+	wait := eager()
+	wait.resend = time.Millisecond
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open(assign("client1", 1), startGame)
+		for range 3 {
+			if n, ok := s.Number(); n != 1 || !ok {
+				t.Errorf("the client sent %d, %v", n, ok)
+			}
+		}
+		s.Ack(1)
+		s.Wait()
+	})
+	r := begin(t, server, 1, wait)
+	r.mustEnd(t)
+	count := 0
+	for _, line := range r.out.lines() {
+		if line == "client1 counting: one" {
+			count++
+		}
+	}
+	if count != 1 {
+		t.Errorf("printed the number %d times", count)
+	}
+}
+
+func TestClientKeepsItsInterval(t *testing.T) {
+	t.Parallel()
+	// An ack takes most of the interval, of which it is a part.
+	const interval, ack, numbers = 50 * time.Millisecond, 40 * time.Millisecond, 8
+	counted := make(chan time.Duration, 1) // from the first number to the last
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open(assign("client1", 1), startGame)
+		n, ok := s.Number()
+		began, took := time.Now(), time.Duration(0)
+		for ; ok; n, ok = s.Number() {
+			took = time.Since(began)
+			<-time.After(ack)
+			s.Ack(n)
+		}
+		counted <- took
+	})
+	begin(t, server, 2*numbers-1, eager(), func(c *Config) { c.Interval = interval }).mustEnd(t)
+	took, least, most := <-counted, (numbers-2)*interval, (numbers-1)*(interval+ack)
+	if took < least || took > most {
+		t.Errorf("%d numbers took %v, want from %v to %v", numbers, took, least, most)
+	}
+}
+
+func TestClientEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		script func(*socketiotest.Session, chan<- struct{})
+	}{
+		{"while it waits for CONNECT", func(s *socketiotest.Session, there chan<- struct{}) { s.Handshake(); there <- struct{}{}; s.Wait() }},
+		{"while it waits for a seat", func(s *socketiotest.Session, there chan<- struct{}) { s.Open(); there <- struct{}{}; s.Wait() }},
+		{"while it waits for the game", func(s *socketiotest.Session, there chan<- struct{}) {
+			s.Open(assign("client1", 1))
+			there <- struct{}{}
+			s.Wait()
+		}},
+		{"while it waits for an ack", func(s *socketiotest.Session, there chan<- struct{}) {
+			s.Open(assign("client1", 1), startGame)
+			s.Number()
+			there <- struct{}{}
+			s.Wait()
+		}},
+		{"while it waits to try again", func(s *socketiotest.Session, there chan<- struct{}) {
+			s.Send("no")
+			s.Wait()
+			there <- struct{}{}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			there := make(chan struct{}, 1)
+			server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) { tt.script(s, there) })
+			wait := eager()
+			wait.retryMin, wait.retryMax = long, long
+			r := begin(t, server, 9, wait)
+			mustClose(t, there, "the client to get there")
+			endsWithin(t, r, time.Second)
+		})
+	}
+}
+
+// A server that accepts and says nothing is the state in which a read minds no
+// context.
+func TestClientEndsAtOnceWhileItDials(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	server, err := socketio.ParseURL("http://" + listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := begin(t, server, 9, eager())
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	endsWithin(t, r, time.Second)
+}
+
+func endsWithin(t *testing.T, r *running, limit time.Duration) {
+	t.Helper()
+	began := time.Now()
+	r.stop()
+	r.mustEnd(t)
+	if took := time.Since(began); took > limit {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// Not parallel: it counts the goroutines of the process.
+func TestReconnectsLeaveNothingBehind(t *testing.T) {
+	const sessions = 100
+	all := make(chan struct{})
+	server := socketiotest.Serve(t, func(n int, s *socketiotest.Session) {
+		if n == sessions {
+			close(all)
+			s.Wait()
+			return
+		}
+		s.Open(assign("client1", 1+2*n), startGame)
+		if n, ok := s.Number(); ok && n%4 == 1 {
+			s.Ack(n)
+		}
+	})
+	before := runtime.NumGoroutine()
+	r := begin(t, server, 2000, eager())
+	mustClose(t, all, "the last session")
+	r.stop()
+	r.mustEnd(t)
+	for until := time.Now().Add(deadline); runtime.NumGoroutine() > before; {
+		if time.Now().After(until) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines have become %d:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -23,7 +23,11 @@ import (
 )
 
 // patience is how long a program may take to start on a busy machine.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
+
+// starting holds a place for each Python server that may start at one time: a
+// second of processor each, more of them at once would only wait for another.
+var starting = make(chan struct{}, 3)
 
 // A Program is a running process whose output is kept.
 type Program struct {
@@ -51,11 +55,14 @@ func Flask(t testing.TB, env ...string) *Server {
 	t.Helper()
 	python := Python(t)
 	dir := t.TempDir()
+	starting <- struct{}{}
+	defer func() { <-starting }()
 	// The port that was free a moment ago may be gone: try another.
 	for range 3 {
 		port := freePort(t)
 		cmd := exec.Command(python, original("server.py"))
-		cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+dir)
+		cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+dir,
+			"EVENTLET_NO_GREENDNS=yes") // looks up no names, and so starts in half the time
 		cmd.Env = append(cmd.Env, env...)
 		s := &Server{Program: start(t, cmd), URL: "http://127.0.0.1:" + port, Dir: dir}
 		if s.waitFor("/health") {
@@ -139,7 +146,7 @@ func (p *Program) Wait(enough func(output string) bool) bool {
 			return enough(p.Output())
 		case <-deadline:
 			return false
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return true
@@ -147,8 +154,9 @@ func (p *Program) Wait(enough func(output string) bool) bool {
 
 // waitFor waits until the server answers 200 there.
 func (s *Server) waitFor(path string) bool {
+	client := http.Client{Timeout: time.Second}
 	return s.Wait(func(string) bool {
-		res, err := http.Get(s.URL + path)
+		res, err := client.Get(s.URL + path)
 		if err != nil {
 			return false
 		}

@@ -46,8 +46,8 @@ type patience struct {
 	// be lost within a server (the original gives none if its disk is full),
 	// so the number is sent again: a repetition harms nothing.
 	resend time.Duration
-	// quiet is for a game, with nothing left to count. It is longer than a
-	// peer needs that was cut off or killed and started again.
+	// quiet is for a game, with nothing left to count. It is longer than the
+	// longest delay of a peer that was cut off or killed and started again.
 	quiet time.Duration
 	// retryMin and retryMax bound the delay before the next attempt to
 	// connect, give or take half of it.

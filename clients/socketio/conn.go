@@ -203,6 +203,9 @@ func (c *Conn) receive() {
 	}
 	for {
 		p, err := c.next()
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+			err = fmt.Errorf("no sign of life from the server for %v", silence)
+		}
 		if err != nil {
 			c.err = err
 			return

@@ -59,6 +59,11 @@ func startServerIn(t *testing.T, data string, args ...string) *testServer {
 	return s
 }
 
+// wsURL is where a session is opened over WebSocket.
+func (s *testServer) wsURL() string {
+	return strings.Replace(s.url, "http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+}
+
 func noEnv(string) (string, bool) { return "", false }
 
 // numbers returns the lines of the numbers file.
@@ -80,7 +85,7 @@ type peer struct {
 
 func dial(t *testing.T, s *testServer) *peer {
 	t.Helper()
-	conn, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+	conn, _, err := websocket.DefaultDialer.Dial(s.wsURL(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +150,7 @@ func (p *peer) expect(heads ...string) {
 }
 
 func number(id, seat string, n any) string {
-	return fmt.Sprintf(`42%s["number",{"client_id":%q,"number":%v}]`, id, seat, n)
+	return fmt.Sprintf(`42%s["number",{"client_id":"%s","number":%v}]`, id, seat, n)
 }
 
 // request does one HTTP request and returns status and body.

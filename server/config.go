@@ -16,6 +16,7 @@ type config struct {
 	origins   []string // empty: any
 	logFormat string
 	check     bool
+	verify    string
 	version   bool
 }
 
@@ -41,6 +42,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.StringVar(&origins, "origins", "*", "`origins` that browsers may connect from, with commas between; * is any")
 	f.StringVar(&c.logFormat, "log-format", "text", "text (the original's lines) or json")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
+	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
 
 	err := f.Parse(args)
@@ -86,7 +88,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 // -log-format is LOG_FORMAT. The flags that only do something and exit are not
 // among them.
 func fromEnvironment(f *flag.FlagSet, lookupEnv func(string) (string, bool)) error {
-	given := map[string]bool{"check": true, "version": true}
+	given := map[string]bool{"check": true, "verify": true, "version": true}
 	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
 	var err error
 	f.VisitAll(func(fl *flag.Flag) {

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,11 +81,9 @@ func TestEventsOfASessionStayInOrder(t *testing.T) {
 	const count, inFlight = 10_000, 64
 	s := startServer(t, "-faithful")
 	p := join(t, s, assigned1, joined)
-	go func() {
-		for n := 1; n <= inFlight; n++ {
-			p.conn.WriteMessage(websocket.TextMessage, []byte(number(fmt.Sprint(n), "client1", n)))
-		}
-	}()
+	for n := 1; n <= inFlight; n++ {
+		p.send(number(fmt.Sprint(n), "client1", n))
+	}
 	for n := 1; n <= count; n++ {
 		p.expect(fmt.Sprintf("43%d[]", n))
 		if next := n + inFlight; next <= count {
@@ -98,72 +100,111 @@ func TestEventsOfASessionStayInOrder(t *testing.T) {
 // The library's broadcast dropped what was queued behind it on a WebSocket.
 func TestABroadcastDropsNothingQueuedBehindIt(t *testing.T) {
 	t.Parallel()
-	const rounds, burst = 50, 40
+	const rounds, inFlight = 30, 256
 	s := startServer(t, "-faithful")
 	a := join(t, s, assigned1, joined)
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		for round := range rounds {
-			b, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+	left, stop := make(chan struct{}), make(chan struct{}, rounds)
+	go func() { // the second seat comes and goes, and each time the game starts and stops
+		defer close(left)
+		for range rounds {
+			b, _, err := websocket.DefaultDialer.Dial(s.wsURL(), nil)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			b.WriteMessage(websocket.TextMessage, []byte("40"))
-			for i := range burst {
-				a.conn.WriteMessage(websocket.TextMessage, []byte(number(fmt.Sprint(round*burst+i), "client1", 1)))
-			}
-			for { // until "40" or an error: each round has one start and one stop
-				_, packet, err := b.ReadMessage()
-				if err != nil || strings.HasPrefix(string(packet), joined) {
-					break
-				}
+			for packet := ""; err == nil && !strings.HasPrefix(packet, joined); {
+				var text []byte
+				_, text, err = b.ReadMessage()
+				packet = string(text)
 			}
 			b.Close()
+			<-stop // until the seat is free again
 		}
 	}()
-	for acks, starts, stops := 0, 0, 0; acks < rounds*burst || starts < rounds || stops < rounds; {
+	// Meanwhile the first seat keeps the server writing to it.
+	sent := 0
+	for ; sent < inFlight; sent++ {
+		a.send(number(fmt.Sprint(sent), "client1", 1))
+	}
+	for acks, starts, stops := 0, 0, 0; acks < sent || starts < rounds || stops < rounds; {
 		packet, err := a.next()
-		if err != nil {
-			t.Fatalf("after %d acks, %d starts and %d stops: %v", acks, starts, stops, err)
-		}
 		switch {
+		case err != nil:
+			t.Fatalf("after %d acks of %d, %d starts and %d stops of %d: %v", acks, sent, starts, stops, rounds, err)
 		case packet == started:
 			starts++
 		case packet == stopped:
 			stops++
+			stop <- struct{}{}
 		case packet == fmt.Sprintf("43%d[]", acks):
 			acks++
+			select {
+			case <-left:
+			default:
+				a.send(number(fmt.Sprint(sent), "client1", 1))
+				sent++
+			}
 		default:
 			t.Fatalf("%q came in place of the ack %d", packet, acks)
 		}
 	}
-	<-sent
 }
 
 // The library took a chunked body of any length: 60 MB went in.
 func TestABodyBeyondMaxPayloadIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, chunked := range []bool{false, true} {
-		t.Run(fmt.Sprintf("chunked_%v", chunked), func(t *testing.T) {
+	const sent = 60 << 20
+	for name, length := range map[string]int64{"of_known_length": sent, "chunked": -1} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t)
 			p := openPolling(t, s)
 			p.post(strings.NewReader("40"))
 			p.expect(assigned1, joined)
-			big := strings.Repeat("x", socketio.MaxPayload)
-			body := io.Reader(strings.NewReader("4" + big))
-			if chunked {
-				body = io.MultiReader(body) // of unknown length
+
+			body := &counted{Reader: io.LimitReader(endless{}, sent)}
+			r, err := http.NewRequest("POST", p.url, body)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if status, text := p.post(body); status != http.StatusRequestEntityTooLarge {
-				t.Fatalf("answered %d %q, want 413", status, text)
+			r.ContentLength = length
+			// The server may close the connection before the client has read
+			// the answer to a body that it is still sending.
+			if response, err := http.DefaultClient.Do(r); err == nil {
+				response.Body.Close()
+				if response.StatusCode != http.StatusRequestEntityTooLarge {
+					t.Errorf("answered %s, want 413", response.Status)
+				}
+			}
+			if read := body.n.Load(); read > 10*socketio.MaxPayload {
+				t.Errorf("%d bytes went in", read)
 			}
 			p.post(strings.NewReader(number("1", "client1", 1)))
 			p.expect("431[]")
 		})
 	}
+}
+
+// endless is a body without end, counted counts what is read of one.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = '4'
+	}
+	return len(b), nil
+}
+
+type counted struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 // The library started to read before anybody listened for what it read, and
@@ -174,24 +215,43 @@ func TestAPacketRightBehindTheHandshakeIsNotLost(t *testing.T) {
 	t.Run("websocket", func(t *testing.T) {
 		t.Parallel()
 		s := startServer(t, "-faithful")
-		together(t, 1000, func() error {
-			conn, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+		host := strings.TrimPrefix(s.url, "http://")
+		joinTwo(t, s) // with both seats taken, "40" is answered at once
+		// The frame is to be there when the library begins to read, and not
+		// before it has read the request: each try goes for the edge of that.
+		var delay time.Duration
+		try := func() error {
+			conn, err := net.Dial("tcp", host)
 			if err != nil {
 				return err
 			}
 			defer conn.Close()
-			conn.WriteMessage(websocket.TextMessage, []byte("40"))
+			fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
+				"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", host)
+			time.Sleep(delay)
+			conn.Write([]byte{0x81, 0x82, 0, 0, 0, 0, '4', '0'})
 			conn.SetReadDeadline(time.Now().Add(patience))
-			for {
-				_, packet, err := conn.ReadMessage()
-				if err != nil {
-					return fmt.Errorf("no CONNECT: %w", err)
-				}
-				if strings.HasPrefix(string(packet), joined) {
+			var came []byte
+			for chunk := make([]byte, 4096); !bytes.Contains(came, []byte(joined)); {
+				n, err := conn.Read(chunk)
+				came = append(came, chunk[:n]...)
+				var timeout net.Error
+				switch {
+				case errors.As(err, &timeout) && timeout.Timeout():
+					return fmt.Errorf("no CONNECT came, but %q", came)
+				case err != nil: // too early: the server refused the handshake
+					delay += 20 * time.Microsecond
 					return nil
 				}
 			}
-		})
+			delay = max(0, delay-5*time.Microsecond)
+			return nil
+		}
+		for range 1000 {
+			if err := try(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 	t.Run("polling", func(t *testing.T) {
 		t.Parallel()
@@ -262,8 +322,12 @@ func TestAStopCutsTheConnectionsAndSendsNoPacket(t *testing.T) {
 		body, _ := io.ReadAll(response.Body)
 		polled <- string(body)
 	}()
-	a.send(number("1", "client1", 1))
-	a.expect("431[]")
+	for n := 1; n < 200; n += 2 { // meanwhile the poll comes to wait at the server
+		a.send(number("1", "client1", n))
+		b.send(number("1", "client2", n+1))
+		a.expect("431[]")
+		b.expect("431[]")
+	}
 	began := time.Now()
 	if err := s.stop(); err != nil {
 		t.Fatal(err)

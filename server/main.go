@@ -62,6 +62,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		return nil
 	case c.check:
 		return check(ctx, c.addr)
+	case c.verify != "":
+		return verify(c.verify, stdout)
 	}
 	logger := newLogger(c.logFormat, stdout)
 	logger.Info("Server starting...", "version", version)
@@ -77,7 +79,11 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	if err != nil {
 		return err
 	}
-	defer file.Close(context.Background())
+	defer func() { // a disk that hangs is not waited for
+		expired, cancel := context.WithCancel(context.Background())
+		cancel()
+		file.Close(expired)
+	}()
 	g := game.NewFaithful()
 	if !c.faithful {
 		recovery := file.Recovery()
@@ -143,6 +149,19 @@ func check(ctx context.Context, addr string) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("not healthy: %s answers %s", target, response.Status)
 	}
+	return nil
+}
+
+// verify tells whether the file is an unbroken count.
+func verify(path string, stdout io.Writer) error {
+	lines, bad, err := numbersfile.Verify(path)
+	if err != nil {
+		return err
+	}
+	if bad != nil {
+		return fmt.Errorf("%s is no unbroken count: %v", path, bad)
+	}
+	fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
 	return nil
 }
 

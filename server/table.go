@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -55,6 +56,12 @@ func (t *table) Connect(s *socketio.Session) {
 }
 
 func (t *table) Number(s *socketio.Session, clientID string, n float64, ackID string) {
+	if n != math.Trunc(n) {
+		if _, err := spelling.SpellFloat(n); err != nil { // it has over 300 digits
+			t.Malformed(s, err.Error(), ackID)
+			return
+		}
+	}
 	t.step(func(g *game.Game) []game.Effect {
 		return g.Number(game.Session(s.ID), clientID, n, game.AckID(ackID))
 	})
@@ -196,7 +203,7 @@ func (s *seatSeeker) stopHold() {
 	}
 }
 
-// spell never fails: the edge lets no number in that has no spelling.
+// spell never fails: Number and the edge let none in that has no spelling.
 func spell(n float64) string {
 	text, err := spelling.SpellFloat(n)
 	if err != nil {

@@ -79,7 +79,7 @@ func (d *decoder) Destroy() {
 		defer d.mu.Unlock()
 		defer d.recoverPanic()
 		d.closed = true
-		if s := d.session; s != nil {
+		if s := d.session; s != nil && !s.refused() {
 			d.session = nil
 			s.end()
 			d.server.handler.Disconnect(s)
@@ -88,6 +88,9 @@ func (d *decoder) Destroy() {
 }
 
 func (d *decoder) dispatch(p packet) {
+	if d.session != nil && d.session.refused() {
+		d.session = nil
+	}
 	switch {
 	case p.kind == kindConnect && p.nsp != "/":
 		d.Emit("decoded", &parser.Packet{Type: parser.CONNECT, Nsp: p.nsp}) // refused by the library

@@ -32,7 +32,8 @@ const (
 const MaxPayload = 1_000_000
 
 // Handler is told what happens on namespace "/". The calls for one session
-// come one at a time and in order: Connect first, Disconnect last, and once.
+// come one at a time and in order: Connect first, Disconnect last, and once,
+// unless the Handler has ended the session by Refuse.
 // Calls for different sessions come at the same time. A call that panics is
 // logged and ends neither the session nor the process.
 type Handler interface {

@@ -88,7 +88,8 @@ func (s *Session) Admit() {
 	}
 }
 
-// Refuse turns the session away with "44". The client may ask again.
+// Refuse turns the session away with "44", which ends it. The client may ask
+// again, for another session.
 func (s *Session) Refuse(message string) {
 	s.send("4", map[string]string{"message": message})
 	s.end()
@@ -99,6 +100,13 @@ func (s *Session) invited() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == admitting || s.state == admitted
+}
+
+// refused tells whether Refuse was called.
+func (s *Session) refused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == gone
 }
 
 // joinedNow is called when the library has just sent "40".

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMistakesAreToldInOneLine(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() }) // after the parallel subtests
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	broken := filepath.Join(dir, "broken")
+	os.WriteFile(file, nil, 0o666)
+	os.WriteFile(broken, []byte("one\ntwo\nfour\n"), 0o666)
+	tests := []struct {
+		name string
+		args []string
+		env  map[string]string
+		want []string
+	}{
+		{"unknown_flag", []string{"-colour", "red"}, nil, []string{"-colour", "server -h"}},
+		{"bad_flag_value", []string{"-faithful=perhaps"}, nil, []string{"perhaps", "-faithful"}},
+		{"unexpected_argument", []string{"start"}, nil, []string{`"start"`, "server -h"}},
+		{"bad_environment", nil, map[string]string{"FAITHFUL": "perhaps"}, []string{"FAITHFUL", `"perhaps"`}},
+		{"bad_address", []string{"-addr", "5000"}, nil, []string{`-addr "5000"`, ":5000"}},
+		{"bad_port", []string{"-addr", ":99999"}, nil, []string{"-addr", ":99999"}},
+		{"bad_log_format", []string{"-log-format", "xml"}, nil, []string{`"xml"`, "text", "json"}},
+		{"bad_origin", []string{"-origins", "example.org"}, nil, []string{`"example.org"`, "https://example.org"}},
+		{"empty_data", []string{"-data", ""}, nil, []string{"-data"}},
+		{"data_is_a_file", []string{"-addr", "127.0.0.1:0", "-data", file}, nil, []string{file, "-data must name a directory"}},
+		{"port_in_use", []string{"-addr", taken.Addr().String(), "-data", dir}, nil, []string{taken.Addr().String(), "in use", "another -addr"}},
+		{"not_healthy", []string{"-check", "-addr", "127.0.0.1:1"}, nil, []string{"not healthy", "127.0.0.1:1"}},
+		{"broken_count", []string{"-verify", broken}, nil, []string{broken, "line 3", "four", "three"}},
+		{"nothing_to_verify", []string{"-verify", file + "s"}, nil, []string{file + "s"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			lookup := func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok }
+			err := run(ctx, tt.args, lookup, new(buffer))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("the error has several lines: %v", err)
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error does not say %q: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestHelpNamesEveryFlag(t *testing.T) {
+	t.Parallel()
+	out := new(buffer)
+	if err := run(context.Background(), []string{"-h"}, noEnv, out); !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"-addr", "-data", "-faithful", "-origins", "-log-format", "-check", "-verify", "-version", "LOG_FORMAT"} {
+		if !strings.Contains(out.String(), name) {
+			t.Errorf("the help does not name %s:\n%s", name, out)
+		}
+	}
+}
+
+func TestTheEnvironmentSetsWhatNoFlagDoes(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"ADDR": ":1", "LOG_FORMAT": "json", "FAITHFUL": "true", "ORIGINS": "http://a.example, https://b.example", "CHECK": "true"}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	c, err := parseConfig([]string{"-addr", ":2"}, lookup, new(buffer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.addr != ":2" || c.logFormat != "json" || !c.faithful || c.check || strings.Join(c.origins, " ") != "http://a.example https://b.example" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestCheckAndVerifyTellWhatIsWell(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	addr := strings.TrimPrefix(s.url, "http://")
+	if err := run(context.Background(), []string{"-check", "-addr", addr}, noEnv, new(buffer)); err != nil {
+		t.Error(err)
+	}
+	out := new(buffer)
+	if err := run(context.Background(), []string{"-verify", filepath.Join(s.data, "numbers.txt")}, noEnv, out); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), "unbroken count of 0 lines") {
+		t.Errorf("it says %q", out)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	only := startServer(t, "-origins", "https://a.example")
+	const (
+		html    = "text/html; charset=utf-8"
+		version = `"The client is using an unsupported version of the Socket.IO or Engine.IO protocols"`
+	)
+	tests := []struct {
+		name, method, url string
+		header            http.Header
+		status            int
+		contentType, body string
+		want              http.Header
+	}{
+		{"health", "GET", s.url + "/health", nil, 200, html, "OK", nil},
+		{"health_head", "HEAD", s.url + "/health", nil, 200, html, "", nil},
+		{"health_post", "POST", s.url + "/health", nil, 405, html, notAllowedPage, nil},
+		{"ready", "GET", s.url + "/ready", nil, 200, html, "OK", nil},
+		{"not_found", "GET", s.url + "/nowhere", nil, 404, html, notFoundPage, nil},
+		{"not_found_without_slash", "GET", s.url + "/socket.io", nil, 404, html, notFoundPage, nil},
+		{"no_version", "GET", s.url + "/socket.io/", nil, 400, "text/plain", version, nil},
+		{"version_3", "GET", s.url + "/socket.io/?EIO=3&transport=polling", nil, 400, "text/plain", version, nil},
+		{"unknown_transport", "GET", s.url + "/socket.io/?EIO=4&transport=carrier-pigeon", nil, 400, "text/plain", `"Invalid transport"`, nil},
+		{"unknown_session", "GET", s.url + "/socket.io/?EIO=4&transport=polling&sid=x", nil, 400, "text/plain", `"Invalid session"`, nil},
+		{"post_without_session", "POST", s.url + "/socket.io/?EIO=4&transport=polling", nil, 400, "text/plain", `"Invalid session"`, nil},
+		{"websocket_without_upgrade", "GET", s.url + "/socket.io/?EIO=4&transport=websocket", nil, 400, "text/plain", `"Invalid websocket upgrade"`, nil},
+		{"put", "PUT", s.url + "/socket.io/?EIO=4&transport=polling", nil, 405, "text/plain", "Method Not Found", nil},
+		{"options", "OPTIONS", s.url + "/socket.io/?EIO=4&transport=polling", http.Header{"Origin": {"http://x.example"}, "Access-Control-Request-Headers": {"x-a"}},
+			200, "text/plain", "OK", http.Header{"Access-Control-Allow-Origin": {"http://x.example"}, "Access-Control-Allow-Methods": {"OPTIONS, GET, POST"},
+				"Access-Control-Allow-Headers": {"x-a"}, "Access-Control-Allow-Credentials": {"true"}}},
+		{"any_origin_is_reflected", "GET", s.url + "/socket.io/?EIO=4&transport=polling", http.Header{"Origin": {"http://x.example"}},
+			200, "text/plain; charset=UTF-8", "", http.Header{"Access-Control-Allow-Origin": {"http://x.example"}, "Access-Control-Allow-Credentials": {"true"}}},
+		{"listed_origin", "GET", only.url + "/socket.io/?EIO=4&transport=polling", http.Header{"Origin": {"https://a.example"}},
+			200, "text/plain; charset=UTF-8", "", http.Header{"Access-Control-Allow-Origin": {"https://a.example"}}},
+		{"unlisted_origin", "GET", only.url + "/socket.io/?EIO=4&transport=polling", http.Header{"Origin": {"https://b.example"}},
+			400, "text/plain", `"Not an accepted origin."`, http.Header{"Access-Control-Allow-Origin": nil}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r, err := http.NewRequest(tt.method, tt.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = tt.header
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			var body strings.Builder
+			if _, err := io.Copy(&body, response.Body); err != nil {
+				t.Fatal(err)
+			}
+			if response.StatusCode != tt.status || response.Header.Get("Content-Type") != tt.contentType || tt.body != "" && body.String() != tt.body {
+				t.Errorf("got %d, %q, %q", response.StatusCode, response.Header.Get("Content-Type"), body.String())
+			}
+			for name, values := range tt.want {
+				if got := strings.Join(response.Header.Values(name), "|"); got != strings.Join(values, "|") {
+					t.Errorf("%s is %q, want %q", name, got, values)
+				}
+			}
+		})
+	}
+}
+
+// A client that opens and leaves has to leave nothing behind. This one runs
+// alone: it counts the goroutines of the whole process.
+func TestNothingGrows(t *testing.T) {
+	s := startServer(t)
+	a, b := joinTwo(t, s)
+	connects := func(times int) {
+		together(t, times, func() error {
+			p := dial(t, s)
+			p.send("40")
+			return p.conn.Close()
+		})
+	}
+	settled := func() int {
+		http.DefaultClient.CloseIdleConnections()
+		last, since := runtime.NumGoroutine(), time.Now()
+		for time.Since(since) < 200*time.Millisecond {
+			time.Sleep(10 * time.Millisecond)
+			if n := runtime.NumGoroutine(); n != last {
+				last, since = n, time.Now()
+			}
+		}
+		return last
+	}
+	connects(100)
+	before := settled()
+	connects(2000)
+	if after := settled(); after > before+10 {
+		t.Errorf("%d goroutines before 2,000 connects, %d after", before, after)
+	}
+	a.send(number("1", "client1", 1))
+	a.expect("431[]")
+	b.send(number("1", "client2", 2))
+	b.expect("431[]")
+}

@@ -20,7 +20,7 @@ type exchange struct {
 	res       *http.Response
 	answer    string
 	answered  moment      // when the answer was complete
-	abandoned *moment     // when the client hung up instead of waiting for it
+	abandoned *moment     // when the client hung up before it came
 	frames    []frameSeen // what followed an answer of 101
 }
 
@@ -49,6 +49,9 @@ func (c *call) exchanges() []*exchange {
 			return all
 		}
 		x.answered = down.moment
+		if up := c.up.hungUp; up != nil && up.order < x.answered.order {
+			x.abandoned = up
+		}
 		if x.res.StatusCode == http.StatusSwitchingProtocols {
 			x.frames = append(c.side(true, requests, up, x), c.side(false, answers, down, x)...)
 			x.frames = append(x.frames, c.hangUps()...)

@@ -73,7 +73,7 @@ func (s *script) add(x *exchange) {
 	switch {
 	case !strings.HasPrefix(x.req.URL.Path, s.path):
 		s.http(x)
-	case x.res == nil:
+	case x.res == nil || x.abandoned != nil && x.req.Method == http.MethodGet && s.granted[sid]:
 		s.unanswered(x, sid)
 	case x.res.StatusCode == http.StatusSwitchingProtocols:
 		s.webSocket(x, cmp.Or(sid, x.opened()))

@@ -42,11 +42,20 @@ func (d *Difference) String() string {
 	if d.Line > 0 {
 		line = fmt.Sprintf("line %d", d.Line)
 	}
-	s := fmt.Sprintf("%s, %s\n  recorded: %s\n  came:     %s", line, d.Where, d.Recorded, d.Came)
+	s := fmt.Sprintf("%s, %s\n  recorded: %s\n  came:     %s", line, d.Where, short(d.Recorded), short(d.Came))
 	if d.After != "" {
-		s += "\n  after:    " + d.After
+		s += "\n  after:    " + short(d.After)
 	}
 	return s
+}
+
+// short keeps long packets from hiding the rest.
+func short(text string) string {
+	const head, tail = 200, 50
+	if len(text) <= head+tail {
+		return text
+	}
+	return fmt.Sprintf("%s … %d bytes … %s", text[:head], len(text)-head-tail, text[len(text)-tail:])
 }
 
 // Compare plays r's client side through p and returns the first difference

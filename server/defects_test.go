@@ -344,3 +344,45 @@ func TestAStopCutsTheConnectionsAndSendsNoPacket(t *testing.T) {
 		t.Errorf("the stop answered a poll with %q", body)
 	}
 }
+
+// The library bounded a compressed message by its length on the wire: 100 KB
+// of them made 100 MB here.
+func TestACompressedBombEndsItsConnectionAlone(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	a := join(t, s, assigned1, joined)
+	dialer := websocket.Dialer{EnableCompression: true}
+	bomb, response, err := dialer.Dial(s.wsURL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bomb.Close()
+	if !strings.Contains(response.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate") {
+		t.Error("permessage-deflate was not negotiated")
+	}
+	if err := bomb.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("4"), 100<<20)); err != nil {
+		t.Fatal(err)
+	}
+	bomb.SetReadDeadline(time.Now().Add(patience))
+	for err == nil {
+		_, _, err = bomb.ReadMessage()
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		t.Error("the connection was not closed")
+	}
+	a.send(number("1", "client1", 1))
+	a.expect("431[]")
+}
+
+// The library ended a session over an Engine.IO packet out of place, and did
+// not notice one that leaves by CLOSE over WebSocket.
+func TestStrayEngineIOPacketsArePassedOverAndCloseLeaves(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	a, b := joinTwo(t, s)
+	a.send("2", "2probe", "5", "6", "9", "0", "8x", "x", "", "b***", number("1", "client1", 1))
+	a.expect("431[]")
+	a.send("1")
+	b.expect(stopped)
+}

@@ -122,7 +122,7 @@ func (d *decoder) event(p packet) {
 	case name != protocol.NumberEvent:
 		d.server.log.Debug("unknown event", "event", shorten(name), "session", d.id())
 	default:
-		if clientID, n, err := parseNumber(args); err != nil {
+		if clientID, n, err := parseNumber(args, p.kind == kindBinaryEvent); err != nil {
 			d.server.handler.Malformed(d.session, err.Error(), p.id)
 		} else {
 			d.server.handler.Number(d.session, clientID, n, p.id)
@@ -131,7 +131,7 @@ func (d *decoder) event(p packet) {
 }
 
 // attachment counts the attachments of a binary event down. Their bytes are
-// not kept: nothing binary is a number.
+// not kept: no number is binary, and no seat has a binary name.
 func (d *decoder) attachment() {
 	if d.binary == nil {
 		d.server.log.Warn("binary data that belongs to no packet", "session", d.id())

@@ -18,7 +18,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// writeTimeout is how long a client may take to receive the answer to a poll.
+// writeTimeout is how long a client may take to receive what it is sent: the
+// answer to a poll, or a packet over WebSocket.
 const writeTimeout = 10 * time.Second
 
 // ServeHTTP serves Engine.IO. What the original refuses is refused in its

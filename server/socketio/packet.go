@@ -85,8 +85,8 @@ func (p packet) event() (name string, args []json.RawMessage, err error) {
 
 // parseNumber reads the payload of a number event. It takes what the original
 // takes: true and false are 1 and 0, and a client_id of any scalar type is
-// what Python would print for it.
-func parseNumber(args []json.RawMessage) (clientID string, n float64, err error) {
+// what Python would print for it. In a binary event it may be an attachment.
+func parseNumber(args []json.RawMessage, binary bool) (clientID string, n float64, err error) {
 	if len(args) != 1 {
 		return "", 0, fmt.Errorf("a number event has one payload, not %d", len(args))
 	}
@@ -99,12 +99,17 @@ func parseNumber(args []json.RawMessage) (clientID string, n float64, err error)
 	if !hasID || !hasNumber {
 		return "", 0, fmt.Errorf("%s lacks client_id or number", shorten(string(args[0])))
 	}
-	switch rawID[0] {
-	case '"':
+	var attachment struct {
+		Placeholder bool `json:"_placeholder"`
+	}
+	switch {
+	case rawID[0] == '"':
 		if err := json.Unmarshal(rawID, &clientID); err != nil {
 			return "", 0, fmt.Errorf("client_id %s is not a string", shorten(string(rawID)))
 		}
-	case '{', '[':
+	case binary && json.Unmarshal(rawID, &attachment) == nil && attachment.Placeholder:
+		clientID = "bytes"
+	case rawID[0] == '{', rawID[0] == '[':
 		return "", 0, fmt.Errorf("client_id %s is not a string", shorten(string(rawID)))
 	default:
 		clientID = pythonScalar(string(rawID))

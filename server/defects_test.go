@@ -360,9 +360,8 @@ func TestACompressedBombEndsItsConnectionAlone(t *testing.T) {
 	if !strings.Contains(response.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate") {
 		t.Error("permessage-deflate was not negotiated")
 	}
-	if err := bomb.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("4"), 100<<20)); err != nil {
-		t.Fatal(err)
-	}
+	// The server may close the connection before all is sent.
+	err = bomb.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("4"), 100<<20))
 	bomb.SetReadDeadline(time.Now().Add(patience))
 	for err == nil {
 		_, _, err = bomb.ReadMessage()

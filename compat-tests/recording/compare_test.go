@@ -216,7 +216,7 @@ func TestWhatIsPassedOver(t *testing.T) {
 		{"a_noop", "third-client", 5, Line{Session: "A", Over: Polling, Packet: text("6")}},
 		{"a_ping_that_was_not_recorded", "third-client", 15, Line{Session: "A", Over: Polling, Packet: text("2")}},
 		{"the_end_of_the_poll_that_an_upgrade_leaves_behind", "upgrade-mid-game", 19, Line{Session: "A", Over: Polling, Packet: text("1")}},
-		{"an_event_after_the_client_left", "third-client", 37, Line{Session: "A", Over: Polling, Packet: text(`42["stop_game"]`)}},
+		{"an_event_after_the_client_left", "third-client", 34, Line{Session: "A", Over: Polling, Packet: text(`42["stop_game"]`)}},
 		{"the_close_that_follows_the_client's", "websocket-only", 27, Line{Session: "A", Over: WebSocket, Close: true}},
 	}
 	for _, tt := range tests {

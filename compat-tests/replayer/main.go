@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 	}
 	target := flags.String("target", "", "the server's `URL`, such as http://localhost:5000")
 	numbers := flags.String("numbers", "", "compare the server's numbers.txt, this `FILE`, at the end")
+	mode := flags.String("expect", "", "what NAME.`MODE`.json beside a recording says is expected to differ")
+	patience := flags.Duration("patience", replay.DefaultPatience, "how much longer than the recorded server this one may take")
 	play := flags.Bool("play", false, "only play the clients' side at its recorded pace and compare nothing; with a recorder in between this makes a recording")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return same, nil
@@ -59,13 +61,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (int, err
 		return failed, nil
 	}
 
-	o := replay.Options{Target: *target}
+	o := replay.Options{Target: *target, Patience: *patience}
 	if *numbers != "" {
 		o.Numbers = func() ([]string, error) { return replay.ReadNumbers(*numbers) }
 	}
 	code := same
 	for _, name := range flags.Args() {
-		r, err := recording.ReadFile(name)
+		r, err := recording.ReadExpected(name, *mode)
 		if err != nil {
 			return failed, err
 		}

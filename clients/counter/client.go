@@ -49,6 +49,9 @@ type patience struct {
 	// quiet is for a game, with nothing left to count. It is longer than the
 	// longest delay of a peer that was cut off or killed and started again.
 	quiet time.Duration
+	// linger is for a peer that is behind, an interval longer, with the limit
+	// acked.
+	linger time.Duration
 	// retryMin and retryMax bound the delay before the next attempt to
 	// connect, give or take half of it.
 	retryMin, retryMax time.Duration
@@ -62,6 +65,7 @@ func Run(ctx context.Context, config Config) {
 		seat:     5 * time.Second,
 		resend:   10 * time.Second,
 		quiet:    5 * time.Second,
+		linger:   time.Second,
 		retryMin: 100 * time.Millisecond,
 		retryMax: 2 * time.Second,
 	})
@@ -78,7 +82,7 @@ func run(ctx context.Context, config Config, wait patience) {
 	for {
 		began, acked := time.Now(), c.count.acked
 		err := c.session(ctx)
-		if ctx.Err() != nil || err == nil {
+		if ctx.Err() != nil || err == nil || c.count.stage() == ended && !c.Stay {
 			return
 		}
 		c.printError(err)

@@ -12,8 +12,8 @@ import (
 const maxNumber = 1 << 53
 
 // count is what a client knows of the count and decides from it, without
-// clock or socket. What happened goes in through its methods and fields; turn,
-// ended and idle say what to do now.
+// clock or socket. What happened goes in through its methods and fields; turn
+// and stage say what to do now.
 //
 // # Where it goes on
 //
@@ -28,11 +28,13 @@ const maxNumber = 1 << 53
 // # When it leaves
 //
 // Whoever leaves stops the game, so nobody may leave before the limit is in
-// the file. Its ack says that it is; so the client that gets it leaves at
-// once. The other one has nothing left to count, which is no reason to leave:
-// it waits until the game has stood still for a while. For a while, because
-// the game also stops if the peer's connection broke just before the last
-// number, and because a client that comes back late finds no game at all.
+// the file. Its ack says that it is; so the client that gets it may leave (and
+// does a moment later: the original writes and acks numbers as they come, and
+// the peer may be a few behind). The other one has nothing left to count,
+// which is no reason to leave: it waits until the game has stood still for a
+// while. For a while, because the game also stops if the peer's connection
+// broke just before the last number, and because a client that comes back late
+// finds no game at all.
 //
 // A server may say that the limit was counted without its being in the file:
 // it holds numbers that came ahead of their turn. So the seat whose number is
@@ -88,7 +90,7 @@ func (c *count) lose() {
 func (c *count) turn() int64 {
 	n := c.next
 	if n > c.limit {
-		if protocol.SeatOf(c.limit) != c.seat || c.ended() {
+		if protocol.SeatOf(c.limit) != c.seat || c.stage() == ended {
 			return 0
 		}
 		n = c.limit
@@ -100,11 +102,21 @@ func (c *count) turn() int64 {
 	return n
 }
 
-// ended reports whether the whole count is known to be in the file.
-func (c *count) ended() bool { return c.acked >= c.limit }
+// stage is how far a count is.
+type stage int
 
-// idle reports whether the seat has nothing left to count and no peer that
-// counts.
-func (c *count) idle() bool {
-	return c.seat != protocol.NoSeat && c.next > c.limit && !c.running
+const (
+	counting stage = iota // or waiting for a peer that may count
+	idle                  // nothing is left for the seat, and the game stands still
+	ended                 // the limit is known to be in the file
+)
+
+func (c *count) stage() stage {
+	switch {
+	case c.acked >= c.limit:
+		return ended
+	case c.seat != protocol.NoSeat && c.next > c.limit && !c.running:
+		return idle
+	}
+	return counting
 }

@@ -16,9 +16,10 @@ type session struct {
 	*client
 	conn *socketio.Conn
 	// pace runs until the next number is due, resend while an ack is waited
-	// for, quiet while the client is idle.
-	pace, resend, quiet *time.Timer
-	running, idle       bool // as count had them when the timers were set
+	// for, leave when there is nothing more to count.
+	pace, resend, leave *time.Timer
+	running             bool  // as count had it when pace was set
+	stage               stage // as count had it when leave was set
 }
 
 // session counts through one connection. It returns nil when there is nothing
@@ -36,10 +37,10 @@ func (c *client) session(ctx context.Context) error {
 	defer conn.Close()
 	defer c.count.lose()
 
-	s := session{client: c, conn: conn, pace: stopped(), resend: stopped(), quiet: stopped()}
+	s := session{client: c, conn: conn, pace: stopped(), resend: stopped(), leave: stopped()}
 	defer s.pace.Stop()
 	defer s.resend.Stop()
-	defer s.quiet.Stop()
+	defer s.leave.Stop()
 	seated := time.NewTimer(c.wait.seat)
 	defer seated.Stop()
 	for {
@@ -60,7 +61,7 @@ func (c *client) session(ctx context.Context) error {
 			if c.count.seat == protocol.NoSeat {
 				return errors.New("no seat is free")
 			}
-		case <-s.quiet.C:
+		case <-s.leave.C:
 			return nil
 		}
 		if err == nil {
@@ -68,9 +69,6 @@ func (c *client) session(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
-		}
-		if c.count.ended() && !c.Stay {
-			return nil
 		}
 	}
 }
@@ -120,11 +118,13 @@ func (s *session) play() error {
 			s.setDue(s.firstDue())
 		}
 	}
-	if idle := s.count.idle() && !s.Stay; s.idle != idle {
-		s.idle = idle
-		s.quiet.Stop()
-		if idle {
-			s.quiet.Reset(s.wait.quiet)
+	if stage := s.count.stage(); s.stage != stage && !s.Stay {
+		s.stage = stage
+		switch s.leave.Stop(); stage {
+		case idle:
+			s.leave.Reset(s.wait.quiet)
+		case ended:
+			s.leave.Reset(s.wait.linger + s.Interval)
 		}
 	}
 	n := s.count.turn()

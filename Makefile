@@ -1,0 +1,45 @@
+# make run     the server and both clients on this machine, until Ctrl-C or the end of the count
+# make test    everything, under the race detector; sets up what it needs
+# make lint    go vet, staticcheck, gofmt, go.mod
+# make bench   the benchmarks
+# make build   bin/server and bin/client
+
+# What a run takes, as in: make run INTERVAL=10ms LIMIT=100 DATA=/tmp/data PORT=5001
+INTERVAL ?= 1s
+LIMIT    ?= 2000
+DATA     ?= data
+PORT     ?= 5000
+
+VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
+BENCHTIME ?= 1s
+
+.PHONY: build run test lint bench clean
+
+build:
+	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/server ./server
+	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/client ./clients
+
+# Ctrl-C, a client that fails, and the end of the count all end every process.
+run: build
+	@trap 'kill $$(jobs -p) 2>/dev/null; wait' EXIT; trap 'exit 130' INT TERM; \
+	bin/server -addr :$(PORT) -data '$(DATA)' & server=$$!; \
+	until sleep 0.1; kill -0 $$server 2>/dev/null || exit 1; bin/server -check -addr :$(PORT) 2>/dev/null; do :; done; \
+	export SERVER_URL=http://localhost:$(PORT); \
+	bin/client -interval $(INTERVAL) -limit $(LIMIT) & client1=$$!; \
+	bin/client -interval $(INTERVAL) -limit $(LIMIT) & client2=$$!; \
+	wait $$client1 && wait $$client2
+
+test:
+	@PYTHON=$$(compat-tests/setup) && export PYTHON && go test -race ./...
+
+lint:
+	go vet ./...
+	go tool staticcheck ./...
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go mod tidy -diff
+
+bench:
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+
+clean:
+	rm -rf bin

@@ -197,6 +197,9 @@ func (p *player) Exchange(x recording.Exchange, after time.Duration) (recording.
 	if err != nil {
 		return x, err
 	}
+	// The original sends a body with its answers to HEAD: what is left of the
+	// connection is of no use.
+	req.Close = x.Method == http.MethodHead
 	for name, v := range x.Headers {
 		req.Header.Set(name, v)
 	}

@@ -1,0 +1,128 @@
+package recording
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// An Expectation names what another server does otherwise on purpose. It
+// stands beside its recording: third-client.default.json says what the default
+// mode does otherwise in third-client.jsonl. Nothing but what it names passes,
+// and all that it names has to happen.
+type Expectation struct {
+	Changes []Change        `json:"changes"`
+	Numbers *NumbersInstead `json:"numbers,omitempty"`
+}
+
+// A Change puts packets of the server's in the place of one of its lines, or
+// behind any line. No packets take the line away.
+type Change struct {
+	Line    int      `json:"line,omitempty"`    // the line, or
+	After   int      `json:"after,omitempty"`   // the line behind which
+	Session string   `json:"session,omitempty"` // this session hears more
+	Packets []string `json:"packets,omitempty"`
+	// HTTP is another answer. The response "*" is any.
+	HTTP *Exchange `json:"http,omitempty"`
+	Why  string    `json:"why"`
+}
+
+// NumbersInstead are other lines of numbers.txt.
+type NumbersInstead struct {
+	Lines []string `json:"lines"`
+	Why   string   `json:"why"`
+}
+
+// AnyResponse stands in an Expectation for a body that is not compared.
+const AnyResponse = "*"
+
+// ReadExpected reads a recording and what is expected to differ from it in a
+// mode. Where no expectation is written down, nothing is.
+func ReadExpected(name, mode string) (*Recording, error) {
+	r, err := ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	file := strings.TrimSuffix(name, ".jsonl") + "." + mode + ".json"
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var e Expectation
+	if err := json.Unmarshal(text, &e); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if r, err = r.With(e); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
+}
+
+// With returns the recording that a server would give which does what e says.
+// What clients did stays as it is.
+func (r *Recording) With(e Expectation) (*Recording, error) {
+	instead, behind := map[int]*Change{}, map[int][]*Change{}
+	for i := range e.Changes {
+		c := &e.Changes[i]
+		at := max(c.Line, c.After)
+		switch {
+		case c.Why == "":
+			return nil, fmt.Errorf("line %d: why is missing", at)
+		case (c.Line == 0) == (c.After == 0):
+			return nil, fmt.Errorf("line %d: want either line or after", at)
+		case instead[c.Line] != nil && c.Line > 0:
+			return nil, fmt.Errorf("line %d is changed twice", c.Line)
+		case c.Line > 0:
+			instead[c.Line] = c
+		default:
+			behind[c.After] = append(behind[c.After], c)
+		}
+	}
+	other := &Recording{Header: r.Header}
+	for _, l := range r.Lines {
+		if c := instead[l.Number]; c == nil {
+			other.Lines = append(other.Lines, l)
+		} else {
+			if l.From == Client || (c.HTTP != nil) != (l.HTTP != nil) {
+				return nil, fmt.Errorf("line %d: not such a line of the server's: %s", l.Number, l)
+			}
+			other.Lines = append(other.Lines, c.lines(l, l.Session)...)
+		}
+		for _, c := range behind[l.Number] {
+			other.Lines = append(other.Lines, c.lines(l, c.Session)...)
+		}
+		delete(instead, l.Number)
+		delete(behind, l.Number)
+	}
+	if len(instead)+len(behind) > 0 {
+		return nil, fmt.Errorf("lines that the recording does not have: %d in all", len(instead)+len(behind))
+	}
+	if e.Numbers != nil {
+		if e.Numbers.Why == "" {
+			return nil, fmt.Errorf("numbers: why is missing")
+		}
+		other.Header.Numbers = e.Numbers.Lines
+	}
+	return other, nil
+}
+
+// lines are what a change puts where l was or behind it.
+func (c *Change) lines(l Line, session string) []Line {
+	if c.HTTP != nil {
+		x := *c.HTTP
+		x.Method, x.URL, x.Headers, x.Body = l.HTTP.Method, l.HTTP.URL, l.HTTP.Headers, l.HTTP.Body
+		l.HTTP = &x
+		return []Line{l}
+	}
+	var lines []Line
+	for _, p := range c.Packets {
+		lines = append(lines, Line{At: l.At, Session: session, From: Server, Over: l.Over, Packet: &p, Number: l.Number})
+	}
+	return lines
+}

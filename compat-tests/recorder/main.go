@@ -88,6 +88,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	// Opened now: a file that cannot be written is better known before.
+	out, err := os.OpenFile(o.out, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return err
@@ -101,8 +107,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := write(r, o.out); err != nil {
+	if err := out.Truncate(0); err != nil {
 		return err
+	}
+	if err := errors.Join(r.Write(out), out.Close()); err != nil {
+		return fmt.Errorf("%s: %w", o.out, err)
 	}
 	fmt.Fprintf(stdout, "Wrote %d lines to %s\n", len(r.Lines)+1, o.out)
 	return nil
@@ -153,16 +162,4 @@ func readLines(name string) ([]string, error) {
 		return []string{}, nil
 	}
 	return lines, err
-}
-
-func write(r *recording.Recording, name string) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	if err := r.Write(f); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }

@@ -380,7 +380,7 @@ func TestStrayEngineIOPacketsArePassedOverAndCloseLeaves(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	a, b := joinTwo(t, s)
-	a.send("2", "2probe", "5", "6", "9", "0", "8x", "x", "", "b***", number("1", "client1", 1))
+	a.send("2", "2probe", "5", "6", "9", "0", "8x", "", "b***", number("1", "client1", 1))
 	a.expect("431[]")
 	a.send("1")
 	b.expect(stopped)

@@ -69,10 +69,11 @@ func (t *webSocket) read() {
 	}
 }
 
-// text hands on a text message, and returns false if the client leaves by it.
+// text hands on a text message, and returns false if it ends the connection:
+// the client leaves by it, or it is no packet.
 func (t *webSocket) text(data []byte) bool {
 	switch kind := data[0]; {
-	case kind == '1': // CLOSE
+	case kind == '1', kind < '0', kind > '9' && kind != 'b': // CLOSE, no packet
 		return false
 	case kind == '3', kind == '4', kind == 'b', // PONG, MESSAGE, MESSAGE in base64
 		t.probing && kind == '2', // PING

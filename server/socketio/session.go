@@ -10,10 +10,12 @@ import (
 	"github.com/zishang520/socket.io/v2/socket"
 )
 
-// settle is the time between what is emitted to a session before "40" and the
-// "40". The Python client handles each packet in a thread of its own, and reads
-// what it was assigned when the thread of "40" is done, which may be the first
-// to run. The original leaves these 40 ms by chance: its small segments wait
+// settle is the time between the first packet that a session is sent before
+// "40" and what follows it, "40" included. The Python client handles each packet
+// in a thread of its own. At its first connect it reads what it was assigned
+// when the thread of "40" is done, which may be the first to run; at a reconnect
+// it sends a number when start_game is handled, and fails if "40" is not. The
+// original leaves 40 ms after client_assigned by chance: its small segments wait
 // for the client's delayed TCP acknowledgement.
 const settle = 40 * time.Millisecond
 
@@ -32,7 +34,8 @@ type Session struct {
 
 	mu      sync.Mutex
 	state   state
-	told    bool     // something was sent before Admit
+	told    bool     // the first packet before "40" is out
+	before  []string // the others before "40", until settle is over
 	backlog []string // sent between Admit and the library's "40"
 	joined  chan struct{}
 }
@@ -60,7 +63,7 @@ func newSession(sock *socket.Socket, next func(*socket.ExtendedError)) *Session 
 
 // Emit sends an event with its payloads, which json.Marshal must take.
 func (s *Session) Emit(event string, payload ...any) {
-	s.send("2", append([]any{event}, payload...))
+	s.send("2" + encode(append([]any{event}, payload...)))
 }
 
 // Ack answers the packet with that ack id.
@@ -68,7 +71,7 @@ func (s *Session) Ack(id string, payload ...any) {
 	if payload == nil {
 		payload = []any{}
 	}
-	s.send("3"+id, payload)
+	s.send("3" + id + encode(payload))
 }
 
 // Admit lets the session join: it gets "40" behind all that was emitted to it
@@ -81,18 +84,26 @@ func (s *Session) Admit() {
 		return
 	}
 	s.state = admitting
-	if s.told {
-		time.AfterFunc(settle, func() { s.next(nil) })
-	} else {
+	if !s.told {
 		s.next(nil)
+		return
 	}
+	time.AfterFunc(settle, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, text := range s.before {
+			s.write(text)
+		}
+		s.before = nil
+		s.next(nil)
+	})
 }
 
 // Refuse turns the session away with "44", which ends it. The client may ask
 // again, for another session.
 func (s *Session) Refuse(message string) {
-	s.send("4", map[string]string{"message": message})
 	s.end()
+	s.write("4" + encode(map[string]string{"message": message}))
 }
 
 // invited tells whether Admit was called.
@@ -130,16 +141,23 @@ func (s *Session) end() {
 	s.state, s.backlog = gone, nil
 }
 
-func (s *Session) send(head string, payload any) {
-	body, err := json.Marshal(payload)
+func encode(payload any) string {
+	text, err := json.Marshal(payload)
 	if err != nil {
 		panic("socketio: payload cannot be sent as JSON: " + err.Error())
 	}
-	text := head + string(body)
+	return string(text)
+}
+
+func (s *Session) send(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
 	case connecting:
+		if s.told {
+			s.before = append(s.before, text)
+			return
+		}
 		s.told = true
 		s.write(text)
 	case admitted:

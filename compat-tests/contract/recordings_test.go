@@ -1,0 +1,138 @@
+package contract
+
+import (
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+
+	"counting/compat-tests/recording"
+)
+
+// mistakes are the recordings in which clients send, on purpose, what the
+// document does not let them send. In all others they send nothing of the kind.
+var mistakes = []string{
+	"auth-payloads",
+	"binary-numbers",
+	"broken-packets-polling",
+	"broken-packets-websocket",
+	"client-ids",
+	"number-no-number",
+	"odd-payloads",
+	"other-namespaces",
+	"reserved-events",
+}
+
+func recordings(t *testing.T, mode string) []*recording.Recording {
+	t.Helper()
+	names, err := filepath.Glob("../recordings/*.jsonl")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	var all []*recording.Recording
+	for _, name := range names {
+		r, err := recording.ReadExpected(name, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// number finds numbers, and the ack ids that they ask for.
+var number = regexp.MustCompile(`^4[25](?:\d-)?(?:/,)?(\d*)\["number"`)
+
+// packets are those of one side, without attachments.
+func packets(r *recording.Recording, from string) []recording.Line {
+	return slices.DeleteFunc(slices.Clone(r.Lines), func(l recording.Line) bool {
+		return l.HTTP != nil || l.Packet == nil || l.Binary || l.From != from
+	})
+}
+
+// All that the server sends is in the document: what the original sent, and
+// what the Go server is expected to send in its default mode.
+func TestServersKeepToTheDocument(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []Mode{Faithful, Default} {
+		for _, r := range recordings(t, string(mode)) {
+			for _, l := range packets(r, recording.Server) {
+				if err := mode.Check(l.From, *l.Packet); err != nil {
+					t.Errorf("%s, %s.jsonl:%d: %v", mode, r.Name, l.Number, err)
+				}
+			}
+		}
+	}
+}
+
+// What clients send is in the document too, or it is a recorded mistake.
+func TestClientsKeepToTheDocument(t *testing.T) {
+	t.Parallel()
+	for _, r := range recordings(t, string(Faithful)) {
+		found := false
+		for _, l := range packets(r, recording.Client) {
+			err := Faithful.Check(l.From, *l.Packet)
+			found = found || err != nil
+			if err != nil && !slices.Contains(mistakes, r.Name) {
+				t.Errorf("%s.jsonl:%d: %v", r.Name, l.Number, err)
+			}
+		}
+		if !found && slices.Contains(mistakes, r.Name) {
+			t.Errorf("%s: no mistake of a client's is found", r.Name)
+		}
+	}
+}
+
+// The document draws the line where the original does: it allows as many
+// numbers as the original wrote down.
+func TestTheOriginalWritesDownWhatTheDocumentAllows(t *testing.T) {
+	t.Parallel()
+	joins := regexp.MustCompile(`^40($|[^/]|/[,?])`)
+	for _, r := range recordings(t, string(Faithful)) {
+		joined, allowed := map[string]bool{}, []string{}
+		for _, l := range packets(r, recording.Client) {
+			switch {
+			case *l.Packet == "41":
+				joined[l.Session] = false
+			case Faithful.Check(l.From, *l.Packet) != nil:
+			case joins.MatchString(*l.Packet):
+				joined[l.Session] = true
+			case joined[l.Session] && number.MatchString(*l.Packet):
+				allowed = append(allowed, *l.Packet)
+			}
+		}
+		if len(allowed) != len(r.Numbers) {
+			t.Errorf("%s: the document allows %d numbers, %q\nthe original wrote %d, %q", r.Name, len(allowed), allowed, len(r.Numbers), r.Numbers)
+		}
+	}
+}
+
+// In the default mode, what the document does not allow gets no empty ack.
+func TestTheDefaultModeRefusesWhatTheDocumentDoes(t *testing.T) {
+	t.Parallel()
+	wrong := 0
+	for _, r := range recordings(t, string(Default)) {
+		refused := map[string][]string{} // by session and ack id, what has to be refused
+		for _, l := range r.Lines {
+			switch {
+			case l.HTTP != nil || l.Packet == nil || l.Binary:
+			case l.From == recording.Client:
+				m := number.FindStringSubmatch(*l.Packet)
+				if m == nil {
+					continue
+				}
+				ack := "43" + m[1] + "[]"
+				refused[l.Session] = slices.DeleteFunc(refused[l.Session], func(a string) bool { return a == ack })
+				if Default.Check(l.From, *l.Packet) != nil {
+					wrong++
+					refused[l.Session] = append(refused[l.Session], ack)
+				}
+			case slices.Contains(refused[l.Session], *l.Packet):
+				t.Errorf("%s.jsonl:%d: %s for a number that the document does not allow", r.Name, l.Number, *l.Packet)
+			}
+		}
+	}
+	if wrong == 0 {
+		t.Error("there is no such number in any recording")
+	}
+}

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	case errors.Is(err, flag.ErrHelp):
 		return nil
 	case errors.Is(err, errVersion):
-		fmt.Fprintln(stdout, "client", version())
+		fmt.Fprintln(stdout, "client", builtFrom())
 		return nil
 	case err != nil:
 		return err
@@ -52,8 +52,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	return nil
 }
 
-// version returns what this program was built from, as far as Go knows.
-func version() string {
+// version is set by the build: -ldflags "-X main.version=…".
+var version string
+
+// builtFrom returns what this program was built from: what the build said, else
+// what Go knows.
+func builtFrom() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "(unknown)"

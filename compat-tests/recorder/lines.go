@@ -191,7 +191,8 @@ func (s *script) http(x *exchange) {
 			}
 		}
 	}
-	s.lines = append(s.lines, line{moment: x.answered, Line: recording.Line{HTTP: e}})
+	// Where it was asked: what follows from it may come before its answer.
+	s.lines = append(s.lines, line{moment: x.asked, Line: recording.Line{HTTP: e}})
 }
 
 func (s *script) client(at moment, sid string, l recording.Line) {

@@ -34,6 +34,12 @@ type Recovery struct {
 // String is one line for the log.
 func (r Recovery) String() string {
 	text := fmt.Sprintf("the numbers up to %d are in it", r.Last)
+	switch {
+	case r.Last == 0 && r.Bad == nil:
+		text = "it is empty"
+	case r.Last == 0:
+		text = "the number 1 is not in it"
+	}
 	if r.Bad != nil {
 		text += fmt.Sprintf(", but it is no unbroken count: %v; it is kept as it is", r.Bad)
 	}

@@ -115,6 +115,10 @@ func (s *Server) servePolling(w http.ResponseWriter, r *http.Request) {
 	default:
 		return // the client is gone
 	}
+	if r.Method == http.MethodPost && answer.status == http.StatusOK { // the library has words of its own
+		answer.header.Set("Content-Type", "text/plain")
+		answer.body = []byte("OK")
+	}
 	maps.Copy(w.Header(), answer.header)
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer.body)))
 	control.SetWriteDeadline(time.Now().Add(writeTimeout))

@@ -32,7 +32,8 @@ class State:
 
 
 def say(line):
-    print(line, flush=True)
+    # In one piece: handlers run, and print, in threads of their own.
+    print(line + "\n", end="", flush=True)
 
 
 @sio.event

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,7 @@ var starting = make(chan struct{}, 3)
 // A Program is a running process whose output is kept.
 type Program struct {
 	t    testing.TB
+	name string
 	cmd  *exec.Cmd
 	out  output
 	done chan struct{} // closed when it has ended
@@ -53,38 +55,45 @@ func (s *Server) Numbers() ([]string, error) {
 // until it serves. More of its environment can be given as "NAME=value".
 func Flask(t testing.TB, env ...string) *Server {
 	t.Helper()
-	python := Python(t)
 	dir := t.TempDir()
-	starting <- struct{}{}
-	defer func() { <-starting }()
 	// The port that was free a moment ago may be gone: try another.
 	for range 3 {
-		port := freePort(t)
-		cmd := exec.Command(python, original("server.py"))
-		cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+dir,
-			"EVENTLET_NO_GREENDNS=yes") // looks up no names, and so starts in half the time
-		cmd.Env = append(cmd.Env, env...)
-		s := &Server{Program: start(t, cmd), URL: "http://127.0.0.1:" + port, Dir: dir}
-		if s.waitFor("/health") {
+		if s := flask(t, dir, freePort(t), env); s != nil {
 			return s
 		}
-		t.Logf("the stand-in did not start:\n%s", s.Output())
 	}
 	t.Fatal("the stand-in did not start in three tries")
 	return nil
+}
+
+// flask returns nil if the stand-in does not serve.
+func flask(t testing.TB, dir, port string, env []string) *Server {
+	t.Helper()
+	starting <- struct{}{}
+	defer func() { <-starting }()
+	cmd := exec.Command(python(t), original("server.py"))
+	cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+dir,
+		"EVENTLET_NO_GREENDNS=yes") // looks up no names, and so starts in half the time
+	cmd.Env = append(cmd.Env, env...)
+	s := &Server{Program: start(t, "the stand-in", cmd), URL: "http://127.0.0.1:" + port, Dir: dir}
+	if !s.waitFor("/health") {
+		t.Logf("the stand-in did not start:\n%s", s.Output())
+		return nil
+	}
+	return s
 }
 
 // GoServer starts the Go server on an empty data directory and waits until it
 // listens. The arguments come behind -addr and -data.
 func GoServer(t testing.TB, args ...string) *Server {
 	t.Helper()
-	dir := t.TempDir()
-	binary, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(binary, append([]string{"-addr", "127.0.0.1:0", "-data", dir}, args...)...)
-	s := &Server{Program: start(t, cmd), Dir: dir}
+	return goServer(t, t.TempDir(), "0", args)
+}
+
+func goServer(t testing.TB, dir, port string, args []string) *Server {
+	t.Helper()
+	args = append([]string{"-addr", "127.0.0.1:" + port, "-data", dir}, args...)
+	s := &Server{Program: start(t, "the Go server", server.command(t, args...)), Dir: dir}
 	listening := regexp.MustCompile(`Listening on (http://\S+)`)
 	if !s.Wait(func(output string) bool {
 		m := listening.FindStringSubmatch(output)
@@ -101,14 +110,14 @@ func GoServer(t testing.TB, args ...string) *Server {
 // Client starts the stand-in's Python client against a server.
 func Client(t testing.TB, url string, env ...string) *Program {
 	t.Helper()
-	cmd := exec.Command(Python(t), original("client.py"))
+	cmd := exec.Command(python(t), original("client.py"))
 	cmd.Env = append(append(os.Environ(), "SERVER_URL="+url), env...)
-	return start(t, cmd)
+	return start(t, "the Python client", cmd)
 }
 
-func start(t testing.TB, cmd *exec.Cmd) *Program {
+func start(t testing.TB, name string, cmd *exec.Cmd) *Program {
 	t.Helper()
-	p := &Program{t: t, cmd: cmd, done: make(chan struct{})}
+	p := &Program{t: t, name: name, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.out, &p.out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -119,18 +128,9 @@ func start(t testing.TB, cmd *exec.Cmd) *Program {
 	}()
 	t.Cleanup(func() {
 		p.Kill()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", filepath.Base(cmd.Args[len(cmd.Args)-1]), p.Output())
-		}
+		p.report()
 	})
 	return p
-}
-
-// Kill ends the program at once, as a machine that stops does, and waits until
-// it is gone.
-func (p *Program) Kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.done
 }
 
 // Output is what the program has printed so far.
@@ -165,15 +165,15 @@ func (s *Server) waitFor(path string) bool {
 	})
 }
 
-// Python finds an interpreter that has what the original needs. PYTHON may
-// name one.
-func Python(t testing.TB) string {
+// python finds an interpreter that has what the original needs. PYTHON may name
+// one.
+func python(t testing.TB) string {
 	t.Helper()
-	python, err := interpreter()
+	path, err := interpreter()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return python
+	return path
 }
 
 var interpreter = sync.OnceValues(func() (string, error) {
@@ -200,44 +200,32 @@ const buildDir = "COUNTING_SUBJECT_DIR"
 
 // Main runs a package's tests with a place for what subjects build. Call it
 // from TestMain.
-func Main(m *testing.M) {
+func Main(m *testing.M) { MainAtOnce(m, 128) }
+
+// MainAtOnce is Main with that many parallel tests at once, unless -parallel
+// was given. 128 suits tests that wait for servers, some of them for more than a
+// minute, and need next to no processor.
+func MainAtOnce(m *testing.M, n int) {
 	dir, err := os.MkdirTemp("", "counting-subject-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Setenv(buildDir, dir)
-	waitTogether()
+	atOnce(n)
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
-// waitTogether lets many parallel tests run at once unless -parallel was
-// given: they wait for servers, two of them for more than a minute, and need
-// next to no processor.
-func waitTogether() {
+func atOnce(n int) {
 	flag.Parse()
-	given := false
+	given := flag.Lookup("test.fuzz").Value.String() != "" // it counts its workers by it
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		_ = flag.Set("test.parallel", "128")
+		_ = flag.Set("test.parallel", strconv.Itoa(n))
 	}
 }
-
-// built is the Go server's binary, built once with the race detector.
-var built = sync.OnceValues(func() (string, error) {
-	dir := os.Getenv(buildDir)
-	if dir == "" {
-		return "", fmt.Errorf("nowhere to build the Go server: TestMain has to call subject.Main")
-	}
-	binary := filepath.Join(dir, "server")
-	cmd := exec.Command("go", "build", "-race", "-o", binary, "counting/server")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)
-	}
-	return binary, nil
-})
 
 func original(file string) string {
 	_, here, _, _ := runtime.Caller(0)

@@ -1,0 +1,85 @@
+package live
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"counting/compat-tests/subject"
+	"counting/server/protocol"
+)
+
+// Each server counts with each pair of clients, and goes on when in mid-count
+// one of them is killed and one of another kind takes its seat.
+func TestEveryPairingCounts(t *testing.T) {
+	t.Parallel()
+	for _, server := range []kindOfServer{goServer, flask} {
+		for i, kind1 := range subject.Kinds {
+			for j, kind2 := range subject.Kinds {
+				t.Run(fmt.Sprintf("%s with %s and %s", server.name, kind1, kind2), func(t *testing.T) {
+					t.Parallel()
+					// Each seat is given up in about half of the pairings.
+					seat := protocol.Seats[(i+j)%2]
+					replaced := []int{i, j}[(i+j)%2]
+					pairing(t, server, kind1, kind2, seat, subject.Kinds[(replaced+1)%len(subject.Kinds)])
+				})
+			}
+		}
+	}
+}
+
+// pairing plays with two kinds of clients, and with a third on that seat later.
+func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat protocol.Seat, kind3 subject.Kind) {
+	g := play(t, server.mode)
+	server.start(g)
+	client1, client2 := g.join(kind1, protocol.Client1), g.join(kind2, protocol.Client2)
+	g.grows(20)
+	leaver, stayer := client1, client2
+	if seat == protocol.Client2 {
+		leaver, stayer = client2, client1
+	}
+	leaver.Kill()
+	newcomer := g.join(kind3, seat)
+	stayed := len(counted(stayer))
+	g.grows(20)
+	g.until("both clients have counted again", func() bool {
+		return len(counted(newcomer)) >= 5 && len(counted(stayer)) >= stayed+5
+	})
+	for _, client := range []*subject.Program{newcomer, stayer} {
+		if client.Ended() {
+			t.Errorf("%s has ended", client)
+		}
+		client.Kill()
+	}
+	assigned := assignments(newcomer)[0]
+	if first := counted(newcomer)[0]; float64(first) != assigned.LastNumber {
+		t.Errorf("%s was to resume from %v and began with %d", newcomer, assigned.LastNumber, first)
+	}
+	if server.name == flask.name {
+		g.Kill()
+		eachSeatUnbroken(g)
+		return
+	}
+	g.stops()
+	if lines := g.unbroken(); lines < 40 {
+		t.Errorf("numbers.txt has %d lines, and had 40", lines)
+	}
+}
+
+// eachSeatUnbroken holds numbers.txt to what the original keeps as long as it
+// lives: no seat leaves a number out, or counts one twice. How the seats'
+// numbers come together is chance.
+func eachSeatUnbroken(g *game) {
+	g.t.Helper()
+	var odd, even []string
+	for _, line := range g.numbers() {
+		if number(line[:len(line)-1])%2 == 1 {
+			odd = append(odd, line)
+		} else {
+			even = append(even, line)
+		}
+	}
+	if !slices.Equal(odd, spelled(1, 2, len(odd))) || !slices.Equal(even, spelled(2, 2, len(even))) {
+		g.t.Errorf("a seat left a number out, or counted one twice:\nclient1: %q\nclient2: %q", odd, even)
+	}
+}

@@ -1,0 +1,64 @@
+package subject
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// A Kind is a kind of client.
+type Kind string
+
+// The kinds of clients.
+const (
+	Go         Kind = "Go"
+	Python     Kind = "Python"
+	JavaScript Kind = "JavaScript"
+)
+
+// Kinds are all kinds of clients.
+var Kinds = []Kind{Go, Python, JavaScript}
+
+// Start starts a client of that kind against a server. From one of its numbers
+// to the next it takes the interval, and it leaves after the limit.
+func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int) *Program {
+	t.Helper()
+	var cmd *exec.Cmd
+	count, step := interval, time.Duration(0)
+	switch k {
+	case Go:
+		cmd = client.command(t)
+	case Python:
+		cmd = exec.Command(python(t), original("client.py"))
+		// From one of its numbers to the next it takes two steps.
+		step = interval / 12
+		count -= 2 * step
+	case JavaScript:
+		cmd = exec.Command(node(t), filepath.Join(javascript, "client.js"))
+	}
+	cmd.Env = append(os.Environ(), "SERVER_URL="+url, "LIMIT="+strconv.Itoa(limit),
+		"INTERVAL="+interval.String(), "COUNT_SLEEP="+seconds(count), "STEP_SLEEP="+seconds(step))
+	return start(t, fmt.Sprintf("the %s client", k), cmd)
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
+
+var javascript = filepath.Join(filepath.Dir(original("")), "javascript")
+
+// node finds Node.js and the official client. It fails the test if either is
+// missing, and never skips it.
+func node(t testing.TB) string {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal("Node.js is missing, which runs the official JavaScript client: install node 18 or later, or run compat-tests/setup")
+	}
+	if _, err := os.Stat(filepath.Join(javascript, "node_modules", "socket.io-client")); err != nil {
+		t.Fatal("the official JavaScript client is not installed: run compat-tests/setup, which does npm ci in compat-tests/javascript")
+	}
+	return node
+}

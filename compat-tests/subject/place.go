@@ -1,0 +1,89 @@
+package subject
+
+import (
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"counting/compat-tests/recording"
+)
+
+// A Place is where one server runs after the other: a data directory and a
+// port.
+type Place struct {
+	Dir  string
+	Port string
+}
+
+// NewPlace returns a place with an empty data directory.
+func NewPlace(t testing.TB) Place {
+	t.Helper()
+	// No connection is given a port below 32768 as its own: it stays free for
+	// the next server.
+	const lowest, highest = 20000, 32000
+	for {
+		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return Place{t.TempDir(), port}
+		}
+	}
+}
+
+// URL is what clients are told.
+func (p Place) URL() string { return "http://127.0.0.1:" + p.Port }
+
+// Flask starts the original's stand-in there and waits until it serves.
+func (p Place) Flask(t testing.TB) *Server {
+	t.Helper()
+	s := flask(t, p.Dir, p.Port, nil)
+	if s == nil {
+		t.FailNow()
+	}
+	return s
+}
+
+// GoServer starts the Go server there and waits until it listens.
+func (p Place) GoServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return goServer(t, p.Dir, p.Port, args)
+}
+
+// A Recorder stands between clients and a server.
+type Recorder struct {
+	*Program
+	URL string // for clients
+	out string
+}
+
+// Record starts a recorder in front of a server, which may be there later.
+func Record(t testing.TB, target string) *Recorder {
+	t.Helper()
+	r := &Recorder{out: filepath.Join(t.TempDir(), "session.jsonl")}
+	r.Program = start(t, "the recorder", recorder.command(t, "-target", target, "-listen", "127.0.0.1:0", "-out", r.out))
+	listening := regexp.MustCompile(`on (http://\S+)`)
+	if !r.Wait(func(output string) bool {
+		m := listening.FindStringSubmatch(output)
+		if m != nil {
+			r.URL = m[1]
+		}
+		return m != nil
+	}) {
+		t.Fatalf("the recorder did not say where it listens:\n%s", r.Output())
+	}
+	return r
+}
+
+// End ends the recording and returns it.
+func (r *Recorder) End() *recording.Recording {
+	r.t.Helper()
+	r.Terminate()
+	recorded, err := recording.ReadFile(r.out)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return recorded
+}

@@ -1,0 +1,117 @@
+package subject
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A program is one of this module, built once for each package's tests, with
+// the race detector.
+type program struct {
+	pkg   string // its import path
+	build func() (string, error)
+}
+
+var (
+	server   = newProgram("counting/server")
+	client   = newProgram("counting/clients")
+	recorder = newProgram("counting/compat-tests/recorder")
+)
+
+func newProgram(pkg string) *program {
+	p := &program{pkg: pkg}
+	p.build = sync.OnceValues(func() (string, error) {
+		binary := filepath.Join(os.Getenv(buildDir), filepath.Base(pkg))
+		out, err := exec.Command("go", "build", "-race", "-o", binary, pkg).CombinedOutput()
+		return binary + string(out), err
+	})
+	return p
+}
+
+// command is a run of the program, which is built if need be.
+func (p *program) command(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	if os.Getenv(buildDir) == "" {
+		t.Fatalf("nowhere to build %s: TestMain has to call subject.Main", p.pkg)
+	}
+	binary, err := p.build()
+	if err != nil {
+		t.Fatalf("building %s: %v\n%s", p.pkg, err, binary)
+	}
+	return exec.Command(binary, args...)
+}
+
+// Kill ends the program at once, as a machine that stops does, and waits until
+// it is gone.
+func (p *Program) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Terminate asks the program to end, as Kubernetes does, and returns how long
+// that took.
+func (p *Program) Terminate() time.Duration {
+	p.t.Helper()
+	began := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatalf("%s was to end but had ended: %v", p.name, err)
+	}
+	p.WaitEnd()
+	return time.Since(began)
+}
+
+// WaitEnd waits until the program has ended and returns its exit code, which is
+// -1 if a signal ended it.
+func (p *Program) WaitEnd() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.t.Fatalf("%s has not ended after %v", p.name, patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Ended tells whether the program has ended.
+func (p *Program) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Freeze stops the program from running, and from answering, until it is
+// killed.
+func (p *Program) Freeze() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// String is the program's name in what a test prints.
+func (p *Program) String() string { return p.name }
+
+// report shows the end of what an ended program printed if the test failed, or
+// fails it for a data race.
+func (p *Program) report() {
+	const most = 60
+	out := p.Output()
+	if strings.Contains(out, "DATA RACE") {
+		p.t.Errorf("%s has a data race:\n%s", p.name, out)
+		return
+	}
+	if !p.t.Failed() {
+		return
+	}
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	p.t.Logf("%s (%v) printed:\n%s", p.name, p.cmd.ProcessState, strings.Join(lines[max(0, len(lines)-most):], "\n"))
+}

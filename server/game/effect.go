@@ -68,12 +68,33 @@ type (
 		ClientID string
 		Number   float64
 	}
-	// Refused: a number was turned away.
+	// Refused: a number was turned away. Code is one of a few, for metrics;
+	// Reason is for people.
 	Refused struct {
 		Session Session
+		Code    Code
 		Reason  string
 	}
 )
+
+// Code tells why a number was refused.
+type Code string
+
+// The codes there are.
+const (
+	NotJoined   Code = "not_joined"    // the session has not joined the game
+	Malformed   Code = "malformed"     // the payload is no number
+	NoSuchSeat  Code = "no_such_seat"  // client_id names none of the seats
+	NotItsSeat  Code = "not_its_seat"  // another session, or none, holds the seat
+	NotWhole    Code = "not_whole"     // a fraction
+	BelowOne    Code = "below_one"     // zero or less
+	TooFarAhead Code = "too_far_ahead" // more than Ahead beyond the file
+	WrongParity Code = "wrong_parity"  // odd numbers are client1's, even ones client2's
+	TooManyAcks Code = "too_many_acks" // the session is owed MaxUnacked
+)
+
+// Codes are all of them.
+var Codes = [...]Code{NotJoined, Malformed, NoSuchSeat, NotItsSeat, NotWhole, BelowOne, TooFarAhead, WrongParity, TooManyAcks}
 
 func (Emit) effect()     {}
 func (Admit) effect()    {}

@@ -167,7 +167,7 @@ func (g *Game) Disconnect(s Session) []Effect {
 func (g *Game) Number(s Session, clientID string, n float64, id AckID) []Effect {
 	g.effects = nil
 	if !slices.Contains(g.sessions, s) {
-		g.refuse(s, id, "the session has not joined the game")
+		g.refuse(s, id, NotJoined, "the session has not joined the game")
 		return g.effects
 	}
 	seat := protocol.SeatNamed(clientID)
@@ -180,8 +180,8 @@ func (g *Game) Number(s Session, clientID string, n float64, id AckID) []Effect 
 		g.ackAt(g.appended, s, id)
 		return g.effects
 	}
-	if reason := g.fault(s, seat, clientID, n); reason != "" {
-		g.refuse(s, id, reason)
+	if code, reason := g.fault(s, seat, clientID, n); code != "" {
+		g.refuse(s, id, code, reason)
 		return g.effects
 	}
 	if n >= g.next[seat] {
@@ -200,7 +200,7 @@ func (g *Game) Number(s Session, clientID string, n float64, id AckID) []Effect 
 // Malformed is the event of a number packet whose payload is no number.
 func (g *Game) Malformed(s Session, reason string, id AckID) []Effect {
 	g.effects = nil
-	g.refuse(s, id, reason)
+	g.refuse(s, id, Malformed, reason)
 	return g.effects
 }
 
@@ -233,24 +233,24 @@ func (g *Game) Dropped(line int64) {
 }
 
 // fault says what is wrong with a number in default mode, or "".
-func (g *Game) fault(s Session, seat protocol.Seat, clientID string, n float64) string {
+func (g *Game) fault(s Session, seat protocol.Seat, clientID string, n float64) (Code, string) {
 	switch {
 	case seat == protocol.NoSeat:
-		return fmt.Sprintf("there is no seat %q", clientID)
+		return NoSuchSeat, fmt.Sprintf("there is no seat %q", clientID)
 	case g.holder[seat] != s:
-		return fmt.Sprintf("the session does not hold the seat %s", seat)
+		return NotItsSeat, fmt.Sprintf("the session does not hold the seat %s", seat)
 	case n != math.Trunc(n):
-		return fmt.Sprintf("number %v is not whole", n)
+		return NotWhole, fmt.Sprintf("number %v is not whole", n)
 	case n < 1:
-		return fmt.Sprintf("number %v is below 1", n)
+		return BelowOne, fmt.Sprintf("number %v is below 1", n)
 	case n > float64(g.written+Ahead):
-		return fmt.Sprintf("number %v is more than %d ahead of the file, which is at %d", n, Ahead, g.written)
+		return TooFarAhead, fmt.Sprintf("number %v is more than %d ahead of the file, which is at %d", n, Ahead, g.written)
 	case protocol.SeatOf(int64(n)) != seat:
-		return fmt.Sprintf("number %v is not one of %s's", n, seat)
+		return WrongParity, fmt.Sprintf("number %v is not one of %s's", n, seat)
 	case g.unacked[s] >= MaxUnacked:
-		return fmt.Sprintf("the session already waits for %d acks", MaxUnacked)
+		return TooManyAcks, fmt.Sprintf("the session already waits for %d acks", MaxUnacked)
 	}
-	return ""
+	return "", ""
 }
 
 func (g *Game) do(e Effect) { g.effects = append(g.effects, e) }
@@ -295,6 +295,12 @@ func (g *Game) seatOf(s Session) protocol.Seat {
 	return protocol.NoSeat
 }
 
+// Waiting returns how many sessions are held back until a seat falls free.
+func (g *Game) Waiting() int { return len(g.waiting) }
+
+// Taken returns how many seats are taken.
+func (g *Game) Taken() int { return len(g.holder) }
+
 // ackAt acks when that line is written, or now if it is.
 func (g *Game) ackAt(line int64, s Session, id AckID) {
 	switch {
@@ -308,8 +314,8 @@ func (g *Game) ackAt(line int64, s Session, id AckID) {
 }
 
 // refuse turns a number away. The original's handler raises: no ack then.
-func (g *Game) refuse(s Session, id AckID, reason string) {
-	g.do(Refused{s, reason})
+func (g *Game) refuse(s Session, id AckID, code Code, reason string) {
+	g.do(Refused{s, code, reason})
 	if !g.faithful && id != NoAck {
 		g.do(Ack{s, id, reason})
 	}

@@ -152,16 +152,16 @@ func TestGame(t *testing.T) {
 			written(2, Ack{"A", "1", ""}),
 		)},
 		{"what_cannot_be_is_refused_and_changes_nothing", 0, append(seated(1, 2),
-			number("A", "client1", 2, "1", refused("A", "1", "number 2 is not one of client1's")...),
-			number("A", "client1", 1.5, "2", refused("A", "2", "number 1.5 is not whole")...),
-			number("A", "client1", -1, "3", refused("A", "3", "number -1 is below 1")...),
-			number("A", "client1", 0, "4", refused("A", "4", "number 0 is below 1")...),
-			number("A", "client1", 10001, "5", refused("A", "5", "number 10001 is more than 10000 ahead of the file, which is at 0")...),
-			number("A", "client2", 2, "6", refused("A", "6", "the session does not hold the seat client2")...),
-			number("A", "bob", 1, "7", refused("A", "7", `there is no seat "bob"`)...),
-			number("C", "client1", 1, "8", refused("C", "8", "the session has not joined the game")...),
-			number("A", "client1", 2, NoAck, Refused{"A", "number 2 is not one of client1's"}),
-			step{"malformed", func(g *Game) []Effect { return g.Malformed("A", "it is odd", "9") }, refused("A", "9", "it is odd")},
+			number("A", "client1", 2, "1", refused("A", "1", WrongParity, "number 2 is not one of client1's")...),
+			number("A", "client1", 1.5, "2", refused("A", "2", NotWhole, "number 1.5 is not whole")...),
+			number("A", "client1", -1, "3", refused("A", "3", BelowOne, "number -1 is below 1")...),
+			number("A", "client1", 0, "4", refused("A", "4", BelowOne, "number 0 is below 1")...),
+			number("A", "client1", 10001, "5", refused("A", "5", TooFarAhead, "number 10001 is more than 10000 ahead of the file, which is at 0")...),
+			number("A", "client2", 2, "6", refused("A", "6", NotItsSeat, "the session does not hold the seat client2")...),
+			number("A", "bob", 1, "7", refused("A", "7", NoSuchSeat, `there is no seat "bob"`)...),
+			number("C", "client1", 1, "8", refused("C", "8", NotJoined, "the session has not joined the game")...),
+			number("A", "client1", 2, NoAck, Refused{"A", WrongParity, "number 2 is not one of client1's"}),
+			step{"malformed", func(g *Game) []Effect { return g.Malformed("A", "it is odd", "9") }, refused("A", "9", Malformed, "it is odd")},
 			number("A", "client1", 1, NoAck, Received{"A", "client1", 1}, Append{1, 1}),
 			number("B", "client2", 10000, NoAck, Received{"B", "client2", 10000}, Append{2, 2}),
 		)},
@@ -174,8 +174,8 @@ func TestGame(t *testing.T) {
 	}
 }
 
-func refused(s Session, id AckID, reason string) []Effect {
-	return []Effect{Refused{s, reason}, Ack{s, id, reason}}
+func refused(s Session, id AckID, code Code, reason string) []Effect {
+	return []Effect{Refused{s, code, reason}, Ack{s, id, reason}}
 }
 
 func TestFaithful(t *testing.T) {
@@ -208,8 +208,8 @@ func TestFaithful(t *testing.T) {
 			disconnect("C", Alone{}, stop("A"), stop("C")),
 		)},
 		{"a_number_that_cannot_be_is_not_acked", append(seated(1, 2),
-			number("C", "client1", 1, "1", Refused{"C", "the session has not joined the game"}),
-			step{"malformed", func(g *Game) []Effect { return g.Malformed("A", "it is odd", "9") }, []Effect{Refused{"A", "it is odd"}}},
+			number("C", "client1", 1, "1", Refused{"C", NotJoined, "the session has not joined the game"}),
+			step{"malformed", func(g *Game) []Effect { return g.Malformed("A", "it is odd", "9") }, []Effect{Refused{"A", Malformed, "it is odd"}}},
 		)},
 		{"a_line_that_was_dropped_is_not_acked", append(seated(1, 2),
 			number("A", "client1", 1, "1", Received{"A", "client1", 1}, Append{1, 1}),
@@ -235,7 +235,7 @@ func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 		g.Number("B", "client2", 2, "1")
 	}
 	got := g.Number("B", "client2", 2, "1")
-	want := refused("B", "1", "the session already waits for 20000 acks")
+	want := refused("B", "1", TooManyAcks, "the session already waits for 20000 acks")
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %s\nwant %s", list(got), list(want))
 	}

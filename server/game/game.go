@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"counting/server/protocol"
 )
@@ -236,22 +237,25 @@ func (g *Game) Dropped(line int64) {
 func (g *Game) fault(s Session, seat protocol.Seat, clientID string, n float64) (Code, string) {
 	switch {
 	case seat == protocol.NoSeat:
-		return NoSuchSeat, fmt.Sprintf("there is no seat %q", clientID)
+		return NoSuchSeat, fmt.Sprintf("there is no seat %.40q", clientID)
 	case g.holder[seat] != s:
 		return NotItsSeat, fmt.Sprintf("the session does not hold the seat %s", seat)
 	case n != math.Trunc(n):
-		return NotWhole, fmt.Sprintf("number %v is not whole", n)
+		return NotWhole, fmt.Sprintf("number %s is not whole", decimal(n))
 	case n < 1:
-		return BelowOne, fmt.Sprintf("number %v is below 1", n)
+		return BelowOne, fmt.Sprintf("number %s is below 1", decimal(n))
 	case n > float64(g.written+Ahead):
-		return TooFarAhead, fmt.Sprintf("number %v is more than %d ahead of the file, which is at %d", n, Ahead, g.written)
+		return TooFarAhead, fmt.Sprintf("number %s is more than %d ahead of the file, which is at %d", decimal(n), Ahead, g.written)
 	case protocol.SeatOf(int64(n)) != seat:
-		return WrongParity, fmt.Sprintf("number %v is not one of %s's", n, seat)
+		return WrongParity, fmt.Sprintf("number %s is not one of %s's", decimal(n), seat)
 	case g.unacked[s] >= MaxUnacked:
 		return TooManyAcks, fmt.Sprintf("the session already waits for %d acks", MaxUnacked)
 	}
 	return "", ""
 }
+
+// decimal writes n without an exponent.
+func decimal(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
 func (g *Game) do(e Effect) { g.effects = append(g.effects, e) }
 

@@ -28,6 +28,11 @@ const (
 	// interval is the time from one number of a client to its next, where
 	// nothing else is said.
 	interval = 30 * time.Millisecond
+	// slow is for Python clients that lose their server. One that comes back
+	// handles start_game and the "40" behind it in two threads, and fails for
+	// good ("Error: / is not a connected namespace.") if its main thread steps
+	// in between. On the original it steps each 0.1 s, and here.
+	slow = 300 * time.Millisecond
 	// noLimit is a limit that no test reaches.
 	noLimit = 1_000_000
 	// patience is how long a test waits for what should come soon.
@@ -39,7 +44,8 @@ const (
 type game struct {
 	t     *testing.T
 	place subject.Place
-	url   string // what clients are told
+	url   string        // what clients are told
+	pace  time.Duration // at which clients count
 	*subject.Server
 }
 
@@ -85,7 +91,7 @@ func allowed(modes []contract.Mode, from, packet string) error {
 func unrecorded(t *testing.T) *game {
 	t.Helper()
 	place := subject.NewPlace(t)
-	return &game{t: t, place: place, url: place.URL()}
+	return &game{t: t, place: place, url: place.URL(), pace: interval}
 }
 
 // A kindOfServer is what a game can be played on.
@@ -103,7 +109,7 @@ var (
 // join starts a client and waits until it has the seat, and it alone.
 func (g *game) join(kind subject.Kind, seat protocol.Seat) *subject.Program {
 	g.t.Helper()
-	client := kind.Start(g.t, g.url, interval, noLimit)
+	client := kind.Start(g.t, g.url, g.pace, noLimit)
 	g.prints(client, "Assigned as "+seat.String()+",")
 	return client
 }

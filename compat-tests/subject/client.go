@@ -35,12 +35,12 @@ func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int)
 	case Python:
 		cmd = exec.Command(python(t), original("client.py"))
 		// From one of its numbers to the next it takes two steps.
-		step = interval / 12
+		step = interval / 3
 		count -= 2 * step
 	case JavaScript:
 		cmd = exec.Command(node(t), filepath.Join(javascript, "client.js"))
 	}
-	cmd.Env = append(os.Environ(), "SERVER_URL="+url, "LIMIT="+strconv.Itoa(limit),
+	cmd.Env = append(cmd.Environ(), "SERVER_URL="+url, "LIMIT="+strconv.Itoa(limit),
 		"INTERVAL="+interval.String(), "COUNT_SLEEP="+seconds(count), "STEP_SLEEP="+seconds(step))
 	return start(t, fmt.Sprintf("the %s client", k), cmd)
 }

@@ -44,7 +44,10 @@ func (p *program) command(t testing.TB, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatalf("building %s: %v\n%s", p.pkg, err, binary)
 	}
-	return exec.Command(binary, args...)
+	cmd := exec.Command(binary, args...)
+	// The race detector would keep each program for a second at its end.
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	return cmd
 }
 
 // Kill ends the program at once, as a machine that stops does, and waits until

@@ -1,0 +1,124 @@
+package live
+
+import (
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"counting/compat-tests/contract"
+	"counting/compat-tests/subject"
+)
+
+// seedVariable sets the seed of the moments at which programs are killed.
+const seedVariable = "LIVE_SEED"
+
+// random returns the source of the moments, and prints how to have them again.
+func random(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+	}
+	t.Logf("the moments are those of %s=%d", seedVariable, seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// countsTo waits until two Go clients have left, content, and numbers.txt holds
+// the count up to the limit and nothing else.
+func (g *game) countsTo(limit int, clients ...*subject.Program) {
+	g.t.Helper()
+	for _, client := range clients {
+		if code := client.WaitEnd(); code != 0 {
+			g.t.Errorf("%s ended with exit code %d", client, code)
+		}
+	}
+	if lines := g.numbers(); !slices.Equal(lines, spelled(1, 1, limit)) {
+		g.t.Errorf("numbers.txt is not the count to %d: %s", limit, g.tail())
+	}
+}
+
+// The server is killed 20 times, at random moments, and started again at once.
+func TestServerIsKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	const limit, kills = 1500, 20
+	moments := random(t)
+	g := unrecorded(t)
+	goServer.start(g)
+	clients := []*subject.Program{
+		subject.Go.Start(t, g.url, 10*time.Millisecond, limit),
+		subject.Go.Start(t, g.url, 10*time.Millisecond, limit),
+	}
+	for kill := range kills {
+		// Some lives end before the clients are back, others in mid-count: after
+		// some numbers, and then at any moment from one number to the next.
+		g.grows(moments.IntN(50))
+		<-time.After(time.Duration(moments.IntN(20_000)) * time.Microsecond)
+		g.Kill()
+		lines := g.unbroken()
+		for _, client := range clients {
+			// A client goes on when it has the ack.
+			if n := counted(client); len(n) > 1 && n[len(n)-2] > lines {
+				t.Errorf("kill %d: %s had an ack for %d, and the file ends with %d", kill+1, client, n[len(n)-2], lines)
+			}
+		}
+		goServer.start(g)
+	}
+	t.Logf("killed %d times up to %d", kills, g.unbroken())
+	g.countsTo(limit, clients...)
+	g.stops()
+}
+
+// Either of the Go clients is killed, at random moments, and started again at
+// once.
+func TestGoClientsAreKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	const limit, kills = 600, 10
+	moments := random(t)
+	g := play(t, contract.Default)
+	goServer.start(g)
+	begin := func() *subject.Program { return subject.Go.Start(t, g.url, 10*time.Millisecond, limit) }
+	clients := []*subject.Program{begin(), begin()}
+	for range kills {
+		g.grows(moments.IntN(30))
+		<-time.After(time.Duration(moments.IntN(20_000)) * time.Microsecond)
+		i := moments.IntN(len(clients))
+		clients[i].Kill()
+		clients[i] = begin()
+	}
+	t.Logf("killed %d times up to %d", kills, len(g.numbers()))
+	g.countsTo(limit, clients...)
+	g.stops()
+}
+
+func TestGoClientsCountToTheLimit(t *testing.T) {
+	t.Parallel()
+	for _, server := range []kindOfServer{goServer, flask} {
+		t.Run("on the "+server.name, func(t *testing.T) {
+			t.Parallel()
+			const limit = 100
+			g := play(t, server.mode)
+			server.start(g)
+			client1 := subject.Go.Start(t, g.url, 10*time.Millisecond, limit)
+			client2 := subject.Go.Start(t, g.url, 10*time.Millisecond, limit)
+			if server.name == goServer.name {
+				g.countsTo(limit, client1, client2)
+				return
+			}
+			for _, client := range []*subject.Program{client1, client2} {
+				if code := client.WaitEnd(); code != 0 {
+					t.Errorf("%s ended with exit code %d", client, code)
+				}
+			}
+			eachSeatUnbroken(g)
+			if lines := g.numbers(); len(lines) != limit {
+				t.Errorf("want %d numbers; %s", limit, g.tail())
+			}
+		})
+	}
+}

@@ -1,0 +1,102 @@
+package live
+
+import (
+	"testing"
+	"time"
+
+	"counting/compat-tests/subject"
+	"counting/server/protocol"
+)
+
+// SIGTERM ends a Go client within a second, content, whatever it waits for. This
+// test and the next are not parallel: they measure time.
+func TestGoClientsEndWithinASecond(t *testing.T) {
+	start := func(g *game) *subject.Program { return subject.Go.Start(g.t, g.url, interval, noLimit) }
+	tests := []struct {
+		name  string
+		state func(*game) *subject.Program // the client in that state
+	}{
+		{"while it counts", func(g *game) *subject.Program {
+			goServer.start(g)
+			client := g.join(subject.Go, protocol.Client1)
+			g.join(subject.Go, protocol.Client2)
+			g.grows(10)
+			return client
+		}},
+		{"while it waits for another client", func(g *game) *subject.Program {
+			goServer.start(g)
+			return g.join(subject.Go, protocol.Client1)
+		}},
+		{"while it waits for a seat", func(g *game) *subject.Program {
+			goServer.start(g)
+			g.join(subject.Go, protocol.Client1)
+			g.join(subject.Go, protocol.Client2)
+			client := start(g)
+			g.prints(g.Server.Program, full)
+			return client
+		}},
+		{"while it waits for a server that hangs", func(g *game) *subject.Program {
+			goServer.start(g)
+			client := g.join(subject.Go, protocol.Client1)
+			g.join(subject.Go, protocol.Client2)
+			g.grows(10)
+			g.Freeze()
+			return client
+		}},
+		{"while it waits for a server that is away", func(g *game) *subject.Program {
+			client := start(g)
+			g.prints(client, "Error:")
+			return client
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			endsWithinASecond(t, tt.state(unrecorded(t)))
+		})
+	}
+}
+
+// SIGTERM ends the Go server within a second, content, whoever is connected.
+func TestGoServerEndsWithinASecond(t *testing.T) {
+	tests := []struct {
+		name    string
+		clients []subject.Kind
+	}{
+		{"without clients", nil},
+		{"with a client that waits", []subject.Kind{subject.Python}},
+		{"with Go and Python", []subject.Kind{subject.Go, subject.Python}},
+		{"with JavaScript and a third client", []subject.Kind{subject.JavaScript, subject.JavaScript, subject.Go}},
+		{"with clients that hang", []subject.Kind{subject.Go, subject.Go}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			g := unrecorded(t)
+			goServer.start(g)
+			for i, kind := range tt.clients {
+				if i == len(protocol.Seats) {
+					kind.Start(t, g.url, interval, noLimit)
+					g.prints(g.Server.Program, full)
+					break
+				}
+				client := g.join(kind, protocol.Seats[i])
+				if tt.name == "with clients that hang" {
+					client.Freeze()
+				}
+			}
+			endsWithinASecond(t, g.Server.Program)
+			g.unbroken()
+		})
+	}
+}
+
+func endsWithinASecond(t *testing.T, p *subject.Program) {
+	t.Helper()
+	if took := p.Terminate(); took > time.Second {
+		t.Errorf("%s took %v to end", p, took)
+	} else {
+		t.Logf("%s took %v to end", p, took)
+	}
+	if code := p.WaitEnd(); code != 0 {
+		t.Errorf("%s ended with exit code %d", p, code)
+	}
+}

@@ -1,0 +1,75 @@
+package live
+
+import (
+	"strings"
+	"testing"
+
+	"counting/compat-tests/contract"
+	"counting/compat-tests/subject"
+	"counting/server/protocol"
+)
+
+// full is what the server prints about a client that finds both seats taken.
+const full = "More than 2 clients attempted to connect, rejecting connection."
+
+func TestThirdClient(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		kind subject.Kind
+		play func(g *game, client1, third *subject.Program)
+	}{
+		{"in Python is turned away after its second", subject.Python, func(g *game, _, third *subject.Program) {
+			if code := third.WaitEnd(); code != 0 {
+				g.t.Errorf("exit code %d", code)
+			}
+			if out := third.Output(); out != "Error: One or more namespaces failed to connect\n" {
+				g.t.Errorf("it printed %q", out)
+			}
+		}},
+		{"in Python gets the seat that falls free within its second", subject.Python, func(g *game, client1, third *subject.Program) {
+			client1.Kill()
+			g.takesOver(third)
+		}},
+		{"in Go gets the seat that falls free while it is held back", subject.Go, func(g *game, client1, third *subject.Program) {
+			client1.Kill()
+			g.takesOver(third)
+		}},
+		{"in Go gets the seat that falls free after it was refused", subject.Go, func(g *game, client1, third *subject.Program) {
+			g.prints(third, "Error: both seats are taken")
+			client1.Kill()
+			g.takesOver(third)
+		}},
+		{"in JavaScript gets the seat that falls free after it was refused", subject.JavaScript, func(g *game, client1, third *subject.Program) {
+			g.prints(third, "Error: both seats are taken")
+			client1.Kill()
+			g.takesOver(third)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := play(t, contract.Default)
+			goServer.start(g)
+			client1 := g.join(subject.Go, protocol.Client1)
+			g.join(subject.Go, protocol.Client2)
+			g.grows(10)
+			third := tt.kind.Start(t, g.url, interval, noLimit)
+			g.prints(g.Server.Program, full)
+			tt.play(g, client1, third)
+			g.grows(10)
+			g.stops()
+			g.unbroken()
+		})
+	}
+}
+
+// takesOver waits until a client has client1's seat and counts.
+func (g *game) takesOver(client *subject.Program) {
+	g.t.Helper()
+	g.prints(client, "Assigned as client1,")
+	g.until(client.String()+" counts", func() bool { return len(counted(client)) >= 3 })
+	if out := client.Output(); strings.Count(out, "Assigned as") != 1 {
+		g.t.Errorf("it was assigned more than once")
+	}
+}

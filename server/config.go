@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 )
@@ -15,6 +16,8 @@ type config struct {
 	faithful  bool
 	origins   []string // empty: any
 	logFormat string
+	logLevel  slog.Level
+	goal      int64
 	check     bool
 	verify    string
 	version   bool
@@ -41,6 +44,8 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.BoolVar(&c.faithful, "faithful", false, "do what the original does, faults included: no resuming, no order, no sync")
 	f.StringVar(&origins, "origins", "*", "`origins` that browsers may connect from, with commas between; * is any")
 	f.StringVar(&c.logFormat, "log-format", "text", "text (the original's lines) or json")
+	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
+	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
 	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -70,6 +75,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	}
 	if c.logFormat != "text" && c.logFormat != "json" {
 		return c, fmt.Errorf("-log-format %q is neither text nor json", c.logFormat)
+	}
+	if c.goal < 0 {
+		return c, fmt.Errorf("-goal %d is below 0", c.goal)
 	}
 	for origin := range strings.SplitSeq(origins, ",") {
 		origin = strings.TrimSpace(origin)

@@ -2,9 +2,12 @@ package main
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 
+	"counting/server/live"
+	"counting/server/page"
 	"counting/server/protocol"
 )
 
@@ -16,9 +19,21 @@ const (
 		"<p>The method is not allowed for the requested URL.</p>\n"
 )
 
+// watching are the paths for those who watch the count. In faithful mode there
+// are no more of them than Prometheus needs: the original has no page.
+func watching(faithful bool, feed *live.Feed, counts http.Handler) map[string]http.Handler {
+	paths := map[string]http.Handler{"/metrics": counts}
+	if !faithful {
+		paths["/events"] = http.HandlerFunc(feed.ServeEvents)
+		paths["/state"] = http.HandlerFunc(feed.ServeState)
+		maps.Copy(paths, page.Files())
+	}
+	return paths
+}
+
 // routes serves everything there is. ready returns nil, or why the numbers
 // file cannot be written at the moment.
-func routes(socketIO http.Handler, ready func() error) http.Handler {
+func routes(socketIO http.Handler, ready func() error, watching map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, protocol.Path):
@@ -27,10 +42,30 @@ func routes(socketIO http.Handler, ready func() error) http.Handler {
 			status(w, r, nil)
 		case path == "/ready":
 			status(w, r, ready())
+		case watching[path] != nil:
+			watch(w, r, watching[path])
 		default:
-			page(w, http.StatusNotFound, notFoundPage)
+			answer(w, http.StatusNotFound, notFoundPage)
 		}
 	})
+}
+
+// watch answers who watches. Nothing that can be watched can be changed, and no
+// browser may be made to show it as a part of something else.
+func watch(w http.ResponseWriter, r *http.Request, handler http.Handler) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		answer(w, http.StatusMethodNotAllowed, notAllowedPage)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	handler.ServeHTTP(w, r)
 }
 
 // status answers a probe: 200 and OK, or 503 and what is wrong.
@@ -41,17 +76,17 @@ func status(w http.ResponseWriter, r *http.Request, err error) {
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		page(w, http.StatusOK, "OK")
+		answer(w, http.StatusOK, "OK")
 	case http.MethodOptions:
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
-		page(w, http.StatusOK, "")
+		answer(w, http.StatusOK, "")
 	default:
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
-		page(w, http.StatusMethodNotAllowed, notAllowedPage)
+		answer(w, http.StatusMethodNotAllowed, notAllowedPage)
 	}
 }
 
-func page(w http.ResponseWriter, status int, body string) {
+func answer(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	io.WriteString(w, body)

@@ -11,12 +11,23 @@ import (
 	"unicode"
 )
 
-// newLogger returns the logger for a -log-format.
-func newLogger(format string, w io.Writer) *slog.Logger {
+// newLogger returns the logger for a -log-format and a -log-level.
+func newLogger(format string, level slog.Level, w io.Writer) *slog.Logger {
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: escape}))
 	}
-	return slog.New(&textHandler{mu: new(sync.Mutex), w: w})
+	return slog.New(&textHandler{mu: new(sync.Mutex), w: w, level: level})
+}
+
+// escape does to the strings of a JSON log what printable does. JSON itself
+// escapes the control characters below 128 and leaves those above.
+func escape(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindString {
+		var b strings.Builder
+		printable(&b, a.Value.String())
+		a.Value = slog.StringValue(b.String())
+	}
+	return a
 }
 
 // textHandler prints one line per event: the message alone, as the original
@@ -25,11 +36,12 @@ func newLogger(format string, w io.Writer) *slog.Logger {
 type textHandler struct {
 	mu    *sync.Mutex
 	w     io.Writer
+	level slog.Level
 	attrs []slog.Attr
 }
 
 func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelInfo
+	return level >= h.level
 }
 
 func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
@@ -53,7 +65,7 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 }
 
 func (h *textHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &textHandler{h.mu, h.w, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return &textHandler{h.mu, h.w, h.level, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
 }
 
 func (h *textHandler) WithGroup(string) slog.Handler { return h }

@@ -14,10 +14,14 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"counting/server/game"
+	"counting/server/live"
+	"counting/server/metrics"
 	"counting/server/numbersfile"
 	"counting/server/socketio"
 )
@@ -65,7 +69,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	case c.verify != "":
 		return verify(c.verify, stdout)
 	}
-	logger := newLogger(c.logFormat, stdout)
+	logger := newLogger(c.logFormat, c.logLevel, stdout)
 	logger.Info("Server starting...", "version", version)
 
 	l, err := listen(ctx, c.addr)
@@ -75,6 +79,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer l.CloseConns()
 	defer l.Close()
 
+	path := filepath.Join(c.data, numbersfile.Name)
+	lastAt := modified(path) // before Open, which may mend the file
 	file, err := numbersfile.Open(ctx, c.data, numbersfile.Options{Faithful: c.faithful})
 	if err != nil {
 		return err
@@ -90,13 +96,31 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		logger.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, recovery), "last", recovery.Last)
 		g = game.New(recovery.Last)
 	}
-	t := newTable(g, file, logger)
+	options := live.Options{Path: path, Version: version, Goal: c.goal, LastAt: lastAt}
+	if c.faithful {
+		options.Path = "" // nobody watches, and nobody reads the file
+	}
+	feed, err := live.New(options)
+	if err != nil {
+		return err
+	}
+	defer feed.Close()
+	go feed.Run()
+	counts := metrics.New(version, file.Recovery().Last, lastAt)
+	t := newTable(g, file, file.Recovery().Last, logger, feed, counts)
 	failed := make(chan error, 1)
 	go func() { failed <- file.Run(t.reports()) }()
 
 	edge := socketio.New(t, c.origins, logger)
+	counts.Ask(metrics.Gauges{
+		Sessions: edge.Sessions,
+		Taken:    t.Taken,
+		Waiting:  t.Waiting,
+		Readers:  feed.Readers,
+		Dropped:  feed.Dropped,
+	})
 	server := &http.Server{
-		Handler:           routes(edge, file.Ready),
+		Handler:           routes(edge, file.Ready, watching(c.faithful, feed, counts)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
@@ -118,11 +142,21 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	// come back from a connection that breaks, and from nothing else.
 	l.Close()
 	t.Close()
+	feed.Close()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	err = file.Close(stopping)
 	edge.Flush(stopping)
 	return err
+}
+
+// modified returns when the file was written last, or the zero time.
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // check asks the server on this machine for its health.
@@ -184,6 +218,6 @@ func url(addr net.Addr) string {
 type logWriter struct{ log *slog.Logger }
 
 func (w logWriter) Write(line []byte) (int, error) {
-	w.log.Debug(string(line))
+	w.log.Debug(strings.TrimSpace(string(line)))
 	return len(line), nil
 }

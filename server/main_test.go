@@ -40,6 +40,8 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		{"bad_address", []string{"-addr", "5000"}, nil, []string{`-addr "5000"`, ":5000"}},
 		{"bad_port", []string{"-addr", ":99999"}, nil, []string{"-addr", ":99999"}},
 		{"bad_log_format", []string{"-log-format", "xml"}, nil, []string{`"xml"`, "text", "json"}},
+		{"bad_log_level", []string{"-log-level", "loud"}, nil, []string{`"loud"`, "-log-level"}},
+		{"bad_goal", []string{"-goal", "-1"}, nil, []string{"-goal", "below 0"}},
 		{"bad_origin", []string{"-origins", "example.org"}, nil, []string{`"example.org"`, "https://example.org"}},
 		{"empty_data", []string{"-data", ""}, nil, []string{"-data"}},
 		{"data_is_a_file", []string{"-addr", "127.0.0.1:0", "-data", file}, nil, []string{file, "-data must name a directory"}},
@@ -76,7 +78,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if err := run(context.Background(), []string{"-h"}, noEnv, out); !errors.Is(err, flag.ErrHelp) {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"-addr", "-data", "-faithful", "-origins", "-log-format", "-check", "-verify", "-version", "LOG_FORMAT"} {
+	for _, name := range []string{"-addr", "-data", "-faithful", "-origins", "-log-format", "-log-level", "-goal", "-check", "-verify", "-version", "LOG_FORMAT"} {
 		if !strings.Contains(out.String(), name) {
 			t.Errorf("the help does not name %s:\n%s", name, out)
 		}

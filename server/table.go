@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,13 +23,36 @@ const holdTime = 5 * time.Second
 // in the order returned before the next step. It is a socketio.Handler, and
 // safe for concurrent use.
 type table struct {
-	log  *slog.Logger
-	file appender
+	log       *slog.Logger
+	file      appender
+	observers []observer
 
 	mu       sync.Mutex
 	game     *game.Game
 	sessions map[game.Session]*seatSeeker
 	closed   bool
+
+	// unwritten are the numbers whose lines the file has not reported yet: the
+	// first is that of line dealt+1.
+	unwritten []appended
+	dealt     int64
+}
+
+type appended struct {
+	number float64
+	at     time.Time
+}
+
+// observer is told what happens at the table, in order and under its lock: it
+// must not wait, nor ask the table anything.
+type observer interface {
+	// Happened tells an effect of the kind that says what happened.
+	Happened(effect game.Effect)
+	// Written tells the numbers of the lines that have come into the file, and
+	// how long the one that waited longest has waited for that.
+	Written(numbers []float64, took time.Duration)
+	// Storage tells that writing the file has begun to fail or works again.
+	Storage(err error)
 }
 
 // appender takes the lines of the numbers file, in order. Append does not wait
@@ -44,8 +68,27 @@ type seatSeeker struct {
 	hold *time.Timer
 }
 
-func newTable(g *game.Game, file appender, log *slog.Logger) *table {
-	return &table{game: g, file: file, log: log, sessions: make(map[game.Session]*seatSeeker)}
+// newTable returns a table whose file numbers the lines from last+1 on.
+func newTable(g *game.Game, file appender, last int64, log *slog.Logger, observers ...observer) *table {
+	return &table{
+		log:       log,
+		file:      file,
+		observers: observers,
+		game:      g,
+		sessions:  make(map[game.Session]*seatSeeker),
+		dealt:     last,
+	}
+}
+
+// Taken returns how many seats are taken, Waiting how many clients are held
+// back until one falls free.
+func (t *table) Taken() int   { return t.ask((*game.Game).Taken) }
+func (t *table) Waiting() int { return t.ask((*game.Game).Waiting) }
+
+func (t *table) ask(question func(*game.Game) int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return question(t.game)
 }
 
 func (t *table) Connect(s *socketio.Session) {
@@ -87,13 +130,23 @@ func (t *table) reports() numbersfile.Reports {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			t.apply(t.game.Written(upTo))
+			numbers, oldest := t.deal(upTo)
+			for _, o := range t.observers {
+				o.Written(numbers, time.Since(oldest))
+			}
 		},
 		Dropped: func(upTo int64, err error) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			t.game.Dropped(upTo)
+			t.deal(upTo)
 		},
 		State: func(err error) {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			for _, o := range t.observers {
+				o.Storage(err)
+			}
 			if err != nil {
 				t.log.Error(fmt.Sprintf("Cannot write the numbers file: %v", err))
 			} else {
@@ -101,6 +154,19 @@ func (t *table) reports() numbersfile.Reports {
 			}
 		},
 	}
+}
+
+// deal takes the lines up to that number off the unwritten ones. It returns
+// their numbers, and when the first was appended.
+func (t *table) deal(upTo int64) (numbers []float64, oldest time.Time) {
+	n := upTo - t.dealt
+	oldest = t.unwritten[0].at
+	for _, a := range t.unwritten[:n] {
+		numbers = append(numbers, a.number)
+	}
+	t.unwritten = slices.Delete(t.unwritten, 0, int(n))
+	t.dealt = upTo
+	return numbers, oldest
 }
 
 // Close makes the table deaf to sessions. What they were promised until then
@@ -126,7 +192,9 @@ func (t *table) apply(effects []game.Effect) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case game.Append:
-			t.file.Append(spell(e.Number))
+			if t.file.Append(spell(e.Number)) > 0 {
+				t.unwritten = append(t.unwritten, appended{e.Number, time.Now()})
+			}
 		case game.Emit:
 			if e.Payload == nil {
 				t.sessions[e.Session].Emit(e.Event)
@@ -154,6 +222,9 @@ func (t *table) apply(effects []game.Effect) {
 			t.forget(e.Session)
 		default:
 			t.report(effect)
+			for _, o := range t.observers {
+				o.Happened(effect)
+			}
 		}
 	}
 }

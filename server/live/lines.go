@@ -1,0 +1,143 @@
+package live
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"counting/server/protocol"
+	"counting/server/spelling"
+)
+
+const (
+	// block is how many lines are read at once, and of how many the place of
+	// the first is remembered.
+	block = 256
+	// longestLine is how much of a line is shown, in bytes. No spelling is as
+	// long, but an old file may hold anything.
+	longestLine = 300
+)
+
+// lines reads numbers.txt by line number. It opens the file for each block and
+// never holds up who writes it. It may be used by any number of goroutines; one
+// of them reads at a time, so that a thousand who come back at once do not take
+// the processor from the count.
+type lines struct {
+	path string
+
+	mu    sync.Mutex
+	marks []int64 // marks[i] is where line i*block+1 begins
+}
+
+func newLines(path string) *lines { return &lines{path: path, marks: []int64{0}} }
+
+// read returns the lines behind the one with the number after, up to the one
+// with the number last or the end of a block: at least one. The file must hold
+// them.
+func (l *lines) read(after, last int64) ([]Line, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	file, err := os.Open(l.path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	i := after / block
+	if err := l.mark(file, i); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReader(section(file, l.marks[i]))
+	var found []Line
+	for n := i*block + 1; n <= min(last, (i+1)*block); n++ {
+		text, _, err := readLine(r)
+		if err != nil {
+			return nil, fmt.Errorf("line %d of %s: %w", n, l.path, err)
+		}
+		if n > after {
+			found = append(found, parse(n, text))
+		}
+	}
+	return found, nil
+}
+
+// mark makes sure that it is known where block i begins.
+func (l *lines) mark(file *os.File, i int64) error {
+	known := int64(len(l.marks) - 1)
+	if i <= known {
+		return nil
+	}
+	at := l.marks[known]
+	r := bufio.NewReaderSize(section(file, at), 64<<10)
+	for ; known < i; known++ {
+		for range block {
+			_, n, err := readLine(r)
+			if err != nil {
+				return fmt.Errorf("%s has fewer lines than were written: %w", l.path, err)
+			}
+			at += n
+		}
+		l.marks = append(l.marks, at)
+	}
+	return nil
+}
+
+// count returns how many lines the file has.
+func (l *lines) count() (n int64, err error) {
+	if l.path == "" {
+		return 0, nil
+	}
+	file, err := os.Open(l.path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		read, err := file.Read(buf)
+		n += int64(bytes.Count(buf[:read], []byte("\n")))
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+func section(file *os.File, from int64) io.Reader {
+	return io.NewSectionReader(file, from, 1<<62-from)
+}
+
+// readLine returns what is shown of the next line, and how long it is in the
+// file. A last line without a newline is not there yet.
+func readLine(r *bufio.Reader) (text string, length int64, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return "", 0, err
+		}
+		length += int64(len(part))
+		if length == int64(len(part)) {
+			shown := bytes.TrimRight(part, "\r\n")
+			text = string(shown[:min(len(shown), longestLine)])
+		}
+		if err == nil {
+			return text, length, nil
+		}
+	}
+}
+
+// parse tells which number a line spells, and whose it is.
+func parse(n int64, text string) Line {
+	line := Line{Line: n, Text: text}
+	if number, ok := spelling.Parse(text); ok && number > 0 {
+		line.Number, line.Seat = number, protocol.SeatOf(number).String()
+	}
+	return line
+}

@@ -1,0 +1,393 @@
+package live
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"counting/server/game"
+	"counting/server/protocol"
+	"counting/server/spelling"
+)
+
+const patience = 10 * time.Second
+
+// count is a numbers.txt and the feed of a server that has just opened it.
+type count struct {
+	*Feed
+	t    testing.TB
+	path string
+	url  string
+}
+
+func start(t testing.TB, text string, o Options) *count {
+	t.Helper()
+	c := &count{t: t, path: filepath.Join(t.TempDir(), "numbers.txt")}
+	if err := os.WriteFile(c.path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o.Path = c.path
+	var err error
+	if c.Feed, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/events", c.ServeEvents)
+	mux.HandleFunc("/state", c.ServeState)
+	server := httptest.NewServer(mux)
+	c.url = server.URL
+	go c.Run()
+	t.Cleanup(func() {
+		c.Close()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return c
+}
+
+// prefix is the text of a file that holds 1 to n.
+func prefix(n int64) string {
+	var b strings.Builder
+	for i := int64(1); i <= n; i++ {
+		b.WriteString(spelling.Spell(i) + "\n")
+	}
+	return b.String()
+}
+
+// write appends the numbers to the file and tells the feed.
+func (c *count) write(numbers ...float64) {
+	c.t.Helper()
+	file, err := os.OpenFile(c.path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer file.Close()
+	for _, n := range numbers {
+		text, _ := spelling.SpellFloat(n)
+		fmt.Fprintln(file, text)
+	}
+	c.Written(numbers, 0)
+}
+
+// stream is an open stream.
+type stream struct {
+	t      testing.TB
+	body   *bufio.Reader
+	cancel func()
+}
+
+func (c *count) open(query, lastEventID string) *stream {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	c.t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/events"+query, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if lastEventID != "" {
+		r.Header.Set("Last-Event-ID", lastEventID)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { response.Body.Close() })
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" {
+		c.t.Fatalf("the stream answers %s, %s", response.Status, response.Header.Get("Content-Type"))
+	}
+	return &stream{c.t, bufio.NewReader(response.Body), cancel}
+}
+
+// next returns the next event but "time".
+func (s *stream) next() (name, id, data string) {
+	s.t.Helper()
+	for {
+		line, err := s.body.ReadString('\n')
+		if err != nil {
+			s.t.Fatalf("the stream ended: %v", err)
+		}
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch key {
+		case "event":
+			name = value
+		case "id":
+			id = value
+		case "data":
+			data = value
+		case "":
+			if name != "" && name != "time" {
+				return name, id, data
+			}
+			name, id, data = "", "", ""
+		}
+	}
+}
+
+// lines expects the lines from one to another, all with a good id.
+func (s *stream) lines(from, to int64) {
+	s.t.Helper()
+	for n := from; n <= to; n++ {
+		name, id, data := s.next()
+		var line Line
+		json.Unmarshal([]byte(data), &line)
+		if name != "line" || id != fmt.Sprint(n) || line.Line != n || line.Number != n || line.Text != spelling.Spell(n) || line.Seat != protocol.SeatOf(n).String() {
+			s.t.Fatalf("event %s %s %s came in place of line %d", name, id, data, n)
+		}
+	}
+}
+
+// state expects a snapshot.
+func (s *stream) state() State {
+	s.t.Helper()
+	name, _, data := s.next()
+	var state State
+	if err := json.Unmarshal([]byte(data), &state); name != "state" || err != nil {
+		s.t.Fatalf("event %s %s came in place of the state: %v", name, data, err)
+	}
+	return state
+}
+
+func TestResumingLeavesNoGap(t *testing.T) {
+	t.Parallel()
+	const inFile = 5*block + 17
+	c := start(t, prefix(inFile), Options{})
+	c.write(inFile+1, inFile+2)
+	const last = inFile + 2
+	tests := []struct {
+		name, query, lastEventID string
+		from                     int64
+	}{
+		{"without_a_place_it_starts_with_the_next_line", "", "", last + 1},
+		{"from_the_start", "?after=0", "", 1},
+		{"from_the_middle_of_a_block", "?after=300", "", 301},
+		{"from_the_end_of_a_block", "?after=512", "", 513},
+		{"from_the_last_line_of_the_file", fmt.Sprintf("?after=%d", inFile), "", inFile + 1},
+		{"from_the_ring", fmt.Sprintf("?after=%d", inFile+1), "", inFile + 2},
+		{"from_the_end", fmt.Sprintf("?after=%d", last), "", last + 1},
+		{"last_event_id_goes_before_the_parameter", "?after=1", "1000", 1001},
+	}
+	var streams []*stream
+	for _, tt := range tests {
+		s := c.open(tt.query, tt.lastEventID)
+		s.lines(tt.from, last)
+		if state := s.state(); state.Lines != last || state.Last.Number != last {
+			t.Errorf("%s: the state is %+v", tt.name, state)
+		}
+		streams = append(streams, s)
+	}
+	c.write(last+1, last+2, last+3)
+	for _, s := range streams {
+		s.lines(last+1, last+3)
+	}
+}
+
+func TestTheRingAndTheFileMeet(t *testing.T) {
+	t.Parallel()
+	c := start(t, "", Options{})
+	const last = remembered + 700 // the ring has forgotten the first
+	for n := int64(1); n <= last; n++ {
+		c.write(float64(n))
+	}
+	s := c.open("?after=0", "")
+	s.lines(1, last)
+	s.state()
+	c.write(last + 1)
+	s.lines(last+1, last+1)
+}
+
+func TestAPlaceThatCannotBeIsToldSo(t *testing.T) {
+	t.Parallel()
+	c := start(t, prefix(3), Options{})
+	for value, want := range map[string]string{
+		"x":                    `Last-Event-ID must be the number of a line of numbers.txt, or 0 for the start; it is "x"`,
+		"-1":                   `it is "-1"`,
+		"1.5":                  `it is "1.5"`,
+		"99999999999999999999": `it is "99999999999999999999"`,
+		"4":                    "Last-Event-ID is 4, but numbers.txt has 3 lines; ask /state and start again",
+		"9223372036854775807":  "Last-Event-ID is 9223372036854775807, but",
+	} {
+		r, _ := http.NewRequest(http.MethodGet, c.url+"/events", nil)
+		r.Header.Set("Last-Event-ID", value)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s %s", value, response.Status, body)
+		}
+	}
+}
+
+// What the original leaves is no unbroken count, and may hold anything.
+func TestAnOldFileIsShownAsItIs(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 3*longestLine)
+	c := start(t, "one\ntwo\r\ntwo\nminus seven\n\x1b[31m\"evil\n"+long+"\n", Options{})
+	c.write(3)
+	s := c.open("?after=0", "")
+	want := []Line{
+		{Line: 1, Text: "one", Number: 1, Seat: "client1"},
+		{Line: 2, Text: "two", Number: 2, Seat: "client2"},
+		{Line: 3, Text: "two", Number: 2, Seat: "client2"},
+		{Line: 4, Text: "minus seven"},
+		{Line: 5, Text: "\x1b[31m\"evil"},
+		{Line: 6, Text: long[:longestLine]},
+		{Line: 7, Text: "three", Number: 3, Seat: "client1"},
+	}
+	for _, w := range want {
+		_, _, data := s.next()
+		var got Line
+		if err := json.Unmarshal([]byte(data), &got); err != nil {
+			t.Fatal(err)
+		}
+		got.At = nil
+		if !reflect.DeepEqual(got, w) {
+			t.Errorf("got %+v, want %+v", got, w)
+		}
+	}
+}
+
+func TestWhatHappensIsStreamed(t *testing.T) {
+	t.Parallel()
+	c := start(t, "one\n", Options{LastAt: time.Now().Add(-time.Minute), Goal: 2000, Version: "v1"})
+	s := c.open("", "")
+	state := s.state()
+	if state.Goal != 2000 || state.Version != "v1" || state.Last.Text != "one" || state.Last.At == nil || state.Running || len(state.Seats) != 2 {
+		t.Errorf("the state is %+v", state)
+	}
+	expect := func(what What, seat string) Happening {
+		t.Helper()
+		name, id, data := s.next()
+		var h Happening
+		json.Unmarshal([]byte(data), &h)
+		if name != "happening" || id != "" || h.What != what || h.Seat != seat || h.At.IsZero() {
+			t.Fatalf("event %s %s %s came in place of %s %s", name, id, data, what, seat)
+		}
+		return h
+	}
+	c.Happened(game.Seated{Session: "A", Seat: protocol.Client1})
+	c.Happened(game.Seated{Session: "B", Seat: protocol.Client2})
+	expect(SeatTaken, "client1")
+	expect(SeatTaken, "client2")
+	expect(GameStarted, "")
+	c.write(2)
+	if h := expect(CountResumed, ""); h.Seconds < 60 || h.Seconds > 70 {
+		t.Errorf("the server's start is said to have interrupted the count for %v s", h.Seconds)
+	}
+	s.lines(2, 2)
+	c.write(3)
+	s.lines(3, 3)
+	c.Happened(game.Full{Session: "C"})
+	expect(BothSeatsTaken, "")
+	c.Happened(game.Left{Session: "A", Seat: protocol.Client1})
+	c.Happened(game.Alone{})
+	expect(SeatLeft, "client1")
+	expect(GameStopped, "")
+	c.Happened(game.Seated{Session: "C", Seat: protocol.Client1})
+	expect(SeatTaken, "client1")
+	expect(GameStarted, "")
+	c.write(4)
+	expect(CountResumed, "")
+	s.lines(4, 4)
+	c.Storage(io.ErrShortWrite)
+	expect(StorageFailing, "")
+	c.Storage(nil)
+	expect(StorageRestored, "")
+
+	response, err := http.Get(c.url + "/state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&state); err != nil {
+		t.Fatal(err)
+	}
+	if state.Lines != 4 || !state.Running || state.Failing || !state.Seats[0].Taken || len(state.Happenings) != 13 {
+		t.Errorf("the state is %+v", state)
+	}
+}
+
+// A reader that does not read is dropped, and what it had not been sent is
+// counted. Those who read notice nothing.
+func TestAStuckReaderIsDropped(t *testing.T) {
+	t.Parallel()
+	c := start(t, "", Options{})
+	stuck, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Close()
+	stuck.(*net.TCPConn).SetReadBuffer(4 << 10)
+	fmt.Fprint(stuck, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n") // and never reads
+	reading := c.open("", "")
+	reading.state()
+	waitFor(t, "two readers", func() bool { return c.Readers() == 2 })
+	dropped := func() bool { readers, _ := c.Dropped(); return readers > 0 }
+	n := int64(0)
+	for began := time.Now(); !dropped(); { // at its write deadline at the latest
+		if time.Since(began) > writeTimeout+patience {
+			t.Fatal("it is not dropped")
+		}
+		numbers := make([]float64, remembered/4)
+		for i := range numbers {
+			numbers[i] = float64(n + int64(i) + 1)
+		}
+		c.Written(numbers, 0)
+		reading.lines(n+1, n+int64(len(numbers)))
+		n += int64(len(numbers))
+		if n > 40*remembered {
+			time.Sleep(10 * time.Millisecond) // it is stuck by now
+		}
+	}
+	if readers, events := c.Dropped(); readers != 1 || events < remembered {
+		t.Errorf("%d readers were dropped, with %d events", readers, events)
+	}
+	waitFor(t, "one reader", func() bool { return c.Readers() == 1 })
+}
+
+func TestCloseEndsTheStreams(t *testing.T) {
+	t.Parallel()
+	c := start(t, "", Options{})
+	s := c.open("", "")
+	s.state()
+	c.Close()
+	for {
+		if _, err := s.body.ReadString('\n'); err != nil {
+			break
+		}
+	}
+	waitFor(t, "no reader", func() bool { return c.Readers() == 0 })
+}
+
+func TestAHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	c := start(t, "", Options{})
+	for range 3 * history {
+		c.Happened(game.Full{})
+	}
+	if n := len(c.snapshot().Happenings); n != history {
+		t.Errorf("it holds %d happenings", n)
+	}
+}
+
+func waitFor(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for %s", patience, what)
+		}
+	}
+}

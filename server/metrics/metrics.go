@@ -1,0 +1,173 @@
+// Package metrics counts what happens at the table, for Prometheus.
+package metrics
+
+import (
+	"math"
+	"net/http"
+	"runtime"
+	"time"
+
+	"counting/server/game"
+	"counting/server/protocol"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are a server's metrics. Its methods may be called by any number of
+// goroutines, and none of them waits.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	written  *prometheus.CounterVec
+	repeated *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	last     prometheus.Gauge
+	lastAt   prometheus.Gauge
+	appended prometheus.Histogram
+	failing  prometheus.Gauge
+}
+
+// Gauges are asked at each scrape.
+type Gauges struct {
+	Sessions func() int // open Engine.IO sessions
+	Taken    func() int // seats that are taken
+	Waiting  func() int // clients that are held back
+	Readers  func() int // readers of the stream
+
+	// Dropped are the readers that were dropped so far for being too slow, and
+	// the events that they had not been sent.
+	Dropped func() (readers, events int64)
+}
+
+// otherSeat is the label of what belongs to no seat: a fraction, or a client_id
+// that the faithful mode takes although there is no such seat.
+const otherSeat = "none"
+
+// New returns the metrics of a server that goes on after the number last, which
+// was written at lastAt; the zero time if that is not known.
+func New(version string, last int64, lastAt time.Time) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		written: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "counting_numbers_written_total",
+			Help: "Numbers written to numbers.txt and synced, by the seat whose turn they are.",
+		}, []string{"seat"}),
+		repeated: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "counting_numbers_repeated_total",
+			Help: "Numbers that came again and changed nothing, by seat.",
+		}, []string{"seat"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "counting_numbers_refused_total",
+			Help: "Numbers that were turned away, by reason.",
+		}, []string{"reason"}),
+		last: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "counting_last_number",
+			Help: "The number that was written last.",
+		}),
+		lastAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "counting_last_number_timestamp_seconds",
+			Help: "When the last number was written, in seconds since 1970; 0 if none ever was.",
+		}),
+		appended: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "counting_append_duration_seconds",
+			Help:    "From handing a batch of numbers to the file until it is written and synced.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16), // 0.1 ms to 3.3 s
+		}),
+		failing: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "counting_storage_failing",
+			Help: "1 while numbers.txt cannot be written, else 0.",
+		}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "counting_build_info",
+		Help:        "1; the labels name the server's version and its Go.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.written, m.repeated, m.refused, m.last, m.lastAt, m.appended, m.failing, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	// What has not happened yet is 0, not absent: a rate needs a start.
+	for _, seat := range protocol.Seats {
+		m.written.WithLabelValues(seat.String())
+		m.repeated.WithLabelValues(seat.String())
+	}
+	for _, code := range game.Codes {
+		m.refused.WithLabelValues(string(code))
+	}
+	m.last.Set(float64(last))
+	if !lastAt.IsZero() {
+		m.lastAt.Set(seconds(lastAt))
+	}
+	return m
+}
+
+// Ask adds what is asked at each scrape. It may be called once.
+func (m *Metrics) Ask(g Gauges) {
+	gauge := func(name, help string, value func() int) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	counter := func(name, help string, value func() int64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	gauge("counting_sessions", "Open Engine.IO sessions.", g.Sessions)
+	gauge("counting_seats_taken", "Seats that are taken, of two.", g.Taken)
+	gauge("counting_waiting_clients", "Clients that are held back until a seat falls free.", g.Waiting)
+	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)
+	counter("counting_stream_readers_dropped_total", "Readers of the stream that were dropped for being too slow.", func() int64 { readers, _ := g.Dropped(); return readers })
+	counter("counting_stream_events_dropped_total", "Events that readers who were dropped had not been sent.", func() int64 { _, events := g.Dropped(); return events })
+}
+
+// ServeHTTP answers a scrape.
+func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
+
+// Happened counts repetitions and refusals.
+func (m *Metrics) Happened(effect game.Effect) {
+	switch e := effect.(type) {
+	case game.Repeated:
+		m.repeated.WithLabelValues(label(protocol.SeatNamed(e.ClientID))).Inc()
+	case game.Refused:
+		m.refused.WithLabelValues(string(e.Code)).Inc()
+	}
+}
+
+// Written counts the numbers of a batch.
+func (m *Metrics) Written(numbers []float64, took time.Duration) {
+	for _, n := range numbers {
+		m.written.WithLabelValues(label(seatOf(n))).Inc()
+		m.last.Set(n)
+	}
+	m.lastAt.Set(seconds(time.Now()))
+	m.appended.Observe(took.Seconds())
+}
+
+// Storage notes whether the file can be written.
+func (m *Metrics) Storage(err error) {
+	if err != nil {
+		m.failing.Set(1)
+	} else {
+		m.failing.Set(0)
+	}
+}
+
+func seatOf(n float64) protocol.Seat {
+	if n != math.Trunc(n) {
+		return protocol.NoSeat
+	}
+	return protocol.SeatOf(int64(n))
+}
+
+func label(seat protocol.Seat) string {
+	if seat == protocol.NoSeat {
+		return otherSeat
+	}
+	return seat.String()
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }

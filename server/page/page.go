@@ -1,0 +1,61 @@
+// Package page is the live page: plain HTML, CSS and JavaScript modules that
+// are served as they stand here, and ask for nothing from anywhere else. What
+// they show comes from package live.
+package page
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"time"
+)
+
+//go:embed static
+var static embed.FS
+
+// Files returns the page's files by the path that each is served at: the page
+// itself at "/", what it loads below "/page/".
+func Files() map[string]http.Handler {
+	files := make(map[string]http.Handler)
+	entries, err := static.ReadDir("static")
+	if err != nil {
+		panic(err) // it is in the binary
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		text, err := fs.ReadFile(static, path.Join("static", name))
+		if err != nil {
+			panic(err)
+		}
+		at := "/page/" + name
+		if name == "index.html" {
+			at = "/"
+		}
+		files[at] = file(name, text)
+	}
+	return files
+}
+
+// types are given by name: those of the system differ from machine to machine.
+var types = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+// file serves a file. A browser may keep it, but asks each time whether it has
+// changed: another server may be of another version.
+func file(name string, text []byte) http.Handler {
+	tag := fmt.Sprintf(`"%x"`, sha256.Sum256(text))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", types[path.Ext(name)])
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("ETag", tag)
+		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(text))
+	})
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"counting/server/live"
+)
+
+// What is for those who watch changes nothing, and is shown within no other
+// page.
+func TestWatching(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	faithful := startServer(t, "-faithful")
+	for path, contentType := range map[string]string{
+		"/":              "text/html; charset=utf-8",
+		"/page/main.js":  "text/javascript; charset=utf-8",
+		"/page/page.css": "text/css; charset=utf-8",
+		"/page/icon.svg": "image/svg+xml",
+		"/state":         "application/json",
+		"/events":        "text/event-stream",
+		"/metrics":       "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			status, _, header := request(t, http.MethodHead, s.url+path, nil)
+			if status != http.StatusOK || header.Get("Content-Type") != contentType {
+				t.Errorf("HEAD answers %d, %s", status, header.Get("Content-Type"))
+			}
+			for name, want := range map[string]string{
+				"X-Content-Type-Options": "nosniff",
+				"X-Frame-Options":        "DENY",
+				"Referrer-Policy":        "no-referrer",
+			} {
+				if got := header.Get(name); got != want {
+					t.Errorf("%s is %q", name, got)
+				}
+			}
+			policy := header.Get("Content-Security-Policy")
+			if !strings.HasPrefix(policy, "default-src 'none'; ") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
+				t.Errorf("the policy is %q", policy)
+			}
+			for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+				if status, _, header := request(t, method, s.url+path, nil); status != http.StatusMethodNotAllowed || header.Get("Allow") != "GET, HEAD" {
+					t.Errorf("%s answers %d, %q", method, status, header.Get("Allow"))
+				}
+			}
+			want := http.StatusNotFound
+			if path == "/metrics" {
+				want = http.StatusOK
+			}
+			if status, _, _ := request(t, http.MethodGet, faithful.url+path, nil); status != want {
+				t.Errorf("in faithful mode it answers %d", status)
+			}
+		})
+	}
+}
+
+func TestAStoppingServerEndsItsStreams(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	response, err := http.Get(s.url + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	began := time.Now()
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	io.Copy(io.Discard, response.Body)
+}
+
+func TestTheMetricsTellOfTheGame(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	a, b := joinTwo(t, s)
+	c := dial(t, s)
+	c.send("40")
+	a.send(number("1", "client1", 2), number("2", "client1", 1), number("3", "client1", 1))
+	a.expect(`431[{"error":`, "432[]", "433[]")
+	b.send(number("1", "client2", 2))
+	b.expect("431[]")
+	wants := []string{
+		`counting_numbers_written_total{seat="client1"} 1`,
+		`counting_numbers_written_total{seat="client2"} 1`,
+		`counting_numbers_repeated_total{seat="client1"} 1`,
+		`counting_numbers_refused_total{reason="wrong_parity"} 1`,
+		"counting_seats_taken 2",
+		"counting_sessions 3",
+		"counting_waiting_clients 1",
+		"counting_last_number 2",
+		"counting_append_duration_seconds_count 2",
+		"counting_stream_readers 0",
+		"counting_storage_failing 0",
+		`counting_build_info{goversion="go`,
+	}
+	waitFor(t, "the metrics", func() bool {
+		_, text, _ := request(t, http.MethodGet, s.url+"/metrics", nil)
+		for _, want := range wants {
+			if !strings.Contains(text, "\n"+want) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// The server's successor knows when the count stood still.
+func TestTheStateOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-goal", "100")
+	a, _ := joinTwo(t, s)
+	a.send(number("1", "client1", 1))
+	a.expect("431[]")
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s = startServerIn(t, s.data, "-goal", "100")
+	_, b := joinTwo(t, s)
+	b.send(number("1", "client2", 2))
+	b.expect("431[]")
+	var state live.State
+	waitFor(t, "the line", func() bool {
+		_, text, _ := request(t, http.MethodGet, s.url+"/state", nil)
+		if err := json.Unmarshal([]byte(text), &state); err != nil {
+			t.Fatal(err)
+		}
+		return state.Lines == 2
+	})
+	if state.Goal != 100 || !state.Running || state.Last.Text != "two" {
+		t.Errorf("the state is %+v", state)
+	}
+	last := state.Happenings[len(state.Happenings)-1]
+	if last.What != live.CountResumed || last.Seconds <= 0 || last.Seconds > patience.Seconds() {
+		t.Errorf("what happened last is %+v", last)
+	}
+}
+
+// JSON logs have the same events as fields.
+func TestJSONLogs(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-log-format", "json", "-log-level", "debug")
+	a, _ := joinTwo(t, s)
+	a.send(number("1", "client1\u009b31m\u202e", 1), number("2", "client1", 1), number("3", "client1", 1))
+	a.expect("431[{", "432[]", "433[]")
+	a.send("41")
+	a.expect(stopped)
+	type event struct {
+		Level, Msg, Session, Seat, Address string
+		Number                             float64
+	}
+	seen := make(map[string]event)
+	waitFor(t, "the log", func() bool {
+		for line := range strings.Lines(s.log.String()) {
+			var e event
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			if strings.ContainsAny(line, "\u009b\u202e") {
+				t.Errorf("a terminal escape: %q", line)
+			}
+			seen[e.Msg] = e
+		}
+		return seen["Client client1 disconnected."].Level != ""
+	})
+	for msg, want := range map[string]event{
+		"Client client1 connected and assigned.": {Level: "INFO", Seat: "client1"},
+		"Received one from client1":              {Level: "INFO", Seat: "client1", Number: 1},
+		"client1 repeated one":                   {Level: "DEBUG", Seat: "client1", Number: 1},
+		"Client client1 disconnected.":           {Level: "INFO", Seat: "client1"},
+	} {
+		got := seen[msg]
+		if got.Level != want.Level || got.Seat != want.Seat || got.Number != want.Number || got.Session == "" || got.Address == "" {
+			t.Errorf("%q: got %+v", msg, got)
+		}
+	}
+}

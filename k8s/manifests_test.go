@@ -1,0 +1,367 @@
+// Package k8s has no code, only tests: they hold the manifests to what can be
+// known of them without a cluster.
+package k8s
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zegl/kube-score/config"
+	"github.com/zegl/kube-score/domain"
+	"github.com/zegl/kube-score/parser"
+	"github.com/zegl/kube-score/score"
+	"github.com/zegl/kube-score/scorecard"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	admission "k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// manifests are what an overlay renders to.
+type manifests struct {
+	text        []byte
+	deployments map[string]*appsv1.Deployment
+	services    map[string]*corev1.Service
+	claims      map[string]*corev1.PersistentVolumeClaim
+	policies    map[string]*networkingv1.NetworkPolicy
+}
+
+// decode validates as strictly as an API server that is asked for it: a field
+// that the kind does not have, a field twice and a value of the wrong type are
+// errors. The Go types are what the schemas are made from, so no schema has to
+// be fetched or kept.
+func (m *manifests) decode(t *testing.T, text []byte) {
+	t.Helper()
+	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
+		var head metav1.TypeMeta
+		if err := yaml.Unmarshal(document, &head); err != nil {
+			t.Fatal(err)
+		}
+		switch head.APIVersion + " " + head.Kind {
+		case "apps/v1 Deployment":
+			add(t, &m.deployments, document, func(d *appsv1.Deployment) string { return d.Name })
+		case "v1 Service":
+			add(t, &m.services, document, func(s *corev1.Service) string { return s.Name })
+		case "v1 PersistentVolumeClaim":
+			add(t, &m.claims, document, func(c *corev1.PersistentVolumeClaim) string { return c.Name })
+		case "networking.k8s.io/v1 NetworkPolicy":
+			add(t, &m.policies, document, func(p *networkingv1.NetworkPolicy) string { return p.Name })
+		default:
+			t.Errorf("this test knows no %s %s", head.APIVersion, head.Kind)
+		}
+	}
+}
+
+func add[T any](t *testing.T, to *map[string]*T, document []byte, name func(*T) string) {
+	t.Helper()
+	object := new(T)
+	if err := yaml.UnmarshalStrict(document, object); err != nil {
+		t.Fatalf("%v in\n%s", err, document)
+	}
+	if *to == nil {
+		*to = map[string]*T{}
+	}
+	(*to)[name(object)] = object
+}
+
+func render(t *testing.T, overlay string) manifests {
+	t.Helper()
+	objects, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := objects.AsYaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := manifests{text: text}
+	m.decode(t, text)
+	return m
+}
+
+// overlays are the folders that can be applied; the first is the default.
+func overlays(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("overlays/*/kustomization.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("overlays are %v, %v", files, err)
+	}
+	dirs := []string{"."}
+	for _, file := range files {
+		dirs = append(dirs, filepath.Dir(file))
+	}
+	return dirs
+}
+
+// eachOverlay runs check on what each overlay renders to.
+func eachOverlay(t *testing.T, check func(t *testing.T, m manifests)) {
+	t.Helper()
+	for _, dir := range overlays(t) {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			check(t, render(t, dir))
+		})
+	}
+}
+
+func TestNamesAndSelectorsAreTheOriginals(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		if got := slices.Sorted(maps.Keys(m.deployments)); !slices.Equal(got, []string{"client1", "client2", "server"}) {
+			t.Errorf("the Deployments are %v", got)
+		}
+		for name, d := range m.deployments {
+			want := metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
+			if d.Spec.Selector.String() != want.String() {
+				t.Errorf("%s selects %v, which cannot be applied over %v", name, d.Spec.Selector, want)
+			}
+			if !matches(t, d.Spec.Selector, d) {
+				t.Errorf("%s does not select its own pods, %v", name, d.Spec.Template.Labels)
+			}
+			for _, label := range []string{"app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/component"} {
+				if d.Labels[label] == "" || d.Spec.Template.Labels[label] == "" {
+					t.Errorf("%s or its pods lack the label %s", name, label)
+				}
+			}
+			if name == "server" {
+				continue
+			}
+			if got := env(d, "SERVER_URL"); got != "http://server:5000" {
+				t.Errorf("%s has the SERVER_URL %q", name, got)
+			}
+		}
+		server := m.deployments["server"]
+		if got := server.Spec.Template.Spec.Volumes[0].PersistentVolumeClaim.ClaimName; got != "data-pvc" {
+			t.Errorf("the server's claim is %s", got)
+		}
+		service := m.services["server"]
+		if port := service.Spec.Ports[0]; port.Port != 5000 {
+			t.Errorf("the Service's port is %d", port.Port)
+		}
+		checkService(t, service, server)
+	})
+}
+
+func env(d *appsv1.Deployment, name string) string {
+	for _, e := range d.Spec.Template.Spec.Containers[0].Env {
+		if e.Name == name {
+			return e.Value
+		}
+	}
+	return ""
+}
+
+func matches(t *testing.T, selector *metav1.LabelSelector, d *appsv1.Deployment) bool {
+	t.Helper()
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !s.Empty() && s.Matches(labels.Set(d.Spec.Template.Labels))
+}
+
+// checkService checks that the service leads to a port of the server's pods.
+func checkService(t *testing.T, service *corev1.Service, server *appsv1.Deployment) {
+	t.Helper()
+	if !matches(t, &metav1.LabelSelector{MatchLabels: service.Spec.Selector}, server) {
+		t.Errorf("%s does not select the server's pods", service.Name)
+	}
+	for _, port := range server.Spec.Template.Spec.Containers[0].Ports {
+		if port.Name == service.Spec.Ports[0].TargetPort.String() && port.ContainerPort == 5000 {
+			return
+		}
+	}
+	t.Errorf("the port %v of %s is none of the server's", service.Spec.Ports[0].TargetPort, service.Name)
+}
+
+// One writer of one file on a volume for one node, and two seats.
+func TestThereIsOneOfEachAndNeverTwo(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		for name, d := range m.deployments {
+			if d.Spec.Replicas == nil || *d.Spec.Replicas != 1 || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+				t.Errorf("%s is neither one nor recreated", name)
+			}
+		}
+		// Types do not tell null from nothing, kubectl apply does.
+		if got := bytes.Count(m.text, []byte("  strategy:\n    rollingUpdate: null\n    type: Recreate\n")); got != len(m.deployments) {
+			t.Errorf("%d of %d Deployments take away the rollingUpdate of a running one", got, len(m.deployments))
+		}
+	})
+}
+
+func TestPodsAreRestricted(t *testing.T) {
+	t.Parallel()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		for name, d := range m.deployments {
+			pod := d.Spec.Template
+			restricted := admission.LevelVersion{Level: admission.LevelRestricted, Version: admission.LatestVersion()}
+			for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
+				if !result.Allowed {
+					t.Errorf("%s: %s: %s", name, result.ForbiddenReason, result.ForbiddenDetail)
+				}
+			}
+			if token := pod.Spec.AutomountServiceAccountToken; token == nil || *token {
+				t.Errorf("%s gets a token of its service account", name)
+			}
+			for _, c := range pod.Spec.Containers {
+				if ro := c.SecurityContext.ReadOnlyRootFilesystem; ro == nil || !*ro {
+					t.Errorf("%s can write to its root file system", name)
+				}
+				checkContainer(t, name, c)
+			}
+		}
+	})
+}
+
+func checkContainer(t *testing.T, deployment string, c corev1.Container) {
+	t.Helper()
+	if _, tag, _ := strings.Cut(c.Image, ":"); tag == "" || tag == "latest" {
+		t.Errorf("%s has the image %s", deployment, c.Image)
+	}
+	for _, of := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		request, limit := c.Resources.Requests[of], c.Resources.Limits[of]
+		if request.IsZero() || limit.IsZero() {
+			t.Errorf("%s has no request or no limit of %s", deployment, of)
+		}
+	}
+}
+
+func TestTheServersProbesMeanDifferentThings(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		c := m.deployments["server"].Spec.Template.Spec.Containers[0]
+		if c.StartupProbe == nil || c.ReadinessProbe == nil || c.LivenessProbe == nil {
+			t.Fatal("a probe is missing")
+		}
+		patience := func(p *corev1.Probe) int32 { return p.PeriodSeconds * p.FailureThreshold }
+		if s, r, l := patience(c.StartupProbe), patience(c.ReadinessProbe), patience(c.LivenessProbe); !(r < l && l < s) {
+			t.Errorf("patience is %d s at the start, %d s until it is not ready, %d s until it is killed", s, r, l)
+		}
+		if !strings.HasPrefix(c.Image, "counting-server:") {
+			return
+		}
+		// A full disk is seen by /ready alone, and is no reason to be killed.
+		for path, p := range map[string]*corev1.Probe{"/ready": c.ReadinessProbe, "/health": c.LivenessProbe} {
+			if p.HTTPGet == nil || p.HTTPGet.Path != path {
+				t.Errorf("a probe does not ask %s but %v", path, p.ProbeHandler)
+			}
+		}
+	})
+}
+
+func TestEachPodHasANetworkPolicy(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		for name, d := range m.deployments {
+			n := 0
+			for _, p := range m.policies {
+				if matches(t, &p.Spec.PodSelector, d) {
+					n++
+				}
+				if len(p.Spec.PolicyTypes) != 2 {
+					t.Errorf("%s leaves a direction open", p.Name)
+				}
+			}
+			if n != 1 {
+				t.Errorf("%s has %d policies", name, n)
+			}
+		}
+	})
+}
+
+// explained are the findings of kube-score that stand, each with its reason.
+var explained = map[string]string{
+	"container-image-pull-policy":                   "the images are built and loaded, and are in no registry",
+	"container-ephemeral-storage-request-and-limit": "nothing can be written but the volume, and a node without the isolation of local storage, such as a rootless kind, would not take the pod",
+	"deployment-replicas":                           "numbers.txt has one writer, and there are two seats",
+	"deployment-strategy":                           "two servers must not write one file: the next is started when the last is gone",
+}
+
+func TestKubeScoreFindsNothingUnexplained(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	for _, dir := range overlays(t) {
+		for object, result := range kubeScore(t, dir, render(t, dir).text) {
+			for _, r := range result.Checks {
+				if r.Skipped || r.Grade > scorecard.GradeWarning {
+					continue
+				}
+				found[r.Check.ID] = true
+				if explained[r.Check.ID] == "" {
+					t.Errorf("%s: %s: %s: %v", dir, object, r.Check.ID, r.Comments)
+				}
+			}
+		}
+	}
+	for id := range explained {
+		if !found[id] {
+			t.Errorf("%s is explained, but no longer found", id)
+		}
+	}
+}
+
+func kubeScore(t *testing.T, name string, text []byte) scorecard.Scorecard {
+	t.Helper()
+	p, err := parser.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := p.ParseFiles([]domain.NamedReader{file{bytes.NewReader(text), name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &config.RunConfiguration{KubernetesVersion: config.Semver{Major: 1, Minor: 34}, MinReplicasDeployment: 2}
+	card, err := score.Score(objects, score.RegisterAllChecks(objects, nil, run), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *card
+}
+
+type file struct {
+	io.Reader
+	name string
+}
+
+func (f file) Name() string { return f.name }
+
+func TestThePageIsWhereKindMapsIt(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("kind/page.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page manifests
+	page.decode(t, text)
+	checkService(t, page.services["page"], render(t, ".").deployments["server"])
+
+	if text, err = os.ReadFile("kind/cluster.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	var cluster kind.Cluster
+	if err := yaml.UnmarshalStrict(text, &cluster); err != nil {
+		t.Fatal(err)
+	}
+	port := cluster.Nodes[0].ExtraPortMappings[0]
+	if port.ContainerPort != page.services["page"].Spec.Ports[0].NodePort || port.HostPort != 5000 {
+		t.Errorf("kind maps %+v, the page is on %d", port, page.services["page"].Spec.Ports[0].NodePort)
+	}
+}

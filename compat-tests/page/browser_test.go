@@ -1,0 +1,175 @@
+package page
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long the page may take on a busy machine.
+const patience = 60 * time.Second
+
+// screenshots names a directory in the environment where the test leaves
+// pictures of what it saw.
+const screenshots = "PAGE_SCREENSHOTS"
+
+// page is the live page in a Chromium of its own.
+type page struct {
+	t       testing.TB
+	ctx     context.Context
+	offline bool // requests may fail: the server was killed
+
+	mu       sync.Mutex
+	faults   []string
+	requests []string
+}
+
+// open opens the page. All that the browser writes goes to a directory of the
+// test.
+func open(t testing.TB, url string) *page {
+	t.Helper()
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
+		chromedp.ExecPath(chromium(t)),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Headless,
+		chromedp.NoSandbox, // which root, as in a container, cannot have
+		chromedp.DisableGPU,
+		chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.WSURLReadTimeout(patience),
+	)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	p := &page{t: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, p.heard)
+	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
+	return p
+}
+
+// chromium finds the browser. CHROMIUM may name one.
+func chromium(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); name != "" && err == nil {
+			return path
+		}
+	}
+	t.Fatal("no Chromium here: on Debian apt-get install chromium, elsewhere name one in the environment as CHROMIUM")
+	return ""
+}
+
+// heard keeps what the page complains of, and what it asks for.
+func (p *page) heard(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		p.faults = append(p.faults, e.ExceptionDetails.Error())
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning {
+			p.faults = append(p.faults, "the console has an entry of type "+e.Type.String())
+		}
+	case *log.EventEntryAdded:
+		// A browser notes each request that fails, and no page can help it.
+		if e.Entry.Level == log.LevelError && !(p.offline && e.Entry.Source == log.SourceNetwork) {
+			p.faults = append(p.faults, e.Entry.Text+" "+e.Entry.URL)
+		}
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, e.Request.URL)
+	}
+}
+
+// wellBehaved fails the test if the page complained, or asked anybody else.
+func (p *page) wellBehaved(url string) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, fault := range p.faults {
+		p.t.Errorf("the browser says: %s", fault)
+	}
+	for _, asked := range p.requests {
+		if !strings.HasPrefix(asked, url+"/") {
+			p.t.Errorf("the page asks for %s", asked)
+		}
+	}
+	if len(p.requests) < 5 {
+		p.t.Errorf("the page asked for %v and nothing else", p.requests)
+	}
+}
+
+func (p *page) run(actions ...chromedp.Action) {
+	p.t.Helper()
+	if err := chromedp.Run(p.ctx, actions...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *page) reload() {
+	p.t.Helper()
+	p.run(chromedp.Reload())
+}
+
+// text returns what an element says, or all that match, a line each.
+func (p *page) text(selector string) string {
+	p.t.Helper()
+	var text string
+	p.run(chromedp.Evaluate(`[...document.querySelectorAll("`+selector+`")].map((e) => e.innerText).join("\n")`, &text))
+	return text
+}
+
+func (p *page) wait(what string, done func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.shot("failed")
+			p.t.Fatalf("waited %v in vain for %s; the page says:\n%s", patience, what, p.text("body"))
+		}
+	}
+}
+
+// shot leaves pictures of the page: light, dark, and on a phone.
+func (p *page) shot(name string) {
+	p.t.Helper()
+	dir := os.Getenv(screenshots)
+	if dir == "" {
+		return
+	}
+	for _, look := range []struct {
+		name          string
+		width, height int64
+		scheme        string
+	}{
+		{"light", 1280, 900, "light"},
+		{"dark", 1280, 900, "dark"},
+		{"phone", 390, 844, "light"},
+		{"phone-dark", 390, 844, "dark"},
+	} {
+		var picture []byte
+		p.run(
+			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}}),
+			chromedp.EmulateViewport(look.width, look.height),
+			chromedp.Sleep(400*time.Millisecond),
+			chromedp.FullScreenshot(&picture, 100),
+		)
+		if err := os.WriteFile(filepath.Join(dir, name+"-"+look.name+".png"), picture, 0o666); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.run(chromedp.EmulateViewport(1280, 900))
+}

@@ -1,0 +1,43 @@
+// Numbers a second, over the last three minutes.
+
+import { rate } from './format.js';
+import { text } from './dom.js';
+
+const bucket = 3_000;
+const buckets = 60;
+const chart = document.getElementById('rate-chart');
+const [width, height] = [300, 90];
+const step = width / buckets;
+const bars = Array.from({ length: buckets }, (_, i) => {
+  const bar = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
+  bar.setAttribute('x', i * step + 0.5);
+  bar.setAttribute('width', step - 1);
+  chart.append(bar);
+  return bar;
+});
+
+export function showRate(model) {
+  const now = model.now();
+  const first = Math.floor(now / bucket) - buckets; // the bucket that is being filled is left out
+  const counts = new Array(buckets).fill(0);
+  let lately = 0;
+  for (let i = model.lines.length - 1; i >= 0; i--) {
+    const { at } = model.lines[i];
+    if (at === null) continue;
+    const b = Math.floor(at / bucket) - first;
+    if (b < 0) break;
+    if (b < buckets) counts[b]++;
+    if (now - at <= 6_000) lately++;
+  }
+  const most = Math.max(...counts, 1);
+  bars.forEach((bar, i) => {
+    const h = counts[i] ? Math.max(2, (counts[i] / most) * height) : 0.8;
+    bar.setAttribute('height', h);
+    bar.setAttribute('y', height - h);
+    bar.classList.toggle('none', !counts[i]);
+  });
+  const current = rate(lately / 6);
+  text('rate-now', current);
+  text('rate-most', `most ${rate((most * 1000) / bucket)}`);
+  chart.setAttribute('aria-label', `${current} numbers a second now, ${rate((most * 1000) / bucket)} at most in the last 3 minutes`);
+}

@@ -101,7 +101,7 @@ func Dial(ctx context.Context, u *url.URL) (*Conn, error) {
 		Proxy: http.ProxyFromEnvironment,
 		// A read minds no context, but it ends when its socket is closed.
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			c, err := dial(ctx, network, addr)
 			if err == nil {
 				unwatch = context.AfterFunc(ctx, func() { c.Close() })
 			}
@@ -129,6 +129,33 @@ func Dial(ctx context.Context, u *url.URL) (*Conn, error) {
 	c.running.Go(c.receive)
 	c.running.Go(c.ping)
 	return c, nil
+}
+
+// dialTimeout is how long an address has to answer. While a pod is replaced,
+// what is sent to it may lead nowhere, and a connection that was begun then goes
+// on leading nowhere: the next one finds the new pod. It leaves time to send a
+// lost SYN again, after 1 s.
+const dialTimeout = 2 * time.Second
+
+// dial opens a connection. The lookup is no part of the timeout: where the first
+// name server is dead it takes 5 s, every time.
+func dial(ctx context.Context, network, addr string) (c net.Conn, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	ips, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{Timeout: dialTimeout}
+	for _, ip := range ips {
+		c, err = dialer.DialContext(ctx, network, net.JoinHostPort(ip, port))
+		if err == nil {
+			break
+		}
+	}
+	return c, err
 }
 
 // connect does what comes before the first event: Engine.IO's open packet,

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -125,6 +126,10 @@ func unusable(err error) error {
 
 func (f *File) openDurable(path string, wrap func(*os.File) disk) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
+	replaced := errors.Is(err, fs.ErrPermission) && takeOver(path) == nil
+	if replaced {
+		file, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	}
 	if err != nil {
 		return err
 	}
@@ -147,6 +152,7 @@ func (f *File) openDurable(path string, wrap func(*os.File) disk) (err error) {
 	if f.recovery, d.size, err = recoverFile(file); err != nil {
 		return err
 	}
+	f.recovery.Replaced = replaced
 	// A server that was killed may have left lines that are in the page cache
 	// alone. From now on they count as written, so they have to be on the disk;
 	// and so has the file's name, and the directory's.

@@ -29,6 +29,9 @@ type Recovery struct {
 	// was, or if it could not be written, for which CopyErr is the reason.
 	Copy    string
 	CopyErr error
+	// Replaced says that the file could be read but not written, and that a
+	// copy of it, which can, has its name now.
+	Replaced bool
 }
 
 // String is one line for the log.
@@ -43,6 +46,9 @@ func (r Recovery) String() string {
 	if r.Bad != nil {
 		text += fmt.Sprintf(", but it is no unbroken count: %v; it is kept as it is", r.Bad)
 	}
+	if r.Replaced {
+		text += "; it could only be read, so a copy took its place"
+	}
 	switch {
 	case r.CopyErr != nil:
 		text += fmt.Sprintf("; %d bytes that were no whole line were cut off and are lost: %v", r.Cut, r.CopyErr)
@@ -50,6 +56,44 @@ func (r Recovery) String() string {
 		text += fmt.Sprintf("; %d bytes that were no whole line were cut off, a copy is in %s", r.Cut, r.Copy)
 	}
 	return text
+}
+
+// takeOver puts a copy that this user owns in the place of a file that this user
+// can read but not write, if the directory lets it. So a server that does not
+// run as root takes over what the original, which did, has left.
+//
+// At every moment one of the two has the name, and it is whole.
+func takeOver(path string) (err error) {
+	before, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !before.Mode().IsRegular() {
+		return &os.PathError{Op: "take over", Path: path, Err: errors.New("not a regular file")}
+	}
+	old, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	name := path + ".new"
+	// One may be there from an attempt that was killed. No other server is at
+	// it: the directory is locked.
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, old)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return nil
 }
 
 // recoverFile finds out where the count is and makes the file end with a whole

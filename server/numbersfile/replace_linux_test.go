@@ -1,0 +1,132 @@
+package numbersfile
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// nobody is a user who owns nothing.
+const nobody = 65532
+
+// asNobody runs f on a thread whose file system user is another one than the
+// owner of the test's files, if it may be, else as it is.
+func asNobody(t *testing.T, f func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with this
+		unix.SetfsgidRetGid(nobody)
+		unix.SetfsuidRetUid(nobody)
+		f()
+	}()
+	<-done
+}
+
+// readOnlyFile returns a directory whose numbers.txt nobody can only read. The
+// directory has the mode dir.
+func readOnlyFile(t *testing.T, text string, dir fs.FileMode) string {
+	t.Helper()
+	path := dirWith(t, text)
+	for name, mode := range map[string]fs.FileMode{
+		filepath.Join(path, Name): 0o444,
+		path:                      dir,
+		filepath.Dir(path):        0o755,
+	} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { os.Chmod(path, 0o777) })
+	return path
+}
+
+func TestAFileThatCanOnlyBeReadIsReplacedByACopy(t *testing.T) {
+	t.Parallel()
+	dir := readOnlyFile(t, counted(1, 57), 0o777)
+	path := filepath.Join(dir, Name)
+	if err := os.WriteFile(path+".new", []byte("one\ntw"), 0o666); err != nil {
+		t.Fatal(err) // of an attempt that was killed
+	}
+	asNobody(t, func() {
+		f, err := Open(t.Context(), dir, Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if got := f.Recovery(); got.Last != 57 || got.Bad != nil || !got.Replaced {
+			t.Errorf("it finds %+v", got)
+		}
+		const want = "the numbers up to 57 are in it; it could only be read, so a copy took its place"
+		if got := f.Recovery().String(); got != want {
+			t.Errorf("the log says %q, want %q", got, want)
+		}
+		f.Append("fifty-eight")
+		r := start(f)
+		if err := r.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := content(t, path); got != counted(1, 58) {
+		t.Errorf("the file holds %q", got)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("the directory holds %v, %v", files, err)
+	}
+	// It can be written now, and stays the same file.
+	asNobody(t, func() {
+		f, err := Open(t.Context(), dir, Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if got := f.Recovery(); got.Last != 58 || got.Replaced {
+			t.Errorf("the next finds %+v", got)
+		}
+		f.Close(t.Context())
+	})
+}
+
+func TestWhatCannotBeReplacedIsLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	const want = "numbers.txt: permission denied (-data must name a directory that this user can write to)"
+	check := func(t *testing.T, dir string) {
+		t.Helper()
+		before := content(t, filepath.Join(dir, Name))
+		asNobody(t, func() {
+			_, err := Open(t.Context(), dir, Options{})
+			checkContains(t, err, want)
+		})
+		if got := content(t, filepath.Join(dir, Name)); got != before {
+			t.Errorf("the file holds %q", got)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, Name+".new")); err == nil {
+			t.Error("a copy is left behind")
+		}
+	}
+	t.Run("in_a_directory_of_others", func(t *testing.T) {
+		t.Parallel()
+		check(t, readOnlyFile(t, "one\n", 0o555))
+	})
+	t.Run("a_link_to_a_file_of_others", func(t *testing.T) {
+		t.Parallel()
+		dir := readOnlyFile(t, "", 0o777)
+		path := filepath.Join(dir, Name)
+		if err := os.Rename(path, path+".elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path+".elsewhere", path); err != nil {
+			t.Fatal(err)
+		}
+		check(t, dir)
+	})
+}

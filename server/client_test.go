@@ -28,12 +28,12 @@ type testServer struct {
 	stop func() error // clean stop; returns what run returns
 }
 
-func startServer(t *testing.T, args ...string) *testServer {
+func startServer(t testing.TB, args ...string) *testServer {
 	t.Helper()
 	return startServerIn(t, t.TempDir(), args...)
 }
 
-func startServerIn(t *testing.T, data string, args ...string) *testServer {
+func startServerIn(t testing.TB, data string, args ...string) *testServer {
 	t.Helper()
 	s := &testServer{data: data, log: new(buffer)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -79,11 +79,11 @@ func (s *testServer) numbers(t *testing.T) []string {
 // peer is a raw client over WebSocket: it sends and receives Engine.IO packets
 // as they are.
 type peer struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 }
 
-func dial(t *testing.T, s *testServer) *peer {
+func dial(t testing.TB, s *testServer) *peer {
 	t.Helper()
 	conn, _, err := websocket.DefaultDialer.Dial(s.wsURL(), nil)
 	if err != nil {
@@ -94,7 +94,7 @@ func dial(t *testing.T, s *testServer) *peer {
 }
 
 // join dials, connects and expects the packets that begin with those heads.
-func join(t *testing.T, s *testServer, heads ...string) *peer {
+func join(t testing.TB, s *testServer, heads ...string) *peer {
 	t.Helper()
 	p := dial(t, s)
 	p.expect(`0{"`)
@@ -111,7 +111,7 @@ const (
 	joined    = `40{"sid":"`
 )
 
-func joinTwo(t *testing.T, s *testServer) (*peer, *peer) {
+func joinTwo(t testing.TB, s *testServer) (*peer, *peer) {
 	t.Helper()
 	a := join(t, s, assigned1, joined)
 	b := join(t, s, assigned2, started, joined)
@@ -154,7 +154,7 @@ func number(id, seat string, n any) string {
 }
 
 // request does one HTTP request and returns status and body.
-func request(t *testing.T, method, url string, body io.Reader) (int, string, http.Header) {
+func request(t testing.TB, method, url string, body io.Reader) (int, string, http.Header) {
 	t.Helper()
 	r, err := http.NewRequest(method, url, body)
 	if err != nil {
@@ -174,11 +174,11 @@ func request(t *testing.T, method, url string, body io.Reader) (int, string, htt
 
 // poller is a raw client that polls.
 type poller struct {
-	t   *testing.T
+	t   testing.TB
 	url string
 }
 
-func openPolling(t *testing.T, s *testServer) poller {
+func openPolling(t testing.TB, s *testServer) poller {
 	t.Helper()
 	base := s.url + "/socket.io/?EIO=4&transport=polling"
 	_, body, _ := request(t, "GET", base, nil)
@@ -214,7 +214,7 @@ func (p poller) expect(heads ...string) {
 	}
 }
 
-func waitFor(t *testing.T, what string, done func() bool) {
+func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -41,7 +41,7 @@ func open(t testing.TB, url string) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(chromium(t)),
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.UserDataDir(profile(t)),
 		chromedp.Headless,
 		chromedp.NoSandbox, // which root, as in a container, cannot have
 		chromedp.DisableGPU,
@@ -60,6 +60,25 @@ func open(t testing.TB, url string) *page {
 	chromedp.ListenTarget(ctx, p.heard)
 	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
 	return p
+}
+
+// profile returns a directory that is removed when the browser is gone, and
+// with it the last of its processes that writes there.
+func profile(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "counting-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for deadline := time.Now().Add(patience); os.RemoveAll(dir) != nil; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("the browser still writes to %s", dir)
+				return
+			}
+		}
+	})
+	return dir
 }
 
 // chromium finds the browser. CHROMIUM may name one.

@@ -81,6 +81,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.reload()
 	p.status("Counting")
 	p.shows("#timeline", `The count went on after`)
+	p.shows("#beads .gap", `^[0-9.]+ s$`)
 	p.rises(2)
 	p.shot("7-reloaded")
 	p.wellBehaved(place.URL())

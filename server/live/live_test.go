@@ -85,6 +85,7 @@ type stream struct {
 	t      testing.TB
 	body   *bufio.Reader
 	cancel func()
+	timed  int64 // lines that named their time
 }
 
 func (c *count) open(query, lastEventID string) *stream {
@@ -106,7 +107,7 @@ func (c *count) open(query, lastEventID string) *stream {
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" {
 		c.t.Fatalf("the stream answers %s, %s", response.Status, response.Header.Get("Content-Type"))
 	}
-	return &stream{c.t, bufio.NewReader(response.Body), cancel}
+	return &stream{c.t, bufio.NewReader(response.Body), cancel, 0}
 }
 
 // next returns the next event but "time".
@@ -143,6 +144,9 @@ func (s *stream) lines(from, to int64) {
 		json.Unmarshal([]byte(data), &line)
 		if name != "line" || id != fmt.Sprint(n) || line.Line != n || line.Number != n || line.Text != spelling.Spell(n) || line.Seat != protocol.SeatOf(n).String() {
 			s.t.Fatalf("event %s %s %s came in place of line %d", name, id, data, n)
+		}
+		if line.At != nil {
+			s.timed++
 		}
 	}
 }
@@ -181,6 +185,9 @@ func TestResumingLeavesNoGap(t *testing.T) {
 	for _, tt := range tests {
 		s := c.open(tt.query, tt.lastEventID)
 		s.lines(tt.from, last)
+		if s.timed != last-max(tt.from-1, inFile) {
+			t.Errorf("%s: %d lines name their time", tt.name, s.timed)
+		}
 		if state := s.state(); state.Lines != last || state.Last.Number != last {
 			t.Errorf("%s: the state is %+v", tt.name, state)
 		}

@@ -22,11 +22,11 @@ const (
 	// Readers are woken in small groups with a pause between: a thousand that
 	// all want to write at the same moment would take the processor from the
 	// count. Nobody sees the difference.
-	group      = 16
+	group      = 4
 	groupPause = time.Millisecond
 	// roundPause is the least time from one round to the next. What happens
 	// meanwhile goes out together.
-	roundPause = 20 * time.Millisecond
+	roundPause = 50 * time.Millisecond
 )
 
 // reader is who reads the stream.
@@ -116,16 +116,16 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	// Lines that the ring has forgotten come from the file, a block at a time.
 	var me *reader
 	for {
-		first, state := [][]byte(nil), State{}
-		if me, first, state = f.join(after); me != nil {
+		r, first, upTo := f.join(after)
+		if me = r; me != nil {
 			defer f.leave(me)
-			if err := out.write(append(first, encode("state", 0, state))...); err != nil {
+			if err := out.write(first()...); err != nil {
 				f.gone(me, err)
 				return
 			}
 			break
 		}
-		missed, err := f.lines.read(after, state.Lines)
+		missed, err := f.lines.read(after, upTo)
 		if err != nil {
 			return // it comes back; that the file is gone is for who writes it to tell
 		}
@@ -180,30 +180,32 @@ func position(r *http.Request, lines int64) (int64, error) {
 	return after, nil
 }
 
-// join makes a reader of who has all lines up to after. It returns the lines
-// behind, if the ring has them all, and how things stand when they are there; if
-// it has not, it returns no reader.
-func (f *Feed) join(after int64) (r *reader, missed [][]byte, state State) {
+// join makes a reader of who has all lines up to after, if the ring has those
+// behind it. First is what it is to be sent then: these lines, and how things
+// stand when they are there. Otherwise it returns no reader, and up to which
+// line the file has to be read.
+func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	state = f.snapshot()
-	if after < state.Lines && after+1 < f.oldest {
-		return nil, nil, state
+	if after+1 < f.oldest {
+		return nil, nil, f.oldest - 1
 	}
 	from := f.next
-	for n := state.Lines; n > after; from-- {
+	for n := f.state.Lines; n > after; from-- {
 		if f.ring[(from-1)%remembered].line == n {
 			n--
 		}
 	}
+	var events [][]byte
 	for ; from < f.next; from++ {
 		if e := f.ring[from%remembered]; e.line > 0 {
-			missed = append(missed, e.text)
+			events = append(events, e.text)
 		}
 	}
+	state := f.snapshot()
 	r = &reader{next: f.next, wake: make(chan struct{}, 1)}
 	f.readers[r] = struct{}{}
-	return r, missed, state
+	return r, func() [][]byte { return append(events, encode("state", 0, state)) }, 0
 }
 
 // errTooSlow is take's error when the ring has forgotten what is next.

@@ -6,9 +6,10 @@ const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-dig
 export const count = (n) => whole.format(n);
 export const time = (ms) => clock.format(ms);
 
-// duration says how long something lasted: "0.6 s", "12 s", "3 min 4 s".
+// duration says how long something lasted: "8 ms", "0.6 s", "12 s", "3 min 4 s".
 export function duration(ms) {
   const s = Math.max(0, ms / 1000);
+  if (s < 0.095) return `${Math.round(1000 * s)} ms`;
   if (s < 9.95) return `${s.toFixed(1)} s`;
   return coarse(ms);
 }

@@ -19,7 +19,7 @@ export class Model {
 
   takeState(s) {
     this.#offset = Date.parse(s.now) - Date.now();
-    if (this.awaySince !== null) this.#back();
+    if (this.awaySince !== null) this.#back(Date.parse(s.started));
     const known = this.last()?.line ?? 0;
     if (known > s.lines || s.lines - known > keep) {
       this.lines = [];
@@ -40,11 +40,18 @@ export class Model {
     if (l.line <= (this.last()?.line ?? 0)) return;
     const at = l.at ? Date.parse(l.at) : null;
     const before = this.last();
-    const gap = at !== null && before?.at ? at - before.at : null;
+    const gap = at !== null && before?.at ? at - before.at : this.#gapAt(at);
     this.lines.push({ ...l, at, gap, long: gap !== null && gap > this.longGap() });
     if (this.lines.length > keep) this.lines.shift();
     this.#learn(gap);
     if (this.state) this.state.lines = Math.max(this.state.lines, l.line);
+  }
+
+  // gapAt is how long the count stood still until then, in the words of a server
+  // whose forerunner wrote the line before; null if it says nothing.
+  #gapAt(at) {
+    const resumed = this.happenings.find((h) => h.what === 'count_resumed' && h.at === at);
+    return resumed ? resumed.seconds * 1000 : null;
   }
 
   takeHappening(h) {
@@ -71,9 +78,12 @@ export class Model {
     this.#note({ key: `away ${this.awaySince}`, what: 'server_away', at: this.awaySince });
   }
 
-  #back() {
+  // #back ends being away: when the new server started, or now if it is the
+  // old one, which could not be reached.
+  #back(started) {
     const away = this.happenings.findLast((h) => h.what === 'server_away');
-    away.seconds = (this.now() - this.awaySince) / 1000;
+    const until = started > this.awaySince ? started : this.now();
+    away.seconds = (until - this.awaySince) / 1000;
     this.awaySince = null;
   }
 
@@ -102,7 +112,7 @@ export class Model {
   still() {
     const at = this.lastAt();
     const gap = at === null ? 0 : this.now() - at;
-    return gap > Math.max(3_000, this.longGap()) ? gap : 0;
+    return gap > this.longGap() ? gap : 0;
   }
 
   // longGap is what is much longer than usual between one line and the next.

@@ -5,6 +5,7 @@ import { coarse, count, duration } from './format.js';
 import { text } from './dom.js';
 
 const status = document.getElementById('status');
+const worrying = 5_000; // ms without a number
 let announced = '';
 let resumed = '';
 
@@ -33,7 +34,7 @@ function sentence(model) {
   if (free.length === 2) return ['waiting', 'Waiting for both clients', since(Date.parse(state.since))];
   if (free.length) return ['waiting', `Waiting for ${free[0]}`, since(Date.parse(state.since))];
   const still = model.still();
-  const began = model.now() - Date.parse(state.since) < 3_000;
-  if (still && !began) return ['trouble', 'Both clients are here, but nothing comes', coarse(still)];
+  const running = model.now() - Date.parse(state.since);
+  if (Math.min(still, running) > worrying) return ['trouble', 'Both clients are here, but nothing comes', coarse(still)];
   return ['counting', 'Counting'];
 }

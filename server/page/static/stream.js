@@ -3,7 +3,7 @@
 
 const patience = 12_000; // the server sends something every 5 s
 const firstWait = 500;
-const longestWait = 3_000;
+const longestWait = 2_000;
 
 // follow tells what comes:
 //   state(snapshot)   how things stand
@@ -20,7 +20,7 @@ export function follow(on) {
     source?.close();
     source = null;
     on.away();
-    setTimeout(connect, wait);
+    setTimeout(connect, wait * (0.75 + Math.random() / 2)); // not all pages at once
     wait = Math.min(2 * wait, longestWait);
   }
 

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// BenchmarkAckWithReaders tells how much longer a client waits for its ack
+// while 1,000 read the stream, one of whom is stuck: the 99th percentile with
+// them, without them, and the ratio. It has to stay below 2.
+//
+// The clients take turns as they do in life, only faster. The two ways alternate
+// within one run, for a machine that others use, too, and readers without a
+// count would cost nothing.
+func BenchmarkAckWithReaders(b *testing.B) {
+	const (
+		readers = 1000
+		rounds  = 6
+		pause   = 5 * time.Millisecond // the original's clients leave 600
+	)
+	s := startServer(b)
+	a, c := joinTwo(b, s)
+	n := 0
+	turn := func() time.Duration {
+		time.Sleep(pause)
+		n++
+		p, seat := a, "client1"
+		if n%2 == 0 {
+			p, seat = c, "client2"
+		}
+		began := time.Now()
+		p.send(number("1", seat, n))
+		for {
+			packet, err := p.next()
+			switch {
+			case err != nil:
+				b.Fatal(err)
+			case packet == "2": // the heartbeat
+				p.send("3")
+			case packet == "431[]":
+				return time.Since(began)
+			default:
+				b.Fatalf("%q came in place of the ack", packet)
+			}
+		}
+	}
+	for range 100 {
+		turn()
+	}
+	var with, without []time.Duration
+	b.ResetTimer()
+	for range rounds {
+		for range max(b.N, 500) / rounds {
+			without = append(without, turn())
+		}
+		leave := watchers(b, s, readers)
+		for range max(b.N, 500) / rounds {
+			with = append(with, turn())
+		}
+		leave()
+	}
+	b.ReportMetric(0, "ns/op") // it says nothing here
+	b.ReportMetric(ms(percentile(without, 99)), "p99-ms-alone")
+	b.ReportMetric(ms(percentile(with, 99)), "p99-ms-watched")
+	b.ReportMetric(ms(percentile(without, 50)), "p50-ms-alone")
+	b.ReportMetric(ms(percentile(with, 50)), "p50-ms-watched")
+	b.ReportMetric(ms(percentile(with, 99))/ms(percentile(without, 99)), "p99-ratio")
+}
+
+// watchers opens that many streams, reads all of them but one, and returns what
+// ends them.
+func watchers(b *testing.B, s *testServer, readers int) (leave func()) {
+	b.Helper()
+	var conns []net.Conn
+	var done sync.WaitGroup
+	for i := range readers {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		conns = append(conns, conn)
+		fmt.Fprint(conn, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if i == 0 {
+			conn.(*net.TCPConn).SetReadBuffer(4 << 10) // this one is stuck
+			continue
+		}
+		done.Go(func() { io.Copy(io.Discard, conn) })
+	}
+	watched := func(n int) func() bool {
+		return func() bool {
+			_, text, _ := request(b, http.MethodGet, s.url+"/metrics", nil)
+			return strings.Contains(text, fmt.Sprintf("counting_stream_readers %d\n", n))
+		}
+	}
+	waitFor(b, "the readers", watched(readers))
+	return func() {
+		for _, conn := range conns {
+			conn.Close()
+		}
+		done.Wait()
+		waitFor(b, "the readers to be gone", watched(0))
+	}
+}
+
+func percentile(all []time.Duration, p int) time.Duration {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[(len(sorted)-1)*p/100]
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

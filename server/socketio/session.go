@@ -37,6 +37,7 @@ type Session struct {
 	told    bool     // the first packet before "40" is out
 	before  []string // the others before "40", until settle is over
 	backlog []string // sent between Admit and the library's "40"
+	corked  corkable // the transport on which "40" and what is just before it wait for each other, or nil
 	joined  chan struct{}
 }
 
@@ -91,6 +92,14 @@ func (s *Session) Admit() {
 	time.AfterFunc(settle, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		// At a reconnect the Python client plays from start_game on, and fails
+		// for good if "40" comes with another poll and it is quick.
+		if s.state == admitting {
+			if t, ok := s.socket.Conn().Transport().(corkable); ok {
+				s.corked = t
+				t.setCork(true)
+			}
+		}
 		for _, text := range s.before {
 			s.write(text)
 		}
@@ -131,6 +140,7 @@ func (s *Session) joinedNow() {
 		s.write(text)
 	}
 	s.state, s.backlog = admitted, nil
+	s.uncork()
 	close(s.joined)
 }
 
@@ -139,6 +149,16 @@ func (s *Session) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.backlog = gone, nil
+	s.uncork()
+}
+
+// uncork sends what waited. The caller holds the lock.
+func (s *Session) uncork() {
+	if s.corked != nil {
+		s.corked.setCork(false)
+		s.corked.Emit("ready") // as the transport does when it is no longer busy
+		s.corked = nil
+	}
 }
 
 func encode(payload any) string {

@@ -10,9 +10,12 @@ import (
 	"github.com/zishang520/engine.io/v2/types"
 )
 
-// The library looks its transports up in a table; ours takes the place of its
-// own for WebSocket.
-func init() { transports.Transports()[transports.WEBSOCKET] = new(builder) }
+// The library looks its transports up in a table; ours take the place of its
+// own.
+func init() {
+	transports.Transports()[transports.WEBSOCKET] = new(builder)
+	transports.Transports()[transports.POLLING] = new(pollingBuilder)
+}
 
 type builder struct{ transports.WebSocketBuilder }
 
@@ -37,12 +40,14 @@ func (*builder) New(ctx *types.HttpContext) transports.Transport {
 // the connection when it is done with it.
 type webSocket struct {
 	transports.Transport
+	cork
 	conn    *websocket.Conn
 	probing bool // the session still polls; only read uses it
 }
 
 func (t *webSocket) Name() string          { return transports.WEBSOCKET }
 func (t *webSocket) HandlesUpgrades() bool { return true }
+func (t *webSocket) Writable() bool        { return !t.in.Load() && t.Transport.Writable() }
 
 // read hands on what the client sends until either side closes. A panic in the
 // library ends the connection, not the process.

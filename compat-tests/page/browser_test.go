@@ -89,7 +89,7 @@ func chromium(t testing.TB) string {
 			return path
 		}
 	}
-	t.Fatal("no Chromium here: on Debian apt-get install chromium, elsewhere name one in the environment as CHROMIUM")
+	t.Fatal("no Chromium here: run compat-tests/setup, or name one in the environment as CHROMIUM")
 	return ""
 }
 

@@ -67,7 +67,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	}
 	time.Sleep(2 * time.Second)
 	p.shot("5-server-away")
-	server = place.GoServer(t, "-goal", "200")
+	place.GoServer(t, "-goal", "200")
 	p.status("Counting")
 	p.offline = false
 	p.between("#timeline", `The server was away for ([0-9.]+) s`, 1500*time.Millisecond, time.Since(died))

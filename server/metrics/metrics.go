@@ -45,9 +45,9 @@ type Gauges struct {
 // that the faithful mode takes although there is no such seat.
 const otherSeat = "none"
 
-// New returns the metrics of a server that goes on after the number last, which
-// was written at lastAt; the zero time if that is not known.
-func New(version string, last int64, lastAt time.Time) *Metrics {
+// New returns the metrics of a server on the way to goal that goes on after the
+// number last, which was written at lastAt; the zero time if that is not known.
+func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		written: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -80,13 +80,18 @@ func New(version string, last int64, lastAt time.Time) *Metrics {
 			Help: "1 while numbers.txt cannot be written, else 0.",
 		}),
 	}
+	whereTo := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "counting_goal",
+		Help: "The number that the clients were told to count to, as -goal says; 0 if it is not known.",
+	})
+	whereTo.Set(float64(goal))
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "counting_build_info",
 		Help:        "1; the labels name the server's version and its Go.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.written, m.repeated, m.refused, m.last, m.lastAt, m.appended, m.failing, build,
+	m.registry.MustRegister(m.written, m.repeated, m.refused, m.last, m.lastAt, m.appended, m.failing, whereTo, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	// What has not happened yet is 0, not absent: a rate needs a start.

@@ -12,7 +12,7 @@ import (
 )
 
 func started(last int64, lastAt time.Time) *Metrics {
-	m := New("v1", last, lastAt)
+	m := New("v1", 2000, last, lastAt)
 	one := func() int { return 1 }
 	m.Ask(Gauges{one, one, one, one, func() (int64, int64) { return 1, 2 }})
 	return m
@@ -33,13 +33,16 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	t.Parallel()
 	m := started(4, time.Unix(1700000000, 0))
 	gathers(t, m, `
+		# HELP counting_goal The number that the clients were told to count to, as -goal says; 0 if it is not known.
+		# TYPE counting_goal gauge
+		counting_goal 2000
 		# HELP counting_last_number The number that was written last.
 		# TYPE counting_last_number gauge
 		counting_last_number 4
 		# HELP counting_last_number_timestamp_seconds When the last number was written, in seconds since 1970; 0 if none ever was.
 		# TYPE counting_last_number_timestamp_seconds gauge
 		counting_last_number_timestamp_seconds 1.7e+09
-	`, "counting_last_number", "counting_last_number_timestamp_seconds")
+	`, "counting_goal", "counting_last_number", "counting_last_number_timestamp_seconds")
 
 	m.Written([]float64{5, 6, 7}, time.Millisecond)
 	m.Written([]float64{1.5}, time.Millisecond)

@@ -1,0 +1,111 @@
+// Package monitoring holds the alerts and the dashboard to the metrics that the
+// server has.
+package monitoring
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"counting/server/metrics"
+)
+
+// Each alert fires when it should, and does not when it should not.
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	promtool(t, "check", "rules", "alerts.yaml")
+	promtool(t, "test", "rules", "alerts_test.yaml")
+
+	rules, tests := read(t, "alerts.yaml"), read(t, "alerts_test.yaml")
+	for _, m := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(rules, -1) {
+		fires := regexp.MustCompile(`alertname: ` + m[1] + `\n\s+exp_alerts:\n\s+- `).MatchString(tests)
+		quiet := strings.Contains(tests, "alertname: "+m[1]+", exp_alerts: []")
+		if !fires || !quiet {
+			t.Errorf("%s: a test sees it fire: %v, and not fire: %v", m[1], fires, quiet)
+		}
+	}
+	known(t, "alerts.yaml", rules)
+	known(t, "alerts_test.yaml", tests)
+}
+
+// The dashboard asks for what there is, in a language that Prometheus
+// understands.
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	text := read(t, "dashboard.json")
+	known(t, "dashboard.json", text)
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	var rules strings.Builder
+	rules.WriteString("groups: [{name: dashboard, rules: [\n")
+	n := 0
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			n++
+			expr := strings.NewReplacer("$__rate_interval", "1m", "$job", "counting").Replace(target.Expr)
+			fmt.Fprintf(&rules, "{record: panel_%d, expr: %q},\n", n, expr)
+		}
+	}
+	rules.WriteString("]}]\n")
+	file := filepath.Join(t.TempDir(), "dashboard.yaml")
+	if err := os.WriteFile(file, []byte(rules.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, "check", "rules", file)
+	if n < 10 {
+		t.Errorf("the dashboard asks for %d things", n)
+	}
+}
+
+// known fails the test for each metric in the text that the server has not.
+func known(t *testing.T, name, text string) {
+	t.Helper()
+	m := metrics.New("v1", 2000, 1, time.Now())
+	zero := func() int { return 0 }
+	m.Ask(metrics.Gauges{Sessions: zero, Taken: zero, Waiting: zero, Readers: zero, Dropped: func() (int64, int64) { return 0, 0 }})
+	m.Written([]float64{1}, time.Millisecond)
+	scrape := httptest.NewRecorder()
+	m.ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))
+	for _, metric := range regexp.MustCompile(`\bcounting_\w+`).FindAllString(text, -1) {
+		if !regexp.MustCompile(`(?m)^` + metric + `[ {]`).MatchString(scrape.Body.String()) {
+			t.Errorf("%s asks for %s, which the server has not", name, metric)
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	if err != nil { // compat-tests/setup puts it there
+		path, err = exec.LookPath("../../compat-tests/.tools/promtool")
+	}
+	if err != nil {
+		t.Fatal("no promtool here: run compat-tests/setup, or install Prometheus, which it comes with")
+	}
+	if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}

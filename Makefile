@@ -22,7 +22,7 @@ build:
 # Ctrl-C, a client that fails, and the end of the count all end every process.
 run: build
 	@trap 'kill $$server $$client1 $$client2 2>/dev/null; wait' EXIT; trap 'exit 130' INT TERM; \
-	bin/server -addr :$(PORT) -data '$(DATA)' & server=$$!; \
+	bin/server -addr :$(PORT) -data '$(DATA)' -goal $(LIMIT) & server=$$!; \
 	until sleep 0.1; kill -0 $$server 2>/dev/null || exit 1; bin/server -check -addr :$(PORT) 2>/dev/null; do :; done; \
 	export SERVER_URL=http://localhost:$(PORT); \
 	bin/client -interval $(INTERVAL) -limit $(LIMIT) & client1=$$!; \

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"counting/compat-tests/subject"
+	"counting/server/spelling"
+
+	"github.com/chromedp/chromedp"
 )
 
 func TestMain(m *testing.M) { subject.Main(m) }
@@ -99,6 +102,35 @@ func TestThePageShowsTheEnd(t *testing.T) {
 	p.shows("#spelling", `^twenty$`)
 	p.shot("8-done")
 	p.wellBehaved(server.URL)
+}
+
+// A long count shows its end, and as many dots as there is room for.
+func TestThePageShowsALongCount(t *testing.T) {
+	t.Parallel()
+	place := subject.NewPlace(t)
+	var lines []byte
+	for n := int64(1); n <= 4321; n++ {
+		lines = append(spelling.Append(lines, n), '\n')
+	}
+	if err := os.WriteFile(filepath.Join(place.Dir, "numbers.txt"), lines, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	place.GoServer(t, "-goal", "0")
+	p := open(t, place.URL())
+	for range 2 {
+		subject.Go.Start(t, place.URL(), interval, limit)
+	}
+	p.rises(20)
+	p.shows("#number", `^4,3\d\d$`)
+	p.shows("#goal", `^$`)
+	p.shows("#proof", `^the last 2,000 lines in order, none lost, none twice$`)
+	var dots int
+	p.run(chromedp.Evaluate(`document.querySelectorAll("#beads .shape").length`, &dots))
+	if dots < 2000 || dots > 2200 {
+		t.Errorf("there are %d dots", dots)
+	}
+	p.shot("9-long")
+	p.wellBehaved(place.URL())
 }
 
 // What an old file holds is shown as text, whatever it is.

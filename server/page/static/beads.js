@@ -31,7 +31,7 @@ export function showBeads(model) {
     if (l.line % 100 === 0) fresh.append(make('span', 'mark', count(l.line)));
     shown = l.line;
   }
-  const still = model.done() ? 0 : model.still();
+  const still = model.done() || !shown ? 0 : model.still();
   if (fresh.hasChildNodes()) {
     waiting.remove();
     beads.append(fresh);

@@ -7,7 +7,7 @@ const number = document.getElementById('number');
 const progress = document.getElementById('progress');
 
 export function showCount(model) {
-  const last = model.last() ?? model.state.last;
+  const last = model.newest();
   const n = last?.number ?? 0;
   text(number, last && !last.number ? '?' : count(n));
   number.classList.toggle('wide', n >= 1e6);

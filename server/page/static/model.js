@@ -101,11 +101,14 @@ export class Model {
 
   last() { return this.lines.at(-1); }
 
+  // newest is the last line, which at first is known from the snapshot alone.
+  newest() { return this.last() ?? this.state.last; }
+
   // lastAt is when the last line came, or null.
   lastAt() {
     const at = this.last()?.at;
     if (at) return at;
-    return this.state?.last?.at ? Date.parse(this.state.last.at) : null;
+    return this.state.last?.at ? Date.parse(this.state.last.at) : null;
   }
 
   // still is for how long nothing has come, if that is long.
@@ -124,6 +127,6 @@ export class Model {
   }
 
   done() {
-    return this.state.goal > 0 && (this.last()?.number ?? 0) >= this.state.goal;
+    return this.state.goal > 0 && (this.newest()?.number ?? 0) >= this.state.goal;
   }
 }

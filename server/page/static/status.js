@@ -14,6 +14,7 @@ export function showStatus(model) {
   status.dataset.kind = kind;
   text('status-text', clock ? `${what} · ${clock}` : what);
   document.body.classList.toggle('away', kind === 'away');
+  document.body.classList.toggle('done', kind === 'done');
 
   const h = model.happenings.findLast((h) => h.what === 'count_resumed');
   const news = h && h.key !== resumed ? `, after ${duration(h.seconds * 1000)} of standing still` : '';
@@ -30,7 +31,7 @@ function sentence(model) {
   if (model.awaySince !== null) return ['away', 'The server is away', since(model.awaySince)];
   if (state.failing) return ['trouble', 'numbers.txt cannot be written'];
   const free = state.seats.filter((s) => !s.taken).map((s) => s.seat);
-  if (free.length && model.done()) return ['done', `Counted to ${count(model.last().number)}`];
+  if (free.length && model.done()) return ['done', `Counted to ${count(model.newest().number)}`];
   if (free.length === 2) return ['waiting', 'Waiting for both clients', since(Date.parse(state.since))];
   if (free.length) return ['waiting', `Waiting for ${free[0]}`, since(Date.parse(state.since))];
   const still = model.still();

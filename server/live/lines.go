@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 
@@ -52,7 +53,7 @@ func (l *lines) read(after, last int64) ([]Line, error) {
 	r := bufio.NewReader(section(file, l.marks[i]))
 	var found []Line
 	for n := i*block + 1; n <= min(last, (i+1)*block); n++ {
-		text, _, err := readLine(r)
+		text, err := readLine(r)
 		if err != nil {
 			return nil, fmt.Errorf("line %d of %s: %w", n, l.path, err)
 		}
@@ -65,44 +66,59 @@ func (l *lines) read(after, last int64) ([]Line, error) {
 
 // mark makes sure that it is known where block i begins.
 func (l *lines) mark(file *os.File, i int64) error {
-	known := int64(len(l.marks) - 1)
-	if i <= known {
+	if i < int64(len(l.marks)) {
 		return nil
 	}
-	at := l.marks[known]
-	r := bufio.NewReaderSize(section(file, at), 64<<10)
-	for ; known < i; known++ {
-		for range block {
-			_, n, err := readLine(r)
-			if err != nil {
-				return fmt.Errorf("%s has fewer lines than were written: %w", l.path, err)
-			}
-			at += n
-		}
-		l.marks = append(l.marks, at)
+	if _, err := l.scan(file, i); err != nil {
+		return err
+	}
+	if i >= int64(len(l.marks)) {
+		return fmt.Errorf("%s has fewer lines than were written", l.path)
 	}
 	return nil
 }
 
-// count returns how many lines the file has.
-func (l *lines) count() (n int64, err error) {
+// count returns how many lines the file has, and marks all blocks.
+func (l *lines) count() (int64, error) {
 	if l.path == "" {
 		return 0, nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	file, err := os.Open(l.path)
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
+	return l.scan(file, math.MaxInt64)
+}
+
+// scan goes on from the last mark and marks the blocks behind it, up to block i
+// or the end of the file. It returns the number of the last line it has seen.
+func (l *lines) scan(file *os.File, i int64) (n int64, err error) {
+	known := int64(len(l.marks) - 1)
+	n = known * block
 	buf := make([]byte, 64<<10)
-	for {
-		read, err := file.Read(buf)
-		n += int64(bytes.Count(buf[:read], []byte("\n")))
+	for at := l.marks[known]; ; {
+		read, err := file.ReadAt(buf, at)
+		for pos := 0; ; {
+			end := bytes.IndexByte(buf[pos:read], '\n')
+			if end < 0 {
+				break
+			}
+			pos += end + 1
+			if n++; n%block == 0 {
+				if l.marks = append(l.marks, at+int64(pos)); n/block == i {
+					return n, nil
+				}
+			}
+		}
+		at += int64(read)
 		if err == io.EOF {
 			return n, nil
 		}
 		if err != nil {
-			return 0, err
+			return n, err
 		}
 	}
 }
@@ -111,24 +127,19 @@ func section(file *os.File, from int64) io.Reader {
 	return io.NewSectionReader(file, from, 1<<62-from)
 }
 
-// readLine returns what is shown of the next line, and how long it is in the
-// file. A last line without a newline is not there yet.
-func readLine(r *bufio.Reader) (text string, length int64, err error) {
-	for {
+// readLine returns what is shown of the next line.
+func readLine(r *bufio.Reader) (text string, err error) {
+	for first := true; ; first = false {
 		part, err := r.ReadSlice('\n')
 		if err != nil && err != bufio.ErrBufferFull {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return "", 0, err
+			return "", err
 		}
-		length += int64(len(part))
-		if length == int64(len(part)) {
+		if first {
 			shown := bytes.TrimRight(part, "\r\n")
 			text = string(shown[:min(len(shown), longestLine)])
 		}
 		if err == nil {
-			return text, length, nil
+			return text, nil
 		}
 	}
 }

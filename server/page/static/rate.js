@@ -33,7 +33,7 @@ export function showRate(model) {
     if (b < buckets) counts[b]++;
     if (now - at <= 6_000) lately++;
   }
-  const most = Math.max(...counts, 1);
+  const most = Math.max(...counts, bucket / 1_000); // one a second is not drawn as if it were many
   const end = model.done() ? counts.findLastIndex((n) => n > 0) : buckets;
   bars.forEach((bar, i) => {
     const h = counts[i] ? Math.max(2, (counts[i] / most) * height) : 2;

@@ -26,11 +26,11 @@ const screenshots = "PAGE_SCREENSHOTS"
 
 // page is the live page in a Chromium of its own.
 type page struct {
-	t       testing.TB
-	ctx     context.Context
-	offline bool // requests may fail: the server was killed
+	t   testing.TB
+	ctx context.Context
 
 	mu       sync.Mutex
+	offline  bool // requests may fail: the server was killed
 	faults   []string
 	requests []string
 }
@@ -112,6 +112,13 @@ func (p *page) heard(event any) {
 	case *network.EventRequestWillBeSent:
 		p.requests = append(p.requests, e.Request.URL)
 	}
+}
+
+// serverAway says whether the server is away, so that requests may fail.
+func (p *page) serverAway(away bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offline = away
 }
 
 // wellBehaved fails the test if the page complained, or asked anybody else.

@@ -61,7 +61,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 
 	// So does the server.
 	known := p.number()
-	p.offline = true
+	p.serverAway(true)
 	server.Kill()
 	died = time.Now()
 	p.status("The server is away")
@@ -72,7 +72,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.shot("5-server-away")
 	place.GoServer(t, "-goal", "200")
 	p.status("Counting")
-	p.offline = false
+	p.serverAway(false)
 	p.between("#timeline", `The server was away for ([0-9.]+) s`, 1500*time.Millisecond, time.Since(died))
 	p.shows("#timeline", `The server started`)
 	p.between("#timeline", `^The count went on after ([0-9.]+) s`, 2*time.Second, time.Since(died)+time.Second)

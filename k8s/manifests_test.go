@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -363,5 +364,23 @@ func TestThePageIsWhereKindMapsIt(t *testing.T) {
 	port := cluster.Nodes[0].ExtraPortMappings[0]
 	if port.ContainerPort != page.services["page"].Spec.Ports[0].NodePort || port.HostPort != 5000 {
 		t.Errorf("kind maps %+v, the page is on %d", port, page.services["page"].Spec.Ports[0].NodePort)
+	}
+}
+
+func TestTheManualNamesFilesThatAreThere(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## What is here")
+	named := regexp.MustCompile("`([a-z0-9_*/-]+\\.[a-z]+|e2e)`").FindAllStringSubmatch(table, -1)
+	if len(named) < 8 {
+		t.Fatalf("only %q are named", named)
+	}
+	for _, name := range named {
+		if files, err := filepath.Glob(name[1]); err != nil || len(files) == 0 && name[1] != "numbers.txt" {
+			t.Errorf("there is no %s", name[1])
+		}
 	}
 }

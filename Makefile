@@ -3,6 +3,8 @@
 # make lint    go vet, staticcheck, gofmt, go.mod
 # make bench   the benchmarks
 # make build   bin/server and bin/client
+# make images  the images, counting-server:local and counting-client:local
+# make e2e     the end-to-end script on kubectl's context, as in: make e2e OVERLAY=python-clients
 
 # What a run takes, as in: make run INTERVAL=10ms LIMIT=100 DATA=/tmp/data PORT=5001
 INTERVAL ?= 1s
@@ -12,8 +14,9 @@ PORT     ?= 5000
 
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 BENCHTIME ?= 1s
+OVERLAY   ?= go-clients
 
-.PHONY: build run test lint bench clean
+.PHONY: build run test lint bench images e2e clean
 
 build:
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/server ./server
@@ -40,6 +43,13 @@ lint:
 
 bench:
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+
+images:
+	docker build --build-arg VERSION=$(VERSION) -f server/Dockerfile -t counting-server:local .
+	docker build --build-arg VERSION=$(VERSION) -f clients/Dockerfile -t counting-client:local .
+
+e2e:
+	k8s/e2e $(OVERLAY)
 
 clean:
 	rm -rf bin

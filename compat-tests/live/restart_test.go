@@ -24,40 +24,44 @@ func TestPythonClientsOutliveTheServer(t *testing.T) {
 	for _, tt := range ends {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			g := unrecorded(t)
-			g.pace = slow
-			goServer.start(g)
-			clients := []*subject.Program{g.join(subject.Python, protocol.Client1), g.join(subject.Python, protocol.Client2)}
-			const least, most = 4, 20
-			firsts := map[*subject.Program]int{} // how often each was given client1 after a restart
-			for n := 1; n <= least || len(firsts) < len(clients) && n <= most; n++ {
-				g.grows(10)
-				tt.end(g)
-				last := g.unbroken()
-				goServer.start(g)
-				g.until(fmt.Sprintf("both clients are assigned after restart %d", n), func() bool {
-					return len(assignments(clients[0])) > n && len(assignments(clients[1])) > n
-				})
-				for _, client := range clients {
-					a := assignments(client)[n]
-					if a.ClientID == protocol.Client1.String() {
-						firsts[client]++
-					}
-					if want := nextOf(protocol.SeatNamed(a.ClientID), last); a.LastNumber != float64(want) {
-						t.Errorf("with %d lines in the file, %s resumes from %v, want %d", last, a.ClientID, a.LastNumber, want)
-					}
-				}
-			}
-			g.grows(10)
-			g.stops()
-			g.unbroken()
-			for _, client := range clients {
-				assignedBeforeConnected(t, client)
-				if firsts[client] == 0 {
-					t.Errorf("one client was never given client1 after a restart: %v", firsts)
-				}
-			}
+			unlessTripped(t, func() { outlive(t, tt.end) })
 		})
+	}
+}
+
+func outlive(t *testing.T, end func(*game)) {
+	g := unrecorded(t)
+	g.pace = slow
+	goServer.start(g)
+	clients := []*subject.Program{g.join(subject.Python, protocol.Client1), g.join(subject.Python, protocol.Client2)}
+	const least, most = 4, 20
+	firsts := map[*subject.Program]int{} // how often each was given client1 after a restart
+	for n := 1; n <= least || len(firsts) < len(clients) && n <= most; n++ {
+		g.grows(10)
+		end(g)
+		last := g.unbroken()
+		goServer.start(g)
+		g.until(fmt.Sprintf("both clients are assigned after restart %d", n), func() bool {
+			return len(assignments(clients[0])) > n && len(assignments(clients[1])) > n
+		})
+		for _, client := range clients {
+			a := assignments(client)[n]
+			if a.ClientID == protocol.Client1.String() {
+				firsts[client]++
+			}
+			if want := nextOf(protocol.SeatNamed(a.ClientID), last); a.LastNumber != float64(want) {
+				t.Errorf("with %d lines in the file, %s resumes from %v, want %d", last, a.ClientID, a.LastNumber, want)
+			}
+		}
+	}
+	g.grows(10)
+	g.stops()
+	g.unbroken()
+	for _, client := range clients {
+		assignedBeforeConnected(t, client)
+		if firsts[client] == 0 {
+			t.Errorf("one client was never given client1 after a restart: %v", firsts)
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}
 	switch {
 	case c.version:
-		fmt.Fprintln(stdout, version)
+		fmt.Fprintln(stdout, "server", version)
 		return nil
 	case c.check:
 		return check(ctx, c.addr)

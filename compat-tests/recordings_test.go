@@ -68,17 +68,9 @@ func TestExpectationsHaveRecordings(t *testing.T) {
 // recordings are those in recordings/, with what is expected to differ in a mode.
 func recordings(t *testing.T, mode string) []*recording.Recording {
 	t.Helper()
-	names, err := filepath.Glob("recordings/*.jsonl")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no recordings: %v", err)
-	}
-	var all []*recording.Recording
-	for _, name := range names {
-		r, err := recording.ReadExpected(name, mode)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, r)
+	all, err := recording.ReadAll("recordings", mode)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -214,4 +215,18 @@ func TestNothingGrows(t *testing.T) {
 	a.expect("431[]")
 	b.send(number("1", "client2", 2))
 	b.expect("431[]")
+}
+
+func TestReadyTellsWhyTheFileCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	full := func() error { return errors.New("no space left on device") }
+	server := httptest.NewServer(routes(http.NotFoundHandler(), full, nil))
+	defer server.Close()
+	status, body, _ := request(t, http.MethodGet, server.URL+"/ready", nil)
+	if status != http.StatusServiceUnavailable || !strings.Contains(body, "no space left on device") {
+		t.Errorf("/ready answers %d %q", status, body)
+	}
+	if status, body, _ := request(t, http.MethodGet, server.URL+"/health", nil); status != http.StatusOK {
+		t.Errorf("/health answers %d %q: a full disk is no reason to be killed", status, body)
+	}
 }

@@ -160,7 +160,7 @@ func TestAnOldFile(t *testing.T) {
 // The default mode's last row, the sync before the ack, is shown where it can
 // be seen: in package numbersfile.
 
-func TestReadyTellsWhetherTheFileCanBeWritten(t *testing.T) {
+func TestADeletedFileEndsTheServerAndTheNextStartIsReady(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	a, b := joinTwo(t, s)

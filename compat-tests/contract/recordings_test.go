@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"path/filepath"
 	"regexp"
 	"slices"
 	"testing"
@@ -24,17 +23,9 @@ var mistakes = []string{
 
 func recordings(t *testing.T, mode string) []*recording.Recording {
 	t.Helper()
-	names, err := filepath.Glob("../recordings/*.jsonl")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no recordings: %v", err)
-	}
-	var all []*recording.Recording
-	for _, name := range names {
-		r, err := recording.ReadExpected(name, mode)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, r)
+	all, err := recording.ReadAll("../recordings", mode)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }

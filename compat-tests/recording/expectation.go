@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -62,6 +63,27 @@ func ReadExpected(name, mode string) (*Recording, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return r, nil
+}
+
+// ReadAll reads all recordings of a directory, each as ReadExpected does. It is
+// an error if there are none.
+func ReadAll(dir, mode string) ([]*Recording, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("there are no recordings in %s", dir)
+	}
+	var all []*Recording
+	for _, name := range names {
+		r, err := ReadExpected(name, mode)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 // With returns the recording that a server would give which does what e says.

@@ -7,12 +7,8 @@ package protocol
 
 import "fmt"
 
-const (
-	// Path is where Engine.IO listens.
-	Path = "/socket.io/"
-	// DefaultPort is the port that the original serves on.
-	DefaultPort = 5000
-)
+// Path is where Engine.IO listens.
+const Path = "/socket.io/"
 
 // Event names.
 const (

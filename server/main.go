@@ -97,6 +97,9 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		g = game.New(recovery.Last)
 	}
 	options := live.Options{Path: path, Version: version, Goal: c.goal, LastAt: lastAt}
+	if file.Recovery().Bad == nil {
+		options.Last = file.Recovery().Last
+	}
 	if c.faithful {
 		options.Path = "" // nobody watches, and nobody reads the file
 	}

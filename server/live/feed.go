@@ -34,6 +34,7 @@ const (
 // Options are what a Feed is told at the start.
 type Options struct {
 	Path    string // of numbers.txt; "" is an empty file
+	Last    int64  // where the count is, if the file is 1…Last and nothing else; 0 if it has to be read
 	Version string
 	Goal    int64     // the number the count is on its way to, 0 if unknown
 	LastAt  time.Time // when the last line was written, zero if unknown
@@ -49,10 +50,11 @@ type Feed struct {
 	close func()
 
 	mu          sync.Mutex
-	state       State // but for Now
-	happened    int64 // happenings so far
-	lastAt      time.Time
-	disturbed   bool // something happened since the last line that interrupts the count
+	state       State     // but for Now
+	happened    int64     // happenings so far
+	latest      event     // of the last line that has been written
+	lastAt      time.Time // when that was
+	disturbed   bool      // something happened since the last line that interrupts the count
 	ring        [remembered]event
 	next        int64 // the events so far: the next one goes to ring[next%remembered]
 	oldest      int64 // all lines from this one on are in the ring
@@ -61,26 +63,42 @@ type Feed struct {
 	undelivered int64
 }
 
-// event is one of the stream, as it goes out. It is never changed.
+// event is one of the stream. A line is put into words and JSON when a reader
+// asks for it first: where nobody watches, it costs the count nothing.
 type event struct {
-	line int64 // 0 if it is none
-	text []byte
+	line   int64 // 0 if it is none
+	number float64
+	at     time.Time
+	text   []byte // as it goes out, or nil; it is never changed
+}
+
+// asLine returns the line that the event tells.
+func (e event) asLine() *Line {
+	text, _ := spelling.SpellFloat(e.number)
+	line := &Line{Line: e.line, Text: text, At: &e.at}
+	if e.number == math.Trunc(e.number) && e.number > 0 {
+		line.Number, line.Seat = int64(e.number), protocol.SeatOf(int64(e.number)).String()
+	}
+	return line
 }
 
 // New returns the feed of a server that has just opened numbers.txt and writes
 // nothing to it yet. Run must be called, and Close.
 func New(o Options) (*Feed, error) {
 	f := &Feed{
-		lines:   newLines(o.Path),
+		lines:   newLines(o.Path, o.Last > 0),
 		news:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		readers: make(map[*reader]struct{}),
 		lastAt:  o.LastAt,
 	}
 	f.close = sync.OnceFunc(func() { close(f.done) })
-	count, err := f.lines.count()
-	if err != nil {
-		return nil, err
+	count := o.Last
+	if count == 0 {
+		var err error
+		if count, err = f.lines.count(); err != nil {
+			return nil, err
+		}
 	}
 	now := time.Now().UTC()
 	f.state = State{Version: o.Version, Goal: o.Goal, Started: now, Since: now, Lines: count, Happenings: []Happening{}}
@@ -147,13 +165,8 @@ func (f *Feed) Written(numbers []float64, _ time.Duration) {
 	f.disturbed, f.lastAt = false, now
 	for _, n := range numbers {
 		f.state.Lines++
-		text, _ := spelling.SpellFloat(n)
-		line := Line{Line: f.state.Lines, Text: text, At: &now}
-		if n == math.Trunc(n) && n > 0 {
-			line.Number, line.Seat = int64(n), protocol.SeatOf(int64(n)).String()
-		}
-		f.state.Last = &line
-		f.publish(line.Line, encode("line", line.Line, line))
+		f.latest = event{line: f.state.Lines, number: n, at: now}
+		f.publish(f.latest)
 	}
 }
 
@@ -203,21 +216,30 @@ func (f *Feed) happen(h Happening) {
 		f.state.Happenings = append(f.state.Happenings[:0:0], f.state.Happenings[1:]...) // snapshots keep the old one
 	}
 	f.state.Happenings = append(f.state.Happenings, h)
-	f.publish(0, encode("happening", 0, h))
+	f.publish(event{text: encode("happening", 0, h)})
 }
 
 // publish puts an event into the ring and has the readers woken.
-func (f *Feed) publish(line int64, text []byte) {
+func (f *Feed) publish(e event) {
 	slot := &f.ring[f.next%remembered]
 	if slot.line > 0 {
 		f.oldest = slot.line + 1
 	}
-	*slot = event{line, text}
+	*slot = e
 	f.next++
 	select {
 	case f.news <- struct{}{}:
 	default:
 	}
+}
+
+// text returns an event of the ring as it goes out.
+func (f *Feed) text(n int64) []byte {
+	e := &f.ring[n%remembered]
+	if e.text == nil {
+		e.text = encode("line", e.line, e.asLine())
+	}
+	return e.text
 }
 
 // snapshot returns how things stand. The slices and pointers in it are not
@@ -226,6 +248,9 @@ func (f *Feed) snapshot() State {
 	s := f.state
 	s.Now = time.Now().UTC()
 	s.Seats = append([]Seat(nil), s.Seats...)
+	if f.latest.line > 0 {
+		s.Last = f.latest.asLine()
+	}
 	return s
 }
 

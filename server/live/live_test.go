@@ -213,6 +213,33 @@ func TestTheRingAndTheFileMeet(t *testing.T) {
 	s.lines(last+1, last+1)
 }
 
+// An unbroken count is not read again, when the server starts or later: 10
+// million lines took half a second.
+func TestAnUnbrokenCountIsKnownWithoutReadingIt(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "numbers.txt")
+	if err := os.WriteFile(path, []byte(prefix(3000)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range [][2]int64{{0, 1}, {0, 3000}, {255, 3000}, {256, 257}, {1998, 2002}, {2999, 3000}} {
+		want, err := newLines(path, false).read(at[0], at[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := newLines("does not exist", true).read(at[0], at[1])
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("behind %d up to %d: %v, %v, want %v", at[0], at[1], got, err, want)
+		}
+	}
+	feed, err := New(Options{Path: "does not exist", Last: 3000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := feed.snapshot(); s.Lines != 3000 || s.Last.Text != "three thousand" {
+		t.Errorf("%d lines, the last %v", s.Lines, s.Last)
+	}
+}
+
 func TestAPlaceThatCannotBeIsToldSo(t *testing.T) {
 	t.Parallel()
 	c := start(t, prefix(3), Options{})

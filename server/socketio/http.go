@@ -64,7 +64,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	ready := make(chan struct{})
 	defer close(ready)
-	s.engine.ServeHTTP(gatedWriter{w, ready}, r)
+	s.engine.ServeHTTP(&gatedWriter{w, ready}, r)
 }
 
 type gatedWriter struct {
@@ -72,10 +72,24 @@ type gatedWriter struct {
 	ready <-chan struct{}
 }
 
-func (w gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+// Hijack takes the connection. The library keeps the writer for as long as the
+// session lives, so the writer lets go of net/http's part, and with it of 8 KB
+// of buffers.
+func (w *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	return gatedConn{conn, w.ready}, rw, err
+	if err != nil {
+		return nil, nil, err
+	}
+	w.ResponseWriter = hijacked{}
+	return gatedConn{conn, w.ready}, rw, nil
 }
+
+// hijacked is what is left of the answer to a request whose connection is gone.
+type hijacked struct{}
+
+func (hijacked) Header() http.Header       { return http.Header{} }
+func (hijacked) WriteHeader(int)           {}
+func (hijacked) Write([]byte) (int, error) { return 0, http.ErrHijacked }
 
 type gatedConn struct {
 	net.Conn

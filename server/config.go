@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 )
 
 // config is what the flags and the environment say.
@@ -18,6 +19,7 @@ type config struct {
 	logFormat string
 	logLevel  slog.Level
 	goal      int64
+	patience  time.Duration
 	check     bool
 	verify    string
 	version   bool
@@ -46,6 +48,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.StringVar(&c.logFormat, "log-format", "text", "text (the original's lines) or json")
 	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
 	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
+	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold a seat and not begin to count before it is told to leave; more than the clients' interval, 0 is for ever")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
 	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -78,6 +81,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	}
 	if c.goal < 0 {
 		return c, fmt.Errorf("-goal %d is below 0", c.goal)
+	}
+	if c.patience < 0 {
+		return c, fmt.Errorf("-patience %v is below 0", c.patience)
 	}
 	for origin := range strings.SplitSeq(origins, ",") {
 		origin = strings.TrimSpace(origin)

@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer feed.Close()
 	go feed.Run()
 	counts := metrics.New(version, c.goal, file.Recovery().Last, lastAt)
-	t := newTable(g, file, file.Recovery().Last, logger, feed, counts)
+	t := newTable(g, file, file.Recovery().Last, c, logger, feed, counts)
 	failed := make(chan error, 1)
 	go func() { failed <- file.Run(t.reports()) }()
 

@@ -26,11 +26,14 @@ type table struct {
 	log       *slog.Logger
 	file      appender
 	observers []observer
+	patience  time.Duration // with a seat that does not begin to count; 0 has no end
+	goal      int64         // at which there is nothing to wait for any more
 
 	mu       sync.Mutex
 	game     *game.Game
 	sessions map[game.Session]*seatSeeker
 	closed   bool
+	moved    time.Time // when the last line was handed out, or a seat taken
 
 	// unwritten are the numbers whose lines the file has not reported yet: the
 	// first is that of line dealt+1.
@@ -69,11 +72,13 @@ type seatSeeker struct {
 }
 
 // newTable returns a table whose file numbers the lines from last+1 on.
-func newTable(g *game.Game, file appender, last int64, log *slog.Logger, observers ...observer) *table {
+func newTable(g *game.Game, file appender, last int64, c config, log *slog.Logger, observers ...observer) *table {
 	return &table{
 		log:       log,
 		file:      file,
 		observers: observers,
+		patience:  c.patience,
+		goal:      c.goal,
 		game:      g,
 		sessions:  make(map[game.Session]*seatSeeker),
 		dealt:     last,
@@ -114,6 +119,24 @@ func (t *table) Malformed(s *socketio.Session, reason, ackID string) {
 	t.step(func(g *game.Game) []game.Effect {
 		return g.Malformed(game.Session(s.ID), reason, game.AckID(ackID))
 	})
+}
+
+// Heartbeat dismisses a client that is there but does not begin to count when
+// it is its turn. A Python client whose connection breaks while it connects, or
+// which is quick to count when it is back, loses its main thread: the others
+// keep a seat for good. Told to leave, they end, and so the process does, which
+// its supervisor starts again. A client that has counted in this session is
+// never told: its main thread would wait for good.
+func (t *table) Heartbeat(s *socketio.Session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := game.Session(s.ID)
+	if t.closed || t.patience == 0 || t.goal > 0 && t.game.Last() >= t.goal ||
+		!t.game.Stalls(id) || time.Since(t.moved) < t.patience {
+		return
+	}
+	t.log.Warn("Told a client to leave: it holds a seat and does not count.", t.who(id)...)
+	s.Dismiss()
 }
 
 func (t *table) Disconnect(s *socketio.Session) {
@@ -192,8 +215,9 @@ func (t *table) apply(effects []game.Effect) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case game.Append:
+			t.moved = time.Now()
 			if t.file.Append(spell(e.Number)) > 0 {
-				t.unwritten = append(t.unwritten, appended{e.Number, time.Now()})
+				t.unwritten = append(t.unwritten, appended{e.Number, t.moved})
 			}
 		case game.Emit:
 			if e.Payload == nil {
@@ -221,6 +245,9 @@ func (t *table) apply(effects []game.Effect) {
 			t.sessions[e.Session].Refuse(e.Message)
 			t.forget(e.Session)
 		default:
+			if _, seated := effect.(game.Seated); seated {
+				t.moved = time.Now()
+			}
 			t.report(effect)
 			for _, o := range t.observers {
 				o.Happened(effect)

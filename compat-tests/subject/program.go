@@ -92,11 +92,16 @@ func (p *Program) Ended() bool {
 }
 
 // Freeze stops the program from running, and from answering, until it is
-// killed.
-func (p *Program) Freeze() {
+// thawed or killed.
+func (p *Program) Freeze() { p.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen program go on.
+func (p *Program) Thaw() { p.signal(syscall.SIGCONT) }
+
+func (p *Program) signal(s syscall.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		p.t.Fatal(err)
+	if err := p.cmd.Process.Signal(s); err != nil && !p.Ended() {
+		p.t.Fatalf("%s: %v: %v", p.name, s, err)
 	}
 }
 

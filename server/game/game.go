@@ -49,6 +49,8 @@ type Game struct {
 	// it is always the highest number that the seat has reported, plus 2.
 	next map[protocol.Seat]float64
 
+	heard map[protocol.Seat]bool // whether its holder has reported a number
+
 	// Lines are numbered as they are handed out to be written. In default mode
 	// a line's number is also what it spells.
 	appended int64
@@ -94,6 +96,7 @@ func newGame() *Game {
 	return &Game{
 		holder:  make(map[protocol.Seat]Session),
 		next:    make(map[protocol.Seat]float64),
+		heard:   make(map[protocol.Seat]bool),
 		owed:    make(map[int64][]ack),
 		unacked: make(map[Session]int),
 	}
@@ -185,6 +188,7 @@ func (g *Game) Number(s Session, clientID string, n float64, id AckID) []Effect 
 		g.refuse(s, id, code, reason)
 		return g.effects
 	}
+	g.heard[seat] = true
 	if n >= g.next[seat] {
 		g.next[seat] = n + 2
 		g.do(Received{s, clientID, n})
@@ -272,7 +276,7 @@ func (g *Game) broadcast(event string) {
 
 func (g *Game) seat(s Session, seat protocol.Seat) {
 	g.sessions = append(g.sessions, s)
-	g.holder[seat] = s
+	g.holder[seat], g.heard[seat] = s, false
 	g.do(Seated{s, seat})
 	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: g.next[seat]}})
 	if g.freeSeat() == protocol.NoSeat {
@@ -298,6 +302,17 @@ func (g *Game) seatOf(s Session) protocol.Seat {
 	}
 	return protocol.NoSeat
 }
+
+// Stalls tells whether the count waits for this session: both seats are taken,
+// the turn is its seat's, and it has not reported a number since it sat down.
+func (g *Game) Stalls(s Session) bool {
+	seat := g.seatOf(s)
+	return !g.faithful && seat != protocol.NoSeat && g.freeSeat() == protocol.NoSeat &&
+		seat == protocol.SeatOf(g.appended+1) && !g.heard[seat]
+}
+
+// Last returns the number of the last line that was handed out to be written.
+func (g *Game) Last() int64 { return g.appended }
 
 // Waiting returns how many sessions are held back until a seat falls free.
 func (g *Game) Waiting() int { return len(g.waiting) }

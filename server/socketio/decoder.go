@@ -44,6 +44,7 @@ type decoder struct {
 	mu      sync.Mutex // held while a packet is dispatched; the Handler's locks come after it
 	closed  bool
 	session *Session // nil while nobody is on namespace "/"
+	listens bool     // to the connection's heartbeat
 	binary  *packet  // waits for attachments
 }
 
@@ -148,7 +149,20 @@ func (d *decoder) attachment() {
 
 func (d *decoder) join(sock *socket.Socket, next func(*socket.ExtendedError)) {
 	d.session = newSession(sock, next)
+	if !d.listens {
+		d.listens = true
+		sock.Conn().On("heartbeat", func(...any) { d.heartbeat() })
+	}
 	d.server.handler.Connect(d.session)
+}
+
+func (d *decoder) heartbeat() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer d.recoverPanic()
+	if d.session != nil && !d.session.refused() {
+		d.server.handler.Heartbeat(d.session)
+	}
 }
 
 // leave ends the session at the client's wish; the connection stays, and may

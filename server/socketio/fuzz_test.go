@@ -126,6 +126,7 @@ func (w *witness) Number(_ *Session, clientID string, n float64, ackID string) {
 	w.calls = append(w.calls, "number")
 }
 func (w *witness) Malformed(*Session, string, string) { w.calls = append(w.calls, "malformed") }
+func (w *witness) Heartbeat(*Session)                 {}
 func (w *witness) Disconnect(*Session)                { w.calls = append(w.calls, "disconnect") }
 
 // failOnError is a log handler that fails the test on an error, which is how

@@ -45,6 +45,8 @@ type Handler interface {
 	Number(s *Session, clientID string, number float64, ackID string)
 	// Malformed: the session sent a number event whose payload is none.
 	Malformed(s *Session, reason, ackID string)
+	// Heartbeat: the session has answered a ping, so somebody is there.
+	Heartbeat(s *Session)
 	// Disconnect: the session is leaving or gone. What is emitted to a session
 	// that leaves by a DISCONNECT packet still reaches it.
 	Disconnect(s *Session)

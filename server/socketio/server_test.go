@@ -22,6 +22,7 @@ func (doorman) Number(s *Session, clientID string, _ float64, ackID string) {
 	s.Ack(ackID)
 }
 func (doorman) Malformed(*Session, string, string) { panic("as told") }
+func (doorman) Heartbeat(*Session)                 { panic("as told") }
 func (doorman) Disconnect(*Session)                { panic("as told") }
 
 // A panic of a handler ended the process: the library runs it in a goroutine
@@ -39,6 +40,7 @@ func TestAPanicOfTheHandlerEndsNothing(t *testing.T) {
 			"40",
 			`42["number",{"client_id":"panic","number":1}]`,
 			`42["number"]`,
+			"3",
 			`427["number",{"client_id":"client1","number":1}]`,
 		} {
 			if err := conn.WriteMessage(websocket.TextMessage, []byte(packet)); err != nil {

@@ -115,6 +115,9 @@ func (s *Session) Refuse(message string) {
 	s.write("4" + encode(map[string]string{"message": message}))
 }
 
+// Dismiss tells the client to leave, with "41". The session ends when it does.
+func (s *Session) Dismiss() { s.send("1") }
+
 // invited tells whether Admit was called.
 func (s *Session) invited() bool {
 	s.mu.Lock()

@@ -1,0 +1,295 @@
+// Package chaos plays the game while everything that can go wrong on one
+// machine does: programs are killed, ended and frozen, connections are cut,
+// swallowed, slowed and broken off. The file is read the whole time.
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"counting/compat-tests/results"
+	"counting/compat-tests/subject"
+	"counting/server/numbersfile"
+)
+
+func TestMain(m *testing.M) { subject.Main(m) }
+
+const (
+	// seedVariable sets the seed of the schedules, to have a run again.
+	seedVariable = "CHAOS_SEED"
+	// soakVariable makes a run long: that many programs are killed.
+	soakVariable = "SOAK"
+	// shortly is how many are without it.
+	shortly = 24
+
+	interval = 10 * time.Millisecond // from one number of a client to its next
+	noLimit  = 10_000_000
+	// faults is how many faults there are in a round. Then all is made good, and
+	// the count has to go on within alive.
+	faults = 8
+	alive  = time.Minute
+)
+
+func TestTheCountSurvivesChaos(t *testing.T) {
+	t.Parallel()
+	games := []struct {
+		name    string
+		share   int // of the kills, in percent
+		clients []subject.Kind
+	}{
+		{"three Go clients", 70, []subject.Kind{subject.Go, subject.Go, subject.Go}},
+		{"two Go, two Python clients", 30, []subject.Kind{subject.Go, subject.Python, subject.Go, subject.Python}},
+	}
+	seed, kills := rand.Uint64(), int(fromEnvironment(t, soakVariable, shortly))
+	seed = fromEnvironment(t, seedVariable, seed)
+	t.Logf("to have this again: %s=%d", seedVariable, seed)
+	table := results.New(t, "chaos", "game", "what was done", "times", "longest until the count went on behind it")
+	for i, game := range games {
+		t.Run(game.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGame(t, rand.New(rand.NewPCG(seed, uint64(i))), game.clients)
+			for g.kills < kills*game.share/100 && !t.Failed() {
+				g.round()
+			}
+			g.end()
+			for _, what := range sorted(g.done) {
+				table.Row(game.name, what, g.done[what].times, g.done[what].longest.Round(10*time.Millisecond))
+			}
+			table.Row(game.name, fmt.Sprintf("**in all: %d programs killed, no violation in %d looks at %d lines; seed %d**",
+				g.kills, g.checker.looks, g.checker.lines, seed), g.times, g.longest.Round(10*time.Millisecond))
+		})
+	}
+}
+
+func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// A game is a server, clients, and a line to it for each.
+type game struct {
+	t       *testing.T
+	random  *rand.Rand
+	place   subject.Place
+	server  *subject.Server
+	players []*player
+	checker *checker
+
+	log     []string // of the faults
+	began   time.Time
+	kills   int
+	times   int
+	longest time.Duration
+	done    map[string]*tally
+	round1  map[string]bool // what was done in this round
+}
+
+// tally is how often something was done, and how long the count then stood
+// still at most when all was made good.
+type tally struct {
+	times   int
+	longest time.Duration
+}
+
+// A player is a client, which is started again whenever it ends.
+type player struct {
+	*subject.Program
+	kind   subject.Kind
+	line   *line
+	healed time.Time // its line is hurt until then, or zero
+	back   time.Time // it is started again then, or zero
+}
+
+func newGame(t *testing.T, random *rand.Rand, clients []subject.Kind) *game {
+	g := &game{t: t, random: random, place: subject.NewPlace(t), began: time.Now(), done: make(map[string]*tally)}
+	var show sync.Once
+	t.Cleanup(func() {
+		show.Do(func() {
+			if t.Failed() {
+				t.Logf("what was done:\n%s", strings.Join(g.log, "\n"))
+			}
+		})
+	})
+	g.server = g.place.GoServer(t)
+	g.checker = check(t, filepath.Join(g.place.Dir, numbersfile.Name))
+	for _, kind := range clients {
+		p := &player{kind: kind, line: newLine(t, "127.0.0.1:"+g.place.Port)}
+		g.players = append(g.players, p)
+		g.start(p)
+	}
+	return g
+}
+
+func (g *game) start(p *player) {
+	pace := interval
+	if p.kind == subject.Python {
+		pace *= 3 // it never waits for an ack: give the others a chance
+	}
+	p.Program, p.back = p.kind.Start(g.t, p.line.url(), pace, noLimit), time.Time{}
+}
+
+// round does harm for a while, makes all good again, and waits for the count
+// to go on.
+func (g *game) round() {
+	g.t.Helper()
+	g.round1 = make(map[string]bool)
+	for range faults {
+		g.fault()
+		g.pass(time.Duration(g.random.IntN(600))*time.Millisecond, nil)
+	}
+	for _, p := range g.players {
+		g.heal(p)
+	}
+	good := time.Now()
+	want := g.checker.counted() + 4 // two of each seat
+	if !g.pass(alive, func() bool { return g.checker.counted() >= want }) {
+		g.t.Errorf("all was made good %v ago, and the count stands at %d", alive, g.checker.counted())
+	}
+	took := time.Since(good)
+	g.longest = max(g.longest, took)
+	for what := range g.round1 {
+		g.done[what].longest = max(g.done[what].longest, took)
+	}
+}
+
+// fault does one thing.
+func (g *game) fault() {
+	p := g.players[g.random.IntN(len(g.players))]
+	switch n := g.random.IntN(20); {
+	case n < 5:
+		g.note("server", "killed")
+		g.kills++
+		g.server.Kill()
+		g.server = g.place.GoServer(g.t)
+	case n < 6:
+		g.note("server", "SIGTERM")
+		g.server.Terminate()
+		if code := g.server.WaitEnd(); code != 0 {
+			g.t.Errorf("the server ended with exit code %d on SIGTERM", code)
+		}
+		g.server = g.place.GoServer(g.t)
+	case n < 7:
+		g.note("server", "frozen for up to 2 s")
+		g.server.Freeze()
+		g.pass(time.Duration(g.random.IntN(2000))*time.Millisecond, nil)
+		g.server.Thaw()
+	case n < 12:
+		g.note(p.name(), "killed")
+		g.kills++
+		p.Kill()
+		g.ended(p)
+		g.start(p)
+	case n < 13 && p.kind == subject.Go && !p.Ended():
+		g.note(p.name(), "SIGTERM")
+		p.Terminate()
+		if code := p.WaitEnd(); code != 0 {
+			g.t.Errorf("%s ended with exit code %d on SIGTERM", p, code)
+		}
+		g.ended(p)
+		g.start(p)
+	case n < 14:
+		g.note(p.name(), "frozen for up to 2 s")
+		p.Freeze()
+		g.pass(time.Duration(g.random.IntN(2000))*time.Millisecond, nil)
+		p.Thaw()
+	default:
+		injury := injuries[g.random.IntN(len(injuries))]
+		lines := []*player{p}
+		whose := "a line"
+		if g.random.IntN(4) == 0 {
+			lines, whose = g.players, "all lines"
+		}
+		g.note(whose, injury.name)
+		for _, p := range lines {
+			g.heal(p)
+			injury.do(p.line, g.random)
+			p.healed = time.Now().Add(time.Duration(g.random.IntN(3000)) * time.Millisecond)
+		}
+	}
+}
+
+func (p *player) name() string { return string(p.kind) + " client" }
+
+func (g *game) note(who, what string) {
+	g.times++
+	g.log = append(g.log, fmt.Sprintf("%8.3f s: %s: %s, at %d", time.Since(g.began).Seconds(), who, what, g.checker.counted()))
+	key := who + ": " + what
+	g.round1[key] = true
+	if g.done[key] == nil {
+		g.done[key] = new(tally)
+	}
+	g.done[key].times++
+}
+
+func (g *game) heal(p *player) {
+	p.line.heal()
+	p.healed = time.Time{}
+}
+
+// pass lets time pass until the condition comes true, if there is one, and
+// tells whether it has. Lines heal meanwhile, and who has ended comes back.
+func (g *game) pass(long time.Duration, condition func() bool) bool {
+	for end := time.Now().Add(long); ; time.Sleep(5 * time.Millisecond) {
+		now := time.Now()
+		for _, p := range g.players {
+			if !p.healed.IsZero() && now.After(p.healed) {
+				g.heal(p)
+			}
+			switch {
+			case p.back.IsZero() && p.Ended():
+				g.ended(p)
+				p.back = now.Add(300 * time.Millisecond) // as its supervisor does
+			case !p.back.IsZero() && now.After(p.back):
+				g.start(p)
+			}
+		}
+		if g.server.Ended() {
+			g.t.Fatalf("the server has ended by itself:\n%s", g.server.Output())
+		}
+		switch {
+		case condition != nil && condition():
+			return true
+		case now.After(end), g.t.Failed():
+			return false
+		}
+	}
+}
+
+// ended takes the account of a client that has ended.
+func (g *game) ended(p *player) {
+	if p.kind == subject.Go {
+		g.checker.isIn(ackedBy(p.Program), p.Program)
+	}
+}
+
+// end stops all, as a person does who has seen enough.
+func (g *game) end() {
+	for _, p := range g.players {
+		p.Kill()
+		g.ended(p)
+	}
+	g.server.Terminate()
+	if code := g.server.WaitEnd(); code != 0 {
+		g.t.Errorf("the server ended with exit code %d", code)
+	}
+	g.checker.end()
+	lines, bad, err := numbersfile.Verify(g.checker.path)
+	if bad != nil || err != nil || lines != g.checker.lines {
+		g.t.Errorf("in the end there are %d lines, and the checker saw %d: %v, %v", lines, g.checker.lines, bad, err)
+	}
+}

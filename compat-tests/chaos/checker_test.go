@@ -1,0 +1,145 @@
+package chaos
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"counting/compat-tests/subject"
+	"counting/server/numbersfile"
+	"counting/server/spelling"
+)
+
+// A checker reads numbers.txt the whole time.
+type checker struct {
+	t    *testing.T
+	path string
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu    sync.Mutex
+	lines int64 // whole lines seen, all of them good
+	bytes int64 // their length
+	looks int
+	acked int64 // the greatest number of which a client had the ack
+}
+
+func check(t *testing.T, path string) *checker {
+	c := &checker{t: t, path: path, stop: make(chan struct{})}
+	c.done.Go(func() {
+		for {
+			c.look()
+			select {
+			case <-c.stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	return c
+}
+
+// counted returns how many lines there are.
+func (c *checker) counted() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lines
+}
+
+// look holds what is new in the file to the one rule: nothing that was there is
+// gone, and what is new goes on from there. The last line may be on its way.
+// Now and then the whole file is read again.
+func (c *checker) look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.looks++; c.looks%200 == 0 {
+		lines, bad, err := numbersfile.Verify(c.path)
+		if err != nil || lines < c.lines || bad != nil && bad.Line <= c.lines {
+			c.t.Errorf("of %d lines %d are there: %v, %v", c.lines, lines, bad, err)
+		}
+	}
+	file, err := os.Open(c.path)
+	if errors.Is(err, fs.ErrNotExist) && c.lines == 0 {
+		return
+	}
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || info.Size() < c.bytes {
+		c.t.Errorf("the file has shrunk: there were %d lines in %d bytes, it has %v, %v", c.lines, c.bytes, info, err)
+		return
+	}
+	news, err := io.ReadAll(io.NewSectionReader(file, c.bytes, 1<<40))
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	for line := range strings.Lines(string(news)) {
+		want := spelling.Spell(c.lines+1) + "\n"
+		if !strings.HasPrefix(want, line) {
+			c.t.Errorf("line %d is %q, want %q", c.lines+1, line, want)
+			return
+		}
+		if line == want {
+			c.lines, c.bytes = c.lines+1, c.bytes+int64(len(want))
+		}
+	}
+}
+
+// isIn holds the file to having a number that was acked.
+func (c *checker) isIn(acked int64, client *subject.Program) {
+	c.mu.Lock()
+	known := acked <= c.acked
+	c.acked = max(c.acked, acked)
+	c.mu.Unlock()
+	if known {
+		return
+	}
+	c.look()
+	if lines := c.counted(); acked > lines {
+		c.t.Errorf("%s had an ack for %d, and the file ends with %d", client, acked, lines)
+	}
+}
+
+func (c *checker) end() {
+	close(c.stop)
+	c.done.Wait()
+	c.look()
+}
+
+var said = regexp.MustCompile(`(?m)^client[12] counting: (.+)$|^.+$`)
+
+// ackedBy returns the greatest number of which a Go client is known to have had
+// the ack: within a session it sends the next one only then.
+func ackedBy(client *subject.Program) (acked int64) {
+	output := client.Output()
+	output = output[:strings.LastIndexByte(output, '\n')+1]
+	var last int64
+	for _, m := range said.FindAllStringSubmatch(output, -1) {
+		n, isNumber := spelling.Parse(m[1])
+		if isNumber && last > 0 && n == last+2 {
+			acked = max(acked, last)
+		}
+		last = n // 0 behind a line that says anything else
+	}
+	return acked
+}
+
+// sorted returns the keys of a map in order.
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

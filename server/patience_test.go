@@ -1,0 +1,78 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// A Python client whose connection broke while it connected came back without
+// its main thread, kept a seat, answered each ping, and the count stood still.
+func TestAClientThatDoesNotBeginToCountIsToldToLeave(t *testing.T) {
+	t.Parallel()
+	const leave = "41"
+	// answers lets the peer answer pings until it is sent something that is none.
+	answers := func(p *peer) string {
+		done := make(chan string)
+		go func() {
+			for {
+				if packet, err := p.next(); err != nil || packet != "2" {
+					done <- packet
+					return
+				}
+			}
+		}()
+		for {
+			select {
+			case packet := <-done:
+				return packet
+			case <-time.After(20 * time.Millisecond):
+				p.send("3")
+			}
+		}
+	}
+	t.Run("it_is_and_the_one_that_waits_gets_its_seat", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-patience", "200ms")
+		a, b := joinTwo(t, s)
+		c := dial(t, s)
+		c.expect("0{")
+		c.send("40")
+		for range 20 { // it is not b's turn
+			b.send("3")
+		}
+		if packet := answers(a); packet != leave {
+			t.Fatalf("it was sent %q, not %q", packet, leave)
+		}
+		a.conn.Close()
+		b.expect(stopped, started)
+		c.expect(assigned1, started, joined)
+	})
+	t.Run("not_one_that_has_counted", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-patience", "1ns")
+		a, b := joinTwo(t, s)
+		count(a, "client1", 1, 1)
+		a.expect("431[]")
+		count(b, "client2", 2, 2)
+		b.expect("432[]")
+		a.send("3", "3", "3")
+		count(a, "client1", 3, 3)
+		a.expect("433[]")
+	})
+	for name, args := range map[string][]string{
+		"nobody_while_it_is_turned_off":      {"-patience", "0"},
+		"nobody_when_there_is_nothing_to_do": {"-patience", "1ns", "-goal", "1"},
+		"nobody_in_faithful_mode":            {"-patience", "1ns", "-faithful"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, args...)
+			a, b := joinTwo(t, s)
+			count(a, "client1", 1, 1) // the goal
+			a.expect("431[]")
+			b.send("3", "3", "3")
+			count(b, "client2", 2, 2)
+			b.expect("432[]")
+		})
+	}
+}

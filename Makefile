@@ -1,6 +1,7 @@
 # make run     the server and both clients on this machine, until Ctrl-C or the end of the count
 # make test    everything, under the race detector; sets up what it needs
 # make lint    go vet, staticcheck, gofmt, go.mod
+# make soak    the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
 # make fuzz    every fuzz target, FUZZTIME=10m each; keeps what it finds as seeds
 # make bench   the benchmarks
 # make build   bin/server and bin/client
@@ -16,9 +17,10 @@ PORT     ?= 5000
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 BENCHTIME ?= 1s
 FUZZTIME  ?= 10m
+KILLS     ?= 1000
 OVERLAY   ?= go-clients
 
-.PHONY: build run test lint fuzz bench images e2e clean
+.PHONY: build run test lint soak fuzz bench images e2e clean
 
 build:
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/server ./server
@@ -42,6 +44,10 @@ lint:
 	go tool staticcheck ./...
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go mod tidy -diff
+
+soak:
+	@PYTHON=$$(compat-tests/setup) && export PYTHON && \
+	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -race -count=1 -timeout 2h -v ./compat-tests/chaos
 
 fuzz:
 	go run ./compat-tests/fuzz -time $(FUZZTIME) -results compat-tests/RESULTS.md

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"counting/server/socketio"
 )
 
 // config is what the flags and the environment say.
@@ -20,6 +22,7 @@ type config struct {
 	logLevel  slog.Level
 	goal      int64
 	patience  time.Duration
+	limits    socketio.Limits
 	check     bool
 	verify    string
 	version   bool
@@ -49,6 +52,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
 	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
 	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold a seat and not begin to count before it is told to leave; more than the clients' interval, 0 is for ever")
+	f.IntVar(&c.limits.Sessions, "max-sessions", 10_000, "how `many` Engine.IO sessions may be open; 0 is any number")
+	f.IntVar(&c.limits.PerAddress, "max-sessions-per-address", 2_000, "how `many` of them from one address; 0 is any number")
+	f.IntVar(&c.limits.Waiting, "max-waiting", 20_000, "how `many` packets may wait for a session that does not take them, before it is ended; 0 is any number")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
 	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -81,6 +87,11 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	}
 	if c.goal < 0 {
 		return c, fmt.Errorf("-goal %d is below 0", c.goal)
+	}
+	for name, value := range map[string]int{"max-sessions": c.limits.Sessions, "max-sessions-per-address": c.limits.PerAddress, "max-waiting": c.limits.Waiting} {
+		if value < 0 {
+			return c, fmt.Errorf("-%s %d is below 0", name, value)
+		}
 	}
 	if c.patience < 0 {
 		return c, fmt.Errorf("-patience %v is below 0", c.patience)

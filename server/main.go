@@ -114,7 +114,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	failed := make(chan error, 1)
 	go func() { failed <- file.Run(t.reports()) }()
 
-	edge := socketio.New(t, c.origins, logger)
+	edge := socketio.New(t, socketio.Options{Origins: c.origins, Limits: c.limits, Hit: counts.LimitReached, Log: logger})
 	counts.Ask(metrics.Gauges{
 		Sessions: edge.Sessions,
 		Taken:    t.Taken,

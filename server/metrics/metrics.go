@@ -9,6 +9,7 @@ import (
 
 	"counting/server/game"
 	"counting/server/protocol"
+	"counting/server/socketio"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,6 +24,7 @@ type Metrics struct {
 	written  *prometheus.CounterVec
 	repeated *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	limits   *prometheus.CounterVec
 	last     prometheus.Gauge
 	lastAt   prometheus.Gauge
 	appended prometheus.Histogram
@@ -62,6 +64,10 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 			Name: "counting_numbers_refused_total",
 			Help: "Numbers that were turned away, by reason.",
 		}, []string{"reason"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "counting_limits_reached_total",
+			Help: "Requests and sessions that were refused or ended for a limit, by the limit.",
+		}, []string{"limit"}),
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_last_number",
 			Help: "The number that was written last.",
@@ -91,7 +97,7 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.written, m.repeated, m.refused, m.last, m.lastAt, m.appended, m.failing, whereTo, build,
+	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.last, m.lastAt, m.appended, m.failing, whereTo, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	// What has not happened yet is 0, not absent: a rate needs a start.
@@ -101,6 +107,9 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 	}
 	for _, code := range game.Codes {
 		m.refused.WithLabelValues(string(code))
+	}
+	for _, limit := range socketio.AllLimits {
+		m.limits.WithLabelValues(string(limit))
 	}
 	m.last.Set(float64(last))
 	if !lastAt.IsZero() {
@@ -141,6 +150,9 @@ func (m *Metrics) Happened(effect game.Effect) {
 		m.refused.WithLabelValues(string(e.Code)).Inc()
 	}
 }
+
+// LimitReached counts a client's going over a limit.
+func (m *Metrics) LimitReached(limit socketio.Limit) { m.limits.WithLabelValues(string(limit)).Inc() }
 
 // Written counts the numbers of a batch.
 func (m *Metrics) Written(numbers []float64, took time.Duration) {

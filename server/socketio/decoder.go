@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"counting/server/protocol"
@@ -41,10 +42,12 @@ type decoder struct {
 	events.EventEmitter
 	server *Server
 
+	waiting atomic.Int64 // packets that the transport has not been handed
+
 	mu      sync.Mutex // held while a packet is dispatched; the Handler's locks come after it
 	closed  bool
 	session *Session // nil while nobody is on namespace "/"
-	listens bool     // to the connection's heartbeat
+	listens bool     // to what the connection tells
 	binary  *packet  // waits for attachments
 }
 
@@ -148,12 +151,21 @@ func (d *decoder) attachment() {
 }
 
 func (d *decoder) join(sock *socket.Socket, next func(*socket.ExtendedError)) {
-	d.session = newSession(sock, next)
+	d.session = newSession(sock, next, d)
 	if !d.listens {
 		d.listens = true
 		sock.Conn().On("heartbeat", func(...any) { d.heartbeat() })
+		sock.Conn().On("flush", func(...any) { d.waiting.Store(0) })
 	}
 	d.server.handler.Connect(d.session)
+}
+
+// overfull is told that a session does not take what it is sent.
+func (d *decoder) overfull(s *Session) {
+	d.server.hit(LimitWaiting)
+	d.server.log.Warn(fmt.Sprintf("ended a session that does not take what it is sent: more than %d packets wait for it", d.server.limits.Waiting),
+		"session", s.ID, "address", s.Addr)
+	go s.socket.Conn().Close(true) // the caller holds locks
 }
 
 func (d *decoder) heartbeat() {

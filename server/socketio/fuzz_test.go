@@ -190,7 +190,7 @@ func FuzzRequest(f *testing.F) {
 		}
 	}
 	f.Add("POST", "EIO=4&transport=polling", "http://localhost", "4\x1e4")
-	s := New(new(doorman), nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s := New(new(doorman), Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	f.Fuzz(func(t *testing.T, method, query, origin, body string) {
 		r := httptest.NewRequest("GET", "/socket.io/", strings.NewReader(body))
 		r.Method, r.URL = method, &url.URL{Path: "/socket.io/", RawQuery: query}

@@ -50,6 +50,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		query.Set("transport", transport) // the original takes a request that names none for polling
 		r.URL.RawQuery = query.Encode()
+		if sid == "" {
+			var t *ticket
+			if r, t = s.admit(w, r); t == nil {
+				return
+			}
+			defer t.leaveUnopened()
+		}
 		if upgrade {
 			s.serveWebSocket(w, r)
 		} else {
@@ -111,6 +118,7 @@ func (s *Server) servePolling(w http.ResponseWriter, r *http.Request) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
+		s.hit(LimitBody)
 		plain(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit))
 		return
 	case err != nil:
@@ -194,9 +202,12 @@ func first(query url.Values, key, otherwise string) string {
 	return otherwise
 }
 
-func badRequest(w http.ResponseWriter, message string) {
+func badRequest(w http.ResponseWriter, message string) { refuse(w, http.StatusBadRequest, message) }
+
+// refuse answers with a message as the original does, in JSON.
+func refuse(w http.ResponseWriter, status int, message string) {
 	text, _ := json.Marshal(message)
-	plain(w, http.StatusBadRequest, string(text))
+	plain(w, status, string(text))
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

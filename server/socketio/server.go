@@ -58,13 +58,31 @@ type Server struct {
 	engine  http.Handler
 	handler Handler
 	origins []string
+	limits  Limits
+	doors   doors
+	hit     func(Limit)
 	log     *slog.Logger
 }
 
-// New returns a server that reports to handler. Requests with an Origin header
-// are taken from the origins listed, or from all if there are none.
-func New(handler Handler, origins []string, log *slog.Logger) *Server {
-	s := &Server{handler: handler, origins: origins, log: log}
+// Options are for New.
+type Options struct {
+	// Origins are those that requests with an Origin header are taken from; all
+	// if there are none.
+	Origins []string
+	Limits  Limits
+	// Hit is told each time that a limit was reached. It may be called by any
+	// number of goroutines; nil is nobody.
+	Hit func(Limit)
+	Log *slog.Logger
+}
+
+// New returns a server that reports to handler.
+func New(handler Handler, o Options) *Server {
+	s := &Server{handler: handler, origins: o.Origins, limits: o.Limits, hit: o.Hit, log: o.Log}
+	s.doors = doors{limits: o.Limits, address: make(map[string]int)}
+	if s.hit == nil {
+		s.hit = func(Limit) {}
+	}
 	opts := socket.DefaultServerOptions()
 	opts.SetServeClient(false)
 	opts.SetPingInterval(pingInterval)
@@ -86,6 +104,13 @@ func New(handler Handler, origins []string, log *slog.Logger) *Server {
 		}
 	})
 	s.engine = s.io.ServeHandler(nil)
+	s.io.Engine().On("connection", func(args ...any) {
+		conn := args[0].(engine.Socket)
+		if t := ticketOf(conn); t != nil {
+			t.opened(conn)
+			conn.Once("close", func(...any) { t.leave() })
+		}
+	})
 	return s
 }
 

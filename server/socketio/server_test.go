@@ -29,7 +29,7 @@ func (doorman) Disconnect(*Session)                { panic("as told") }
 // of its own.
 func TestAPanicOfTheHandlerEndsNothing(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(New(doorman{}, nil, slog.New(slog.NewTextHandler(io.Discard, nil))))
+	server := httptest.NewServer(New(doorman{}, Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}))
 	defer server.Close()
 	for range 2 { // the second finds the server alive after the first one's Disconnect
 		conn, _, err := websocket.DefaultDialer.Dial(strings.Replace(server.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)

@@ -3,6 +3,7 @@ package socketio
 import (
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	engine "github.com/zishang520/engine.io-go-parser/packet"
@@ -32,10 +33,16 @@ type Session struct {
 	socket *socket.Socket
 	next   func(*socket.ExtendedError)
 
+	ticket      *ticket
+	mostWaiting int           // packets; 0 is no limit
+	waiting     *atomic.Int64 // packets that the connection's transport has not been handed
+	overfull    func(*Session)
+
 	mu      sync.Mutex
 	state   state
 	told    bool     // the first packet before "40" is out
 	before  []string // the others before "40", until settle is over
+	full    bool     // too much waits: the connection is being closed
 	backlog []string // sent between Admit and the library's "40"
 	corked  corkable // the transport on which "40" and what is just before it wait for each other, or nil
 	joined  chan struct{}
@@ -50,15 +57,21 @@ const (
 	gone
 )
 
-func newSession(sock *socket.Socket, next func(*socket.ExtendedError)) *Session {
+func newSession(sock *socket.Socket, next func(*socket.ExtendedError), d *decoder) *Session {
 	s := &Session{
 		ID:     string(sock.Id()),
 		Addr:   sock.Conn().RemoteAddress(),
 		socket: sock,
 		next:   next,
 		joined: make(chan struct{}),
+
+		ticket:      ticketOf(sock.Conn()),
+		mostWaiting: d.server.limits.Waiting,
+		waiting:     &d.waiting,
+		overfull:    d.overfull,
 	}
 	sock.SetData(s)
+	s.ticket.setJoined(true)
 	return s
 }
 
@@ -153,6 +166,7 @@ func (s *Session) end() {
 	defer s.mu.Unlock()
 	s.state, s.backlog = gone, nil
 	s.uncork()
+	s.ticket.setJoined(false)
 }
 
 // uncork sends what waited. The caller holds the lock.
@@ -175,6 +189,14 @@ func encode(payload any) string {
 func (s *Session) send(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.full {
+		return
+	}
+	if s.mostWaiting > 0 && int(s.waiting.Load())+len(s.before)+len(s.backlog) >= s.mostWaiting {
+		s.full = true
+		s.overfull(s)
+		return
+	}
 	switch s.state {
 	case connecting:
 		if s.told {
@@ -194,5 +216,6 @@ func (s *Session) send(text string) {
 // written to each session by itself: the library's own broadcast drops what is
 // queued behind it on a WebSocket.
 func (s *Session) write(text string) {
+	s.waiting.Add(1)
 	s.socket.Conn().Write(types.NewStringBufferString(text), &engine.Options{}, nil)
 }

@@ -47,6 +47,22 @@ func TestAClientThatDoesNotBeginToCountIsToldToLeave(t *testing.T) {
 		b.expect(stopped, started)
 		c.expect(assigned1, started, joined)
 	})
+	t.Run("nor_does_it_matter_that_the_goal_is_passed", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-patience", "1ns", "-goal", "1")
+		a, b := joinTwo(t, s)
+		count(a, "client1", 1, 1)
+		a.expect("431[]")
+		count(b, "client2", 2, 2)
+		b.expect("432[]")
+		a.conn.Close()
+		b.expect(stopped)
+		a = join(t, s, assigned1, started, joined)
+		b.expect(started)
+		if packet := answers(a); packet != leave {
+			t.Fatalf("it was sent %q, not %q", packet, leave)
+		}
+	})
 	t.Run("not_one_that_has_counted", func(t *testing.T) {
 		t.Parallel()
 		s := startServer(t, "-patience", "1ns")

@@ -27,7 +27,7 @@ type table struct {
 	file      appender
 	observers []observer
 	patience  time.Duration // with a seat that does not begin to count; 0 has no end
-	goal      int64         // at which there is nothing to wait for any more
+	goal      int64         // when the count stands at it, there is nothing to wait for
 
 	mu       sync.Mutex
 	game     *game.Game
@@ -131,7 +131,7 @@ func (t *table) Heartbeat(s *socketio.Session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	id := game.Session(s.ID)
-	if t.closed || t.patience == 0 || t.goal > 0 && t.game.Last() >= t.goal ||
+	if t.closed || t.patience == 0 || t.game.Last() == t.goal ||
 		!t.game.Stalls(id) || time.Since(t.moved) < t.patience {
 		return
 	}

@@ -273,7 +273,7 @@ func (g *game) pass(long time.Duration, condition func() bool) bool {
 // ended takes the account of a client that has ended.
 func (g *game) ended(p *player) {
 	if p.kind == subject.Go {
-		g.checker.isIn(ackedBy(p.Program), p.Program)
+		g.checker.isIn(p.Acked(), p.Program)
 	}
 }
 

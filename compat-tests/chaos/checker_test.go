@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -114,24 +113,6 @@ func (c *checker) end() {
 	close(c.stop)
 	c.done.Wait()
 	c.look()
-}
-
-var said = regexp.MustCompile(`(?m)^client[12] counting: (.+)$|^.+$`)
-
-// ackedBy returns the greatest number of which a Go client is known to have had
-// the ack: within a session it sends the next one only then.
-func ackedBy(client *subject.Program) (acked int64) {
-	output := client.Output()
-	output = output[:strings.LastIndexByte(output, '\n')+1]
-	var last int64
-	for _, m := range said.FindAllStringSubmatch(output, -1) {
-		n, isNumber := spelling.Parse(m[1])
-		if isNumber && last > 0 && n == last+2 {
-			acked = max(acked, last)
-		}
-		last = n // 0 behind a line that says anything else
-	}
-	return acked
 }
 
 // sorted returns the keys of a map in order.

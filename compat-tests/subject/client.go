@@ -5,9 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"counting/server/spelling"
 )
 
 // A Kind is a kind of client.
@@ -43,6 +47,24 @@ func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int)
 	cmd.Env = append(cmd.Environ(), "SERVER_URL="+url, "LIMIT="+strconv.Itoa(limit),
 		"INTERVAL="+interval.String(), "COUNT_SLEEP="+seconds(count), "STEP_SLEEP="+seconds(step))
 	return start(t, fmt.Sprintf("the %s client", k), cmd)
+}
+
+var said = regexp.MustCompile(`(?m)^client[12] counting: (.+)$|^.+$`)
+
+// Acked returns the greatest number of which a Go client is known to have had
+// the ack: within a session it sends the next one only then.
+func (p *Program) Acked() (acked int64) {
+	output := p.Output()
+	output = output[:strings.LastIndexByte(output, '\n')+1]
+	var last int64
+	for _, m := range said.FindAllStringSubmatch(output, -1) {
+		n, isNumber := spelling.Parse(m[1])
+		if isNumber && last > 0 && n == last+2 {
+			acked = max(acked, last)
+		}
+		last = n // 0 behind a line that says anything else
+	}
+	return acked
 }
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }

@@ -52,6 +52,12 @@ func (p Place) GoServer(t testing.TB, args ...string) *Server {
 	return goServer(t, p.Dir, p.Port, args)
 }
 
+// GoServerThatFails starts the Go server there, which is to end by itself.
+func (p Place) GoServerThatFails(t testing.TB) *Program {
+	t.Helper()
+	return start(t, "the Go server", server.command(t, "-addr", "127.0.0.1:"+p.Port, "-data", p.Dir))
+}
+
 // A Recorder stands between clients and a server.
 type Recorder struct {
 	*Program

@@ -85,6 +85,7 @@ func TestAWriteThatFailsIsUndoneAndTriedAgain(t *testing.T) {
 		"full_within_a_line":          {7, syscall.ENOSPC, "no space left on device"},
 		"full_behind_a_line":          {6, syscall.ENOSPC, "no space left on device"},
 		"input_output_error":          {3, syscall.EIO, "input/output error"},
+		"read_only":                   {0, syscall.EROFS, "read-only file system"},
 		"short_write":                 {5, nil, "short write"},
 		"all_written_yet_an_error":    {1000, syscall.EIO, "input/output error"},
 		"nothing_written_no_error":    {0, nil, "short write"},

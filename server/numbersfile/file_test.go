@@ -149,19 +149,6 @@ func TestOpenSaysWhichPathCannotBeUsed(t *testing.T) {
 	}
 }
 
-func TestOpenNeedsPermission(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() == 0 {
-		t.Skip("root needs none")
-	}
-	dir := filepath.Join(t.TempDir(), "locked up")
-	if err := os.Mkdir(dir, 0o555); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Open(t.Context(), dir, Options{})
-	checkContains(t, err, filepath.Join(dir, Name)+": permission denied (-data must name")
-}
-
 func TestAFileThatIsChangedUnderTheServerEndsRun(t *testing.T) {
 	t.Parallel()
 	appendTo := func(path string) error {

@@ -130,3 +130,24 @@ func TestWhatCannotBeReplacedIsLeftAsItIs(t *testing.T) {
 		check(t, dir)
 	})
 }
+
+func TestOpenNeedsPermission(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "locked up")
+	if err := os.Mkdir(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(filepath.Dir(dir)), 0o755); err != nil { // the test's own
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	asNobody(t, func() {
+		f, err := Open(t.Context(), dir, Options{})
+		if err == nil {
+			f.Close(t.Context())
+		}
+		checkContains(t, err, filepath.Join(dir, Name)+": permission denied (-data must name")
+	})
+}

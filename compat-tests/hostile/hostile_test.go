@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -404,5 +403,3 @@ func waitFor(t *testing.T, what string, done func() bool) {
 		}
 	}
 }
-
-var _ = strconv.Itoa

@@ -1,0 +1,172 @@
+// Bench measures the Go server beside the original's stack, its stand-in on
+// Flask-SocketIO, and beside the bare Socket.IO library, in turn within one
+// run, and prints a table with the ratios and what they have to be. Times mean
+// little on a machine that others use, too; ratios do.
+//
+//	PYTHON=$(compat-tests/setup) go run ./compat-tests/bench
+//	go run ./compat-tests/bench -row acks,cpu -only go,bare -seconds 5
+//	go run ./compat-tests/bench -row acks -only go -profile /tmp/profile
+//
+// The servers are processes of their own, and so are all clients but the load,
+// which is this process.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"counting/compat-tests/results"
+)
+
+// bench is one run.
+type bench struct {
+	subjects []subject // all
+	only     []string  // the names of those that are measured
+	seconds  time.Duration
+	reps     int
+	profiles string // directory, or ""
+	bin, dir string // programs, data
+	python   string
+	table    table
+	notes    []string
+}
+
+// rows are what is measured, in the table's order.
+var rows = []struct {
+	name    string
+	measure func(*bench) error
+}{
+	{"acks", (*bench).acks},
+	{"turns", (*bench).oneInFlight},
+	{"polling", (*bench).polling},
+	{"memory", (*bench).memory},
+	{"idle", (*bench).idle},
+	{"start", (*bench).start_},
+	{"long", (*bench).longFile},
+	{"stream", (*bench).stream},
+	{"kill", (*bench).kill},
+	{"spelling", (*bench).spelling},
+}
+
+func main() {
+	b := new(bench)
+	var names []string
+	for _, r := range rows {
+		names = append(names, r.name)
+	}
+	row := flag.String("row", strings.Join(names, ","), "the `rows` to measure, with commas between")
+	only := flag.String("only", strings.Join([]string{goServer, flask, threading, bare}, ","), "the `servers` to measure, with commas between")
+	seconds := flag.Float64("seconds", 2, "how `long` each measurement takes")
+	flag.IntVar(&b.reps, "reps", 3, "how `often` each is repeated, in turn with the others; the median counts")
+	flag.StringVar(&b.profiles, "profile", "", "put a CPU profile of the Go server in the row acks, and the program, into this `directory`")
+	into := flag.String("into", "", "put the table into this Markdown `file`, section bench")
+	flag.Parse()
+	b.seconds = time.Duration(*seconds * float64(time.Second))
+	b.only = strings.Split(*only, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := b.run(ctx, strings.Split(*row, ","), *into); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func (b *bench) run(ctx context.Context, names []string, into string) (err error) {
+	if b.dir, err = os.MkdirTemp("", "counting-bench"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if err := b.build(); err != nil {
+		return err
+	}
+	began := time.Now()
+	for _, r := range rows {
+		if !slices.Contains(names, r.name) {
+			continue
+		}
+		if err := r.measure(b); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+	}
+	text := b.versions() + "\n\n" + b.table.String()
+	for _, note := range append(b.notes, "Flask in threading mode serves no WebSocket (the original's requirements lack simple-websocket): its clients poll.") {
+		text += "\n- " + note
+	}
+	text += "\n"
+	fmt.Printf("\n%s\nmeasured in %.0f s\n", text, time.Since(began).Seconds())
+	if into == "" {
+		return nil
+	}
+	return results.Write(into, "bench", text)
+}
+
+// build builds the programs, and finds Python.
+func (b *bench) build() error {
+	b.bin = b.dir
+	if b.profiles != "" {
+		b.bin = b.profiles
+	}
+	build := []string{"build", "-trimpath"}
+	if b.profiles != "" {
+		build = append(build, "-tags", "pprof")
+	}
+	for name, pkg := range map[string]string{"server": "./server", "bare": "./compat-tests/bench/bare", "client": "./clients"} {
+		build := append(slices.Clone(build), "-o", filepath.Join(b.bin, name), pkg)
+		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
+			return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	if b.python = os.Getenv("PYTHON"); b.python == "" {
+		b.python = "/usr/bin/python3"
+	}
+	b.subjects = subjects(b.bin, b.python)
+	return nil
+}
+
+func (b *bench) subject(name string) subject {
+	return b.subjects[slices.IndexFunc(b.subjects, func(s subject) bool { return s.name == name })]
+}
+
+// measured are those of the servers that -only names.
+func (b *bench) measured(names ...string) (measured []string) {
+	for _, name := range names {
+		if slices.Contains(b.only, name) {
+			measured = append(measured, name)
+		}
+	}
+	return measured
+}
+
+// versions says when, on what and of what this was measured.
+func (b *bench) versions() string {
+	const ask = `import platform, importlib.metadata as m
+print("Python", platform.python_version() + ",", ", ".join(p + " " + m.version(p) for p in ("Flask-SocketIO", "python-socketio", "python-engineio", "eventlet", "werkzeug")))`
+	stack, err := exec.Command(b.python, "-c", ask).Output()
+	if err != nil {
+		stack = []byte("no Python")
+	}
+	model := "unknown processor"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	revision, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
+	return fmt.Sprintf("%s %s. Server at %s; %s; bare library: github.com/zishang520/socket.io/v2 v2.5.0.",
+		results.Stamp(), model, strings.TrimSpace(string(revision)), strings.TrimSpace(string(stack)))
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A seat is a client that counts.
+type seat struct {
+	transport
+	name    string
+	next    int64        // the number that it sends next
+	acked   atomic.Int64 // how many
+	sums    int64        // of the numbers sent, less those acked: 0 when none is missing
+	waiting int          // for acks
+	packet  []byte
+}
+
+// pair are the two seats of a server.
+type pair struct {
+	*server
+	seats [2]*seat
+}
+
+// join takes both seats of a server.
+func join(s *server, dial func(addr string) (transport, error)) (*pair, error) {
+	p := &pair{server: s}
+	for i := range p.seats {
+		t, err := dial(s.addr)
+		if err != nil {
+			return nil, err
+		}
+		a := &seat{transport: t, name: fmt.Sprintf("client%d", i+1), next: int64(i + 1)}
+		p.seats[i] = a
+		if err := a.join(s.name != bare); err != nil {
+			return nil, fmt.Errorf("%s: joining: %w", s.head, err)
+		}
+	}
+	return p, nil
+}
+
+func overWebSocket(addr string) (transport, error) { return dialWebSocket(addr) }
+func overPolling(addr string) (transport, error)   { return openPolling(addr) }
+
+// join joins namespace "/", and waits for its seat if one is assigned.
+func (s *seat) join(assigned bool) error {
+	s.queue([]byte("40"))
+	if err := s.flush(); err != nil {
+		return err
+	}
+	for joined := false; !joined || assigned; {
+		if err := s.receive(func(packet []byte) error {
+			switch {
+			case bytes.HasPrefix(packet, []byte("40")):
+				joined = true
+			case bytes.HasPrefix(packet, []byte("44")):
+				return fmt.Errorf("refused: %s", packet)
+			case bytes.Contains(packet, []byte(s.name)):
+				assigned = false
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count queues the seat's next number, which asks for an ack by itself as id.
+func (s *seat) count() {
+	s.packet = append(s.packet[:0], "42"...)
+	s.packet = strconv.AppendInt(s.packet, s.next, 10)
+	s.packet = append(s.packet, `["number",{"client_id":"`...)
+	s.packet = append(s.packet, s.name...)
+	s.packet = append(s.packet, `","number":`...)
+	s.packet = strconv.AppendInt(s.packet, s.next, 10)
+	s.packet = append(s.packet, "}]"...)
+	s.queue(s.packet)
+	s.sums += s.next
+	s.next += 2
+	s.waiting++
+}
+
+// take takes a packet that the server sends while the seat counts.
+func (s *seat) take(packet []byte) error {
+	id, isAck := bytes.CutPrefix(packet, []byte("43"))
+	switch {
+	case isAck:
+		id, empty := bytes.CutSuffix(id, []byte("[]"))
+		var n int64
+		for _, digit := range id {
+			n = 10*n + int64(digit-'0')
+		}
+		if !empty || n <= 0 {
+			return fmt.Errorf("%s was answered %s", s.name, packet)
+		}
+		s.sums -= n
+		s.waiting--
+		s.acked.Add(1)
+	case string(packet) == "2":
+		s.queue([]byte("3"))
+	case bytes.HasPrefix(packet, []byte(`42["start_game"]`)), string(packet) == "6":
+	default:
+		return fmt.Errorf("%s was sent %s", s.name, packet)
+	}
+	return nil
+}
+
+// flow counts with that many numbers in flight, up to the last, and waits for
+// all acks.
+func (s *seat) flow(window int, last *atomic.Int64) error {
+	for {
+		for s.waiting < window && s.next <= last.Load() {
+			s.count()
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+		if s.waiting == 0 {
+			return s.check()
+		}
+		if err := s.receive(s.take); err != nil {
+			return err
+		}
+	}
+}
+
+// check tells whether all that was sent was acked, and each once.
+func (s *seat) check() error {
+	if s.sums != 0 || s.waiting != 0 {
+		return fmt.Errorf("%s misses %d acks", s.name, s.waiting)
+	}
+	return nil
+}
+
+// deadline gives all that follows that long, and patience.
+func (p *pair) deadline(d time.Duration) {
+	for _, s := range p.seats {
+		if c, ok := s.transport.(*webSocket); ok {
+			c.SetDeadline(time.Now().Add(d + patience))
+		}
+	}
+}
+
+// throughput is what a pair did in some time.
+type throughput struct {
+	rate            float64       // acks a second
+	serverCPU       time.Duration // for each number
+	clientCPU, load float64       // processors in use by this process, and by the server
+}
+
+// flow lets both seats count at the same time for that long, and some more
+// before and after.
+func (p *pair) flow(window int, d time.Duration, profile func(*server, syscall.Signal) error) (throughput, error) {
+	p.deadline(d)
+	var last atomic.Int64
+	last.Store(math.MaxInt64)
+	done := make(chan error, len(p.seats))
+	for _, s := range p.seats {
+		go func() { done <- s.flow(window, &last) }()
+	}
+	time.Sleep(d / 5)
+	profile(p.server, syscall.SIGUSR1)
+	before, err1 := p.sample()
+	time.Sleep(d)
+	after, err2 := p.sample()
+	profile(p.server, syscall.SIGUSR2)
+	acks, seconds := float64(after.acks-before.acks), after.at.Sub(before.at).Seconds()
+	// The seats stop at the same number, for each may wait for the other's: at
+	// one that they will come to in a quarter of a second, not yet.
+	last.Store(after.highest + 4*int64(window) + int64(acks/seconds/4))
+	err := errors.Join(err1, err2)
+	for range p.seats {
+		err = errors.Join(err, <-done)
+	}
+	if err != nil {
+		return throughput{}, fmt.Errorf("%s: %w", p.head, err)
+	}
+	return throughput{
+		rate:      acks / seconds,
+		serverCPU: time.Duration(float64(after.server-before.server) / acks),
+		clientCPU: (after.client - before.client).Seconds() / seconds,
+		load:      (after.server - before.server).Seconds() / seconds,
+	}, nil
+}
+
+// sample is what was counted, and spent on it, up to a moment.
+type sample struct {
+	at             time.Time
+	acks, highest  int64
+	server, client time.Duration
+}
+
+func (p *pair) sample() (s sample, err error) {
+	s.at = time.Now()
+	for i, seat := range p.seats {
+		n := seat.acked.Load()
+		s.acks += n
+		s.highest = max(s.highest, 2*n+int64(i+1))
+	}
+	var usage syscall.Rusage
+	err1 := syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	s.client = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	s.server, err = p.cpu()
+	return s, errors.Join(err, err1)
+}
+
+// turns lets the seats count in turn, each waiting for the other's ack, for that
+// long. It returns how long each ack took, and tells acked of each number.
+func (p *pair) turns(d, pause time.Duration, acked func(number int64, at time.Time)) ([]time.Duration, error) {
+	p.deadline(d)
+	var took []time.Duration
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(pause) {
+		s := p.seats[0]
+		if p.seats[1].next < s.next {
+			s = p.seats[1]
+		}
+		number := s.next
+		began := time.Now()
+		s.count()
+		for s.waiting > 0 {
+			err := s.flush()
+			if err == nil {
+				err = s.receive(s.take)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.head, err)
+			}
+		}
+		now := time.Now()
+		took = append(took, now.Sub(began))
+		if acked != nil {
+			acked(number, now)
+		}
+	}
+	return took, errors.Join(p.seats[0].check(), p.seats[1].check())
+}
+
+// acked is how many numbers the pair was acked.
+func (p *pair) acked() int64 { return p.seats[0].acked.Load() + p.seats[1].acked.Load() }
+
+func (p *pair) leave() {
+	for _, s := range p.seats {
+		s.Close()
+	}
+}

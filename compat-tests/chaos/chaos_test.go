@@ -194,7 +194,7 @@ func (g *game) fault() {
 		p.Kill()
 		g.ended(p)
 		g.start(p)
-	case n < 13 && p.kind == subject.Go && !p.Ended():
+	case n < 13 && p.kind == subject.Go && !p.Ended() && p.Output() != "": // it is up, and listens to signals
 		g.note(p.name(), "SIGTERM")
 		p.Terminate()
 		if code := p.WaitEnd(); code != 0 {

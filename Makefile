@@ -3,7 +3,7 @@
 # make lint    go vet, staticcheck, gofmt, go.mod
 # make soak    the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
 # make fuzz    every fuzz target, FUZZTIME=10m each; keeps what it finds as seeds
-# make bench   the benchmarks
+# make bench   the server beside the original's stack, into the README; then the benchmarks of the pieces
 # make build   bin/server and bin/client
 # make images  the images, counting-server:local and counting-client:local
 # make e2e     the end-to-end script on kubectl's context, as in: make e2e OVERLAY=python-clients
@@ -15,7 +15,7 @@ DATA     ?= data
 PORT     ?= 5000
 
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
-BENCHTIME ?= 1s
+BENCHTIME ?= 200ms
 FUZZTIME  ?= 10m
 KILLS     ?= 1000
 OVERLAY   ?= go-clients
@@ -53,7 +53,8 @@ fuzz:
 	go run ./compat-tests/fuzz -time $(FUZZTIME) -results compat-tests/RESULTS.md
 
 bench:
-	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+	@PYTHON=$$(compat-tests/setup) && export PYTHON && go run ./compat-tests/bench -into README.md
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./server/...
 
 images:
 	docker build --build-arg VERSION=$(VERSION) -f server/Dockerfile -t counting-server:local .

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -14,21 +15,12 @@ const window = 64
 // pairs starts the servers and seats two clients at each. Flask's threading
 // mode serves WebSocket only with a package that the original does not ask for:
 // there the clients poll.
-func (b *bench) pairs(dial func(string) (transport, error), names ...string) (pairs []*pair, end func() error, err error) {
-	end = func() (err error) {
-		for _, p := range pairs {
-			p.leave()
-			if e := p.server.end(p.acked()); err == nil {
-				err = e
-			}
-		}
-		return err
-	}
+func (b *bench) pairs(dial func(string) (transport, error), names ...string) (pairs []*pair, err error) {
 	for _, name := range b.measured(names...) {
 		s, err := b.start(name)
 		if err != nil {
-			end()
-			return nil, nil, err
+			kill(pairs)
+			return nil, err
 		}
 		dial := dial
 		if name == threading {
@@ -37,25 +29,40 @@ func (b *bench) pairs(dial func(string) (transport, error), names ...string) (pa
 		p, err := join(s, dial)
 		if err != nil {
 			s.kill()
-			end()
-			return nil, nil, err
+			kill(pairs)
+			return nil, err
 		}
 		pairs = append(pairs, p)
 	}
-	return pairs, end, nil
+	return pairs, nil
+}
+
+// end ends the servers, and checks what they have written.
+func end(pairs []*pair) error {
+	for _, p := range pairs {
+		p.leave()
+		if err := p.end(p.acked()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func kill(pairs []*pair) {
+	for _, p := range pairs {
+		p.kill()
+	}
 }
 
 // acks measures the acked numbers a second with many in flight, and what they
 // cost the server.
 func (b *bench) acks() error {
-	pairs, end, err := b.pairs(overWebSocket, goServer, flask, bare)
+	pairs, err := b.pairs(overWebSocket, goServer, flask, bare)
 	if err != nil {
 		return err
 	}
-	defer end()
-	rates, costs := make(series), make(series)
-	var mostClient float64
-	var load string
+	defer kill(pairs)
+	rates, costs, loads, busy := make(series), make(series), make(series), make(series)
 	for range b.reps {
 		for _, p := range pairs {
 			t, err := p.flow(window, b.seconds, b.profile)
@@ -64,18 +71,20 @@ func (b *bench) acks() error {
 			}
 			rates.add(p.name, t.rate)
 			costs.add(p.name, t.serverCPU.Seconds()*100_000)
-			if t.clientCPU > mostClient {
-				mostClient = t.clientCPU
-				load = fmt.Sprintf("The load took at most %.2f of a processor, where %s took %.2f.", t.clientCPU, p.head, t.load)
-			}
+			loads.add(p.name, t.clientCPU)
+			busy.add(p.name, t.load)
 		}
 	}
 	r, c := rates.median(), costs.median()
 	b.table.row(fmt.Sprintf("acked numbers per second, %d in flight per seat, WebSocket", window), rate, r,
 		r.against(flask, "Flask", false, 12), r.against(bare, "bare", false, 0.75))
 	b.table.row("CPU seconds for 100,000 of these numbers", seconds, c, c.against(flask, "Flask", true, 0.15))
-	b.notes = append(b.notes, load)
-	return end()
+	var shares []string
+	for _, p := range pairs {
+		shares = append(shares, fmt.Sprintf("%s %.2f (%.2f)", p.head, busy.median()[p.name], loads.median()[p.name]))
+	}
+	b.notes = append(b.notes, "Processors in use while the acks are counted, by the server and in parentheses by its load: "+strings.Join(shares, ", ")+".")
+	return end(pairs)
 }
 
 // profile begins or ends a profile of the Go server, if one is wanted.
@@ -89,11 +98,11 @@ func (b *bench) profile(s *server, signal syscall.Signal) error {
 // oneInFlight measures how long an ack takes when each number waits for the
 // ack of the one before.
 func (b *bench) oneInFlight() error {
-	pairs, end, err := b.pairs(overWebSocket, goServer, flask, bare)
+	pairs, err := b.pairs(overWebSocket, goServer, flask, bare)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer kill(pairs)
 	half, slow := make(series), make(series)
 	var syncs []float64
 	for range b.reps {
@@ -119,7 +128,7 @@ func (b *bench) oneInFlight() error {
 	b.table.row("one in flight, emit to ack, p50", milliseconds, p50, bounds)
 	b.table.row("the same, p99", milliseconds, p99)
 	b.notes = append(b.notes, fmt.Sprintf("One fdatasync of one line more took %s in the median, on the same file system.", milliseconds(sync)))
-	return end()
+	return end(pairs)
 }
 
 // syncing returns how long it takes to append a line to a file and have it on
@@ -145,11 +154,11 @@ func syncing(dir string, d time.Duration) (took []float64, err error) {
 
 // polling measures what acks measures, for clients that poll.
 func (b *bench) polling() error {
-	pairs, end, err := b.pairs(overPolling, goServer, flask, threading, bare)
+	pairs, err := b.pairs(overPolling, goServer, flask, threading, bare)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer kill(pairs)
 	rates := make(series)
 	for range b.reps {
 		for _, p := range pairs {
@@ -162,17 +171,17 @@ func (b *bench) polling() error {
 	}
 	r := rates.median()
 	b.table.row(fmt.Sprintf("the same over polling, at most %d to a post", mostPackets), rate, r, r.against(flask, "Flask", false, 3))
-	return end()
+	return end(pairs)
 }
 
 // memory measures what the server has in memory at rest: two clients that have
 // counted, and do not at the moment.
 func (b *bench) memory() error {
-	pairs, end, err := b.pairs(overWebSocket, goServer, flask, threading, bare)
+	pairs, err := b.pairs(overWebSocket, goServer, flask, threading, bare)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer kill(pairs)
 	for _, p := range pairs {
 		if _, err := p.turns(b.seconds/4, 0, nil); err != nil {
 			return err
@@ -187,5 +196,5 @@ func (b *bench) memory() error {
 	}
 	b.table.row("memory at rest, two clients (RSS)", megabytes, v,
 		[]bound{{v[goServer] / 1e6, " MB", true, 25}}, v.against(flask, "Flask", true, 0.5))
-	return end()
+	return end(pairs)
 }

@@ -51,7 +51,7 @@ var rows = []struct {
 	{"polling", (*bench).polling},
 	{"memory", (*bench).memory},
 	{"idle", (*bench).idle},
-	{"start", (*bench).start_},
+	{"start", (*bench).starting},
 	{"long", (*bench).longFile},
 	{"stream", (*bench).stream},
 	{"kill", (*bench).kill},
@@ -90,6 +90,7 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 		return err
 	}
 	began := time.Now()
+	others, _ := os.ReadFile("/proc/loadavg")
 	for _, r := range rows {
 		if !slices.Contains(names, r.name) {
 			continue
@@ -101,6 +102,8 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 			return errors.New("interrupted")
 		}
 	}
+	busy, _, _ := strings.Cut(string(others), " ")
+	b.notes = append(b.notes, "Load average of the machine when this run began: "+busy+".")
 	text := b.versions() + "\n\n" + b.table.String()
 	for _, note := range append(b.notes, "Flask in threading mode serves no WebSocket (the original's requirements lack simple-websocket): its clients poll.") {
 		text += "\n- " + note

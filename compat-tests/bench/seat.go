@@ -50,6 +50,9 @@ func overPolling(addr string) (transport, error)   { return openPolling(addr) }
 
 // join joins namespace "/", and waits for its seat if one is assigned.
 func (s *seat) join(assigned bool) error {
+	// The bare library loses a CONNECT that comes quickly after the open packet,
+	// and does not tell when it is ready for it.
+	time.Sleep(50 * time.Millisecond)
 	s.queue([]byte("40"))
 	if err := s.flush(); err != nil {
 		return err

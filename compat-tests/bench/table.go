@@ -10,7 +10,7 @@ import (
 // table is what was measured, a line for each bound.
 type table struct{ lines [][]string }
 
-var heads = []string{"what", "Go", "Flask, eventlet", "Flask, threading", "bare library", "ratio", "must be", "reached"}
+var heads = []string{"what", "Go", "Flask, eventlet", "Flask, threading", "bare library", "it is", "must be", "reached"}
 
 // values are what one row has measured, by the names of the servers.
 type values map[string]float64

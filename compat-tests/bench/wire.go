@@ -55,7 +55,6 @@ func dialWebSocket(addr string) (*webSocket, error) {
 		return nil, err
 	}
 	c := &webSocket{conn, r, nil}
-	// The bare library loses what comes before it has opened the session.
 	return c, c.receive(func([]byte) error { return nil })
 }
 

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"counting/server/spelling"
+)
+
+// starting measures how long it takes from the start of the process, on an
+// empty directory, until it is healthy.
+func (b *bench) starting() error {
+	took := make(series)
+	for range 2*b.reps + 1 {
+		for _, name := range b.measured(goServer, flask, threading, bare) {
+			data, err := os.MkdirTemp(b.dir, name)
+			if err != nil {
+				return err
+			}
+			d, err := b.startingOn(name, data, "/health")
+			if err != nil {
+				return err
+			}
+			took.add(name, d.Seconds())
+		}
+	}
+	v := took.median()
+	b.table.row("start to the first 200 on /health, empty directory", milliseconds, v,
+		[]bound{{v[goServer] * 1000, " ms", true, 100}}, v.against(flask, "Flask", true, 0.1))
+	return nil
+}
+
+func (b *bench) startingOn(name, data, path string) (time.Duration, error) {
+	s, err := b.subject(name).launch(freePort(), data)
+	if err != nil {
+		return 0, err
+	}
+	defer s.kill()
+	return s.await(path)
+}
+
+// longFile measures how long a start takes on a file of many lines that is in
+// the page cache, as it is when a server is started again.
+func (b *bench) longFile() error {
+	if len(b.measured(goServer)) == 0 {
+		return nil
+	}
+	for _, file := range []struct {
+		lines int64
+		most  float64
+	}{{1_000_000, 0.1}, {10_000_000, 0.5}} {
+		data := filepath.Join(os.TempDir(), "counting-bench-lines", strconv.FormatInt(file.lines, 10))
+		path := filepath.Join(data, "numbers.txt")
+		if err := verify(filepath.Join(b.bin, "server"), path, file.lines); err != nil {
+			if err := write(path, file.lines); err != nil {
+				return err
+			}
+		}
+		took := make(series)
+		for range 2*b.reps - 1 {
+			d, err := b.startingOn(goServer, data, "/ready")
+			if err != nil {
+				return err
+			}
+			took.add(goServer, d.Seconds())
+		}
+		v := took.median()
+		b.table.row(fmt.Sprintf("start to the first 200 on /ready, %d lines, in the page cache", file.lines), seconds, v,
+			[]bound{{v[goServer], " s", true, file.most}})
+	}
+	return nil
+}
+
+// write writes an unbroken count.
+func write(path string, lines int64) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	w := bufio.NewWriterSize(file, 1<<20)
+	var line []byte
+	for n := int64(1); n <= lines; n++ {
+		line = append(spelling.Append(line[:0], n), '\n')
+		w.Write(line)
+	}
+	return errors.Join(w.Flush(), file.Sync())
+}
+
+// kill measures how long it takes from a kill -9 of the server, which is
+// started again at once, to the next line in the file.
+func (b *bench) kill() error {
+	if len(b.measured(goServer)) == 0 {
+		return nil
+	}
+	goClient := []string{filepath.Join(b.bin, "client"), "-interval", "100ms", "-limit", "1000000"}
+	took, err := b.kills(2*b.reps-1, goClient)
+	if err != nil {
+		return err
+	}
+	median, most := percentile(took, 50), percentile(took, 100)
+	b.table.row(fmt.Sprintf("kill -9 to the next line, Go clients at 100 ms, median of %d", len(took)), seconds, values{goServer: median},
+		[]bound{{median, " s", true, 1}})
+	b.table.row("the same, the longest", seconds, values{goServer: most}, []bound{{most, " s", true, 1}})
+	if took, err = b.kills(b.reps, []string{b.python, filepath.Join("compat-tests", "original", "client.py")}); err != nil {
+		return err
+	}
+	b.table.row(fmt.Sprintf("the same, Python clients, which wait 0.5 s to 1.5 s before they try again: median of %d", len(took)), seconds,
+		values{goServer: percentile(took, 50)})
+	return nil
+}
+
+func (b *bench) kills(times int, client []string) (took []float64, err error) {
+	s, err := b.start(goServer)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { s.kill() }()
+	for range 2 {
+		cmd := exec.Command(client[0], client[1:]...)
+		cmd.Env = append(os.Environ(), "SERVER_URL=http://"+s.addr, "COUNT_SLEEP=0.05", "STEP_SLEEP=0.025", "LIMIT=1000000")
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		defer func() { cmd.Process.Signal(syscall.SIGKILL); cmd.Wait() }()
+	}
+	path := filepath.Join(s.data, "numbers.txt")
+	for range times {
+		if err := grown(path, 1000); err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		s.kill()
+		if s, err = s.launch(s.addr[len("127.0.0.1:"):], s.data); err != nil {
+			return nil, err
+		}
+		if err := grown(path, 1); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began).Seconds())
+	}
+	return took, verify(filepath.Join(b.bin, "server"), path, 1)
+}
+
+// grown waits until the file has that many bytes more.
+func grown(path string, bytes int64) error {
+	size := func() int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	from := size()
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
+		if size() >= from+bytes {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has not grown by %d bytes in %v", path, bytes, patience)
+}
+
+// spelling measures the spelling in this process.
+func (b *bench) spelling() error {
+	var last string // escapes, as it does where it is used
+	result := testing.Benchmark(func(tb *testing.B) {
+		for i := range tb.N {
+			last = spelling.Spell(int64(i%2000 + 1))
+		}
+	})
+	if last == "" {
+		return errors.New("a number has no spelling")
+	}
+	ns := float64(result.T.Nanoseconds()) / float64(result.N)
+	b.table.row("spelling a number from 1 to 2000", func(v float64) string { return figure(v) + " ns" }, values{goServer: ns},
+		[]bound{{float64(result.MemAllocs) / float64(result.N), " allocations", true, 1}})
+	return nil
+}

@@ -72,6 +72,10 @@ func (h *textHandler) WithGroup(string) slog.Handler { return h }
 
 // printable writes s with everything escaped that is not a character to see.
 func printable(b *strings.Builder, s string) {
+	if plain(s) {
+		b.WriteString(s)
+		return
+	}
 	for _, r := range s {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
 			b.WriteRune(r)
@@ -80,4 +84,14 @@ func printable(b *strings.Builder, s string) {
 			b.WriteString(quoted[1 : len(quoted)-1])
 		}
 	}
+}
+
+// plain tells whether s has nothing but printable characters of ASCII.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

@@ -64,7 +64,11 @@ func FuzzParseNumber(f *testing.F) {
 		if json.Unmarshal([]byte(text), &args) != nil || args == nil || decoder.Decode(&want) != nil {
 			return
 		}
-		clientID, n, err := parseNumber(args, binary)
+		raw := make([]string, len(args))
+		for i, arg := range args {
+			raw[i] = string(arg)
+		}
+		clientID, n, err := parseNumber(raw, binary)
 		wantID, wantN, ok := oracle(want, binary)
 		if (err == nil) != ok || ok && (clientID != wantID || n != wantN) {
 			t.Errorf("%s is %q, %v, %v, want %q, %v, %v", text, clientID, n, err, wantID, wantN, ok)

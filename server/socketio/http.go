@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -88,7 +89,7 @@ func (w *gatedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.ResponseWriter = hijacked{}
-	return gatedConn{conn, w.ready}, rw, nil
+	return &gatedConn{Conn: conn, ready: w.ready}, rw, nil
 }
 
 // hijacked is what is left of the answer to a request whose connection is gone.
@@ -98,14 +99,46 @@ func (hijacked) Header() http.Header       { return http.Header{} }
 func (hijacked) WriteHeader(int)           {}
 func (hijacked) Write([]byte) (int, error) { return 0, http.ErrHijacked }
 
+// gatedConn can also hold back what is written, to write it in one go: each
+// write is a system call here, and a read there.
 type gatedConn struct {
 	net.Conn
 	ready <-chan struct{}
+
+	mu      sync.Mutex
+	holding bool
+	held    []byte
 }
 
-func (c gatedConn) Read(b []byte) (int, error) {
+func (c *gatedConn) Read(b []byte) (int, error) {
 	<-c.ready
 	return c.Conn.Read(b)
+}
+
+func (c *gatedConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holding {
+		c.held = append(c.held, b...)
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// hold holds back what is written from now on.
+func (c *gatedConn) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holding = true
+}
+
+// release writes what was held back.
+func (c *gatedConn) release() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.Conn.Write(c.held)
+	c.holding, c.held = false, nil
+	return err
 }
 
 // servePolling stands between the library and the network. The library gets

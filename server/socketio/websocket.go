@@ -96,16 +96,30 @@ func (t *webSocket) text(data []byte) bool {
 func (t *webSocket) Send(packets []*engine.Packet) {
 	t.SetWritable(false)
 	go func() {
-		for _, p := range packets {
-			if err := t.write(p); err != nil {
-				t.conn.Close() // ends read, which reports it
-				return
-			}
+		if err := t.writeAll(packets); err != nil {
+			t.conn.Close() // ends read, which reports it
+			return
 		}
 		t.Emit("drain")
 		t.SetWritable(true)
 		t.Emit("ready")
 	}()
+}
+
+func (t *webSocket) writeAll(packets []*engine.Packet) error {
+	conn, canHold := t.conn.NetConn().(*gatedConn)
+	if canHold = canHold && len(packets) > 1; canHold {
+		conn.hold()
+	}
+	for _, p := range packets {
+		if err := t.write(p); err != nil {
+			return err
+		}
+	}
+	if canHold {
+		return conn.release()
+	}
+	return nil
 }
 
 func (t *webSocket) write(p *engine.Packet) error {

@@ -360,6 +360,7 @@ func TestHostileSessionsDisturbNobody(t *testing.T) {
 		}
 	}
 	var after usage
+	t.Cleanup(func() { t.Logf("used before: %+v, and after: %+v", before, after) })
 	waitFor(t, "what was used to be given back", func() bool {
 		after = measure(t, server.URL)
 		return after.sessions == 2 && after.goroutines <= before.goroutines+5 && after.files <= before.files+5 && after.heap <= before.heap+10<<20

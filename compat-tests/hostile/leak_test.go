@@ -99,6 +99,7 @@ func TestWhoeverComesAndGoesLeavesNothingBehind(t *testing.T) {
 	before := measure(t, server.URL)
 	comeAndGo(times)
 	var after usage
+	t.Cleanup(func() { t.Logf("used before: %+v, and after: %+v", before, after) })
 	waitFor(t, "what was used to be given back", func() bool {
 		after = measure(t, server.URL)
 		return after.sessions == 0 && after.goroutines <= before.goroutines+5 && after.files <= before.files+5 && after.heap <= before.heap+10<<20

@@ -1,11 +1,8 @@
 package subject
 
 import (
-	"math/rand/v2"
-	"net"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"testing"
 
 	"counting/compat-tests/recording"
@@ -21,16 +18,7 @@ type Place struct {
 // NewPlace returns a place with an empty data directory.
 func NewPlace(t testing.TB) Place {
 	t.Helper()
-	// No connection is given a port below 32768 as its own: it stays free for
-	// the next server.
-	const lowest, highest = 20000, 32000
-	for {
-		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return Place{t.TempDir(), port}
-		}
-	}
+	return Place{t.TempDir(), freePort()}
 }
 
 // URL is what clients are told.

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"counting/server/socketio"
+	"counting/server/clientaddr"
+	"counting/server/engineio"
 )
 
 // config is what the flags and the environment say.
@@ -22,10 +23,40 @@ type config struct {
 	logLevel  slog.Level
 	goal      int64
 	patience  time.Duration
-	limits    socketio.Limits
+	heartbeat heartbeat
+	trusted   clientaddr.Trusted
+	limits    engineio.Limits
 	check     bool
 	verify    string
 	version   bool
+}
+
+// heartbeat is a flag's value: how long after an answer the next ping goes out, and
+// how long a client may take to answer it.
+type heartbeat struct{ interval, timeout time.Duration }
+
+func (h heartbeat) String() string { return fmt.Sprintf("%v/%v", h.interval, h.timeout) }
+
+func (h *heartbeat) Set(s string) error {
+	interval, timeout, ok := strings.Cut(s, "/")
+	var err error
+	if h.interval, err = time.ParseDuration(interval); err == nil && ok {
+		h.timeout, err = time.ParseDuration(timeout)
+	}
+	if err != nil || !ok || h.interval < time.Millisecond || h.timeout < time.Millisecond {
+		return fmt.Errorf("it must be two times of at least 1ms, like 25s/20s")
+	}
+	return nil
+}
+
+// maxPackets is how many packets one request body may hold. The original drops a
+// body with more; the default mode takes it, as the JavaScript client sends it when
+// it has much to catch up with.
+func (c config) maxPackets() int {
+	if c.faithful {
+		return 16
+	}
+	return 0
 }
 
 const usage = `Server serves the counting game over Socket.IO and writes the count to
@@ -41,7 +72,8 @@ flag goes before the environment.
 // parseConfig reads the flags, and the environment for those not given.
 func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.Writer) (config, error) {
 	var c config
-	var origins string
+	var origins, trusted string
+	c.heartbeat = heartbeat{25 * time.Second, 20 * time.Second}
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&c.addr, "addr", ":5000", "`host:port` to listen on; port 0 takes a free one")
@@ -52,9 +84,13 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
 	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
 	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold a seat and not begin to count before it is told to leave; more than the clients' interval, 0 is for ever")
-	f.IntVar(&c.limits.Sessions, "max-sessions", 10_000, "how `many` Engine.IO sessions may be open; 0 is any number")
-	f.IntVar(&c.limits.PerAddress, "max-sessions-per-address", 2_000, "how `many` of them from one address; 0 is any number")
-	f.IntVar(&c.limits.Waiting, "max-waiting", 20_000, "how `many` packets may wait for a session that does not take them, before it is ended; 0 is any number")
+	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer a client is pinged again, and how long it may take to answer before its session ends")
+	f.StringVar(&trusted, "trusted-proxies", "", "`addresses` or CIDR prefixes, with commas between, of the proxies whose X-Forwarded-For is believed")
+	f.IntVar(&c.limits.Sessions, "max-sessions", 2_000, "how `many` Engine.IO sessions may be open; 0 is any number")
+	f.IntVar(&c.limits.SessionsPerAddress, "max-sessions-per-address", 1_000, "how `many` of them from one address, or from one /64 of IPv6; 0 is any number")
+	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "how `many` packets may wait for a session that does not take them, before it is ended; 0 is any number")
+	f.Int64Var(&c.limits.Sending, "max-sending", 16<<20, "how many `bytes` may wait for sessions in all, beyond 4 KiB for each, before the session that goes over is ended; 0 is any number")
+	f.Int64Var(&c.limits.Receiving, "max-receiving", 16<<20, "how many `bytes` of packets may have been received in part, beyond 4 KiB for each, before another one is refused; 0 is any number")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
 	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -88,10 +124,17 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if c.goal < 0 {
 		return c, fmt.Errorf("-goal %d is below 0", c.goal)
 	}
-	for name, value := range map[string]int{"max-sessions": c.limits.Sessions, "max-sessions-per-address": c.limits.PerAddress, "max-waiting": c.limits.Waiting} {
+	c.limits.SendingPerAddress, c.limits.ReceivingPerAddress = c.limits.Sending/2, c.limits.Receiving/2
+	for name, value := range map[string]int64{
+		"max-sessions": int64(c.limits.Sessions), "max-sessions-per-address": int64(c.limits.SessionsPerAddress),
+		"max-waiting": int64(c.limits.PacketsPerSession), "max-sending": c.limits.Sending, "max-receiving": c.limits.Receiving,
+	} {
 		if value < 0 {
 			return c, fmt.Errorf("-%s %d is below 0", name, value)
 		}
+	}
+	if c.trusted, err = clientaddr.ParseTrusted(trusted); err != nil {
+		return c, fmt.Errorf("-trusted-proxies: %w", err)
 	}
 	if c.patience < 0 {
 		return c, fmt.Errorf("-patience %v is below 0", c.patience)

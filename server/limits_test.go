@@ -23,8 +23,8 @@ func TestThereIsRoomForAsManySessionsAsAllowed(t *testing.T) {
 		status      int
 		text        string
 	}{
-		{"-max-sessions", "sessions", 503, `"There are 2 sessions, as many as there may be"`},
-		{"-max-sessions-per-address", "sessions_per_address", 429, `"There are 2 sessions from 127.0.0.1, as many as one address may have"`},
+		{"-max-sessions", "sessions", 503, `"too many sessions: the limit is 2"`},
+		{"-max-sessions-per-address", "sessions_per_address", 429, `"too many sessions from 127.0.0.1: the limit is 2"`},
 	} {
 		t.Run(tt.flag, func(t *testing.T) {
 			t.Parallel()

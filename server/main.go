@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"counting/server/engineio"
 	"counting/server/game"
 	"counting/server/live"
 	"counting/server/metrics"
@@ -114,7 +115,18 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	failed := make(chan error, 1)
 	go func() { failed <- file.Run(t.reports()) }()
 
-	edge := socketio.New(t, socketio.Options{Origins: c.origins, Limits: c.limits, Hit: counts.LimitReached, Log: logger})
+	edge := socketio.New(map[string]socketio.Handler{"/": t}, engineio.Options{
+		PingInterval: c.heartbeat.interval,
+		PingTimeout:  c.heartbeat.timeout,
+		MaxPackets:   c.maxPackets(),
+		JoinTimeout:  c.heartbeat.interval + c.heartbeat.timeout,
+		Origins:      c.origins,
+		Trusted:      c.trusted,
+		Limits:       c.limits,
+		OnLimit:      counts.LimitReached,
+		Log:          logger,
+	})
+	defer edge.Close()
 	counts.Ask(metrics.Gauges{
 		Sessions: edge.Sessions,
 		Taken:    t.Taken,

@@ -103,8 +103,19 @@ func (t *table) Connect(s *socketio.Session) {
 	})
 }
 
-func (t *table) Number(s *socketio.Session, clientID string, n float64, ackID string) {
-	if n != math.Trunc(n) {
+// Event takes a number event; there is no other.
+func (t *table) Event(s *socketio.Session, name string, args socketio.Args, ackID string) {
+	if name != protocol.NumberEvent {
+		t.log.Debug("unknown event", "event", fmt.Sprintf("%.80q", name), "session", s.ID)
+		return
+	}
+	clientID, value, err := protocol.ParseNumber(args.JSON, args.Binary)
+	if err != nil {
+		t.Malformed(s, err.Error(), ackID)
+		return
+	}
+	n := value.Float64()
+	if n != math.Trunc(n) || math.Abs(n) > 1<<53 {
 		if _, err := spelling.SpellFloat(n); err != nil { // it has over 300 digits
 			t.Malformed(s, err.Error(), ackID)
 			return

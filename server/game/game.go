@@ -278,7 +278,7 @@ func (g *Game) seat(s Session, seat protocol.Seat) {
 	g.sessions = append(g.sessions, s)
 	g.holder[seat], g.heard[seat] = s, false
 	g.do(Seated{s, seat})
-	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: g.next[seat]}})
+	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: whole(g.next[seat])}})
 	if g.freeSeat() == protocol.NoSeat {
 		g.broadcast(protocol.StartGame)
 	}
@@ -360,4 +360,11 @@ func (g *Game) forget(s Session) {
 		}
 	}
 	delete(g.unacked, s)
+}
+
+func whole(n float64) protocol.Value {
+	if n == math.Trunc(n) {
+		return protocol.Int(int64(n))
+	}
+	return protocol.Float(n)
 }

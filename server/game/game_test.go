@@ -39,7 +39,7 @@ func written(line int64, want ...Effect) step {
 func assign(s Session, seat protocol.Seat, next float64) []Effect {
 	return []Effect{
 		Seated{s, seat},
-		Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: next}},
+		Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: whole(next)}},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"counting/server/game"
 	"counting/server/protocol"
-	"counting/server/socketio"
+	"counting/server/engineio"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -108,7 +108,7 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 	for _, code := range game.Codes {
 		m.refused.WithLabelValues(string(code))
 	}
-	for _, limit := range socketio.AllLimits {
+	for _, limit := range engineio.AllLimits {
 		m.limits.WithLabelValues(string(limit))
 	}
 	m.last.Set(float64(last))
@@ -152,7 +152,7 @@ func (m *Metrics) Happened(effect game.Effect) {
 }
 
 // LimitReached counts a client's going over a limit.
-func (m *Metrics) LimitReached(limit socketio.Limit) { m.limits.WithLabelValues(string(limit)).Inc() }
+func (m *Metrics) LimitReached(limit engineio.Limit) { m.limits.WithLabelValues(string(limit)).Inc() }
 
 // Written counts the numbers of a batch.
 func (m *Metrics) Written(numbers []float64, took time.Duration) {

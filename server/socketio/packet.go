@@ -6,22 +6,20 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
 
 // Kinds of Socket.IO 5 packets, as the digit that leads them.
 const (
-	kindConnect     = '0'
-	kindDisconnect  = '1'
-	kindEvent       = '2'
-	kindBinaryEvent = '5'
-	kindBinaryAck   = '6'
+	kindConnect      = '0'
+	kindDisconnect   = '1'
+	kindEvent        = '2'
+	kindAck          = '3'
+	kindConnectError = '4'
+	kindBinaryEvent  = '5'
+	kindBinaryAck    = '6'
 )
-
-// maxExact is the largest whole number up to which float64 holds them all.
-const maxExact = 1 << 53
 
 // packet is a Socket.IO packet:
 //
@@ -34,6 +32,36 @@ type packet struct {
 	nsp         string // "/" if none is named
 	id          string // ack id without leading zeros, "" for none
 	data        string
+	name        string // of an event
+	args        Args   // of an event or an ack
+	size        int    // of the attachments that have come
+}
+
+func (p packet) isEvent() bool { return p.kind == kindEvent || p.kind == kindBinaryEvent }
+func (p packet) isAck() bool   { return p.kind == kindAck || p.kind == kindBinaryAck }
+
+// parse reads a text message whole. A panic would be a defect of a parser, and
+// must not let one client end the process.
+func parse(text string) (p packet, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the parser panicked: %v", r)
+		}
+	}()
+	if p, err = parsePacket(text); err != nil {
+		return p, err
+	}
+	p.args.Binary = p.kind == kindBinaryEvent || p.kind == kindBinaryAck
+	switch {
+	case p.isEvent():
+		p.name, p.args.JSON, err = p.event()
+	case p.isAck():
+		gjson.Parse(p.data).ForEach(func(_, value gjson.Result) bool {
+			p.args.JSON = append(p.args.JSON, value.Raw)
+			return true
+		})
+	}
+	return p, err
 }
 
 // parsePacket parses a text message. The JSON is found to be valid, or absent,
@@ -58,7 +86,7 @@ func parsePacket(text string) (packet, error) {
 	}
 	if strings.HasPrefix(rest, "/") {
 		p.nsp, rest, _ = strings.Cut(rest, ",")
-		p.nsp, _, _ = strings.Cut(p.nsp, "?") // clients of old send their query here
+		p.nsp, _, _ = strings.Cut(p.nsp, "?") // older clients send their query here
 	}
 	digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
 	if digits > 100 { // the original's bound
@@ -96,77 +124,6 @@ func (p packet) event() (name string, args []string, err error) {
 		return "", nil, errors.New("its name is not a string")
 	}
 	return name, args, nil
-}
-
-// parseNumber reads the payload of a number event, which is valid JSON. It
-// takes what the original takes: true and false are 1 and 0, and a client_id of
-// any scalar type is what Python would print for it. In a binary event it may be
-// an attachment.
-func parseNumber(args []string, binary bool) (clientID string, n float64, err error) {
-	if len(args) != 1 {
-		return "", 0, fmt.Errorf("a number event has one payload, not %d", len(args))
-	}
-	fields := gjson.Parse(args[0])
-	if !fields.IsObject() {
-		return "", 0, fmt.Errorf("%s is not an object with client_id and number", shorten(args[0]))
-	}
-	var rawID, rawNumber string
-	fields.ForEach(func(key, value gjson.Result) bool { // of a key that comes twice, the last counts
-		switch key.Str {
-		case "client_id":
-			rawID = value.Raw
-		case "number":
-			rawNumber = value.Raw
-		}
-		return true
-	})
-	if rawID == "" || rawNumber == "" {
-		return "", 0, fmt.Errorf("%s lacks client_id or number", shorten(args[0]))
-	}
-	var attachment struct {
-		Placeholder bool `json:"_placeholder"`
-	}
-	switch {
-	case rawID[0] == '"' && !strings.Contains(rawID, `\`) && utf8.ValidString(rawID):
-		clientID = rawID[1 : len(rawID)-1]
-	case rawID[0] == '"':
-		if err := json.Unmarshal([]byte(rawID), &clientID); err != nil {
-			return "", 0, fmt.Errorf("client_id %s is not a string", shorten(rawID))
-		}
-	case binary && json.Unmarshal([]byte(rawID), &attachment) == nil && attachment.Placeholder:
-		clientID = "bytes"
-	case rawID[0] == '{', rawID[0] == '[':
-		return "", 0, fmt.Errorf("client_id %s is not a string", shorten(rawID))
-	default:
-		clientID = pythonScalar(rawID)
-	}
-	switch rawNumber {
-	case "true":
-		n = 1
-	case "false":
-		n = 0
-	default:
-		if n, err = strconv.ParseFloat(rawNumber, 64); err != nil {
-			return "", 0, fmt.Errorf("number %s is not a number", shorten(rawNumber))
-		}
-	}
-	if n < -maxExact || n > maxExact {
-		return "", 0, fmt.Errorf("number %s is beyond 2^53", shorten(rawNumber))
-	}
-	return clientID, n, nil
-}
-
-// pythonScalar is what Python prints for a JSON scalar that is no string.
-func pythonScalar(raw string) string {
-	switch raw {
-	case "null":
-		return "None"
-	case "true":
-		return "True"
-	case "false":
-		return "False"
-	}
-	return raw
 }
 
 // shorten quotes what a client sent, for a log line or an error.

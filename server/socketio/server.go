@@ -1,50 +1,33 @@
-// Package socketio is the edge to Socket.IO: the only package that imports the
-// library, and the one that keeps the library's defects from everything else.
+// Package socketio serves Socket.IO 5 over package engineio: clients join
+// namespaces, and both sides send each other events and acknowledge them, in
+// order. It is the only package that imports the library
+// (github.com/zishang520/socket.io/v2), whose Socket.IO part keeps the namespaces
+// and answers CONNECT; see library. Events are read and dispatched here: the
+// library hands them on out of order, and a broken one ends the process.
 //
-// The library (github.com/zishang520/socket.io/v2 v2.5.0) carries the
-// transports, the heartbeat, the upgrade and the namespace. Incoming packets
-// are decoded and dispatched here, in the order in which they came, so that
-// none reaches the library that it cannot take: see decoder. HTTP requests are
-// checked and answered here as the original answers them, so that none reaches
-// the library before it is ready for it: see Server.ServeHTTP.
+// https://github.com/socketio/socket.io-protocol
 package socketio
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/zishang520/engine.io/v2/engine"
-	"github.com/zishang520/engine.io/v2/transports"
-	"github.com/zishang520/engine.io/v2/types"
-	"github.com/zishang520/socket.io/v2/socket"
+	"counting/server/engineio"
 )
 
-// Heartbeat of the original, which every client is told at the handshake.
-const (
-	pingInterval = 25 * time.Second
-	pingTimeout  = 20 * time.Second
-)
-
-// MaxPayload is the largest request body, packet and WebSocket frame that is
-// taken, in bytes; every client is told it at the handshake.
-const MaxPayload = 1_000_000
-
-// Handler is told what happens on namespace "/". The calls for one session
-// come one at a time and in order: Connect first, Disconnect last, and once,
-// unless the Handler has ended the session by Refuse.
-// Calls for different sessions come at the same time. A call that panics is
-// logged and ends neither the session nor the process.
+// Handler is told what happens on a namespace. The calls for one session come
+// one at a time and in order: Connect first, Disconnect last, and once, unless
+// the Handler has ended the session by Refuse. Calls for different sessions come
+// at the same time. A call that panics ends the process.
 type Handler interface {
-	// Connect: the session asks to join. It stays "connecting" until Admit or
+	// Connect: the session asks to join. It stays connecting until Admit or
 	// Refuse, now or later.
 	Connect(s *Session)
-	// Number: the session sent a number event. ackID is "" if its packet asks
-	// for no ack.
-	Number(s *Session, clientID string, number float64, ackID string)
-	// Malformed: the session sent a number event whose payload is none.
-	Malformed(s *Session, reason, ackID string)
+	// Event: the session has sent an event. ack is the packet's ack id, for
+	// Session.Ack, or "" if it asks for no ack. Events may come before the session
+	// was admitted.
+	Event(s *Session, name string, args Args, ack string)
 	// Heartbeat: the session has answered a ping, so somebody is there.
 	Heartbeat(s *Session)
 	// Disconnect: the session is leaving or gone. What is emitted to a session
@@ -52,77 +35,50 @@ type Handler interface {
 	Disconnect(s *Session)
 }
 
-// Server serves Socket.IO. It is an http.Handler for protocol.Path.
+// Args are the arguments of an event or of an ack.
+type Args struct {
+	// JSON has the text of each argument, which is valid JSON.
+	JSON []string
+	// Binary is set if the packet was a binary one. Binary data stands in JSON as
+	// {"_placeholder":true,"num":n}, for Attachments[n].
+	Binary      bool
+	Attachments [][]byte
+}
+
+// Server serves Socket.IO. It is an http.Handler for the path of Socket.IO, and
+// safe for concurrent use.
 type Server struct {
-	io      *socket.Server
-	engine  http.Handler
-	handler Handler
-	origins []string
-	limits  Limits
-	doors   doors
-	hit     func(Limit)
-	log     *slog.Logger
+	handlers map[string]Handler
+	options  engineio.Options
+	engine   *engineio.Server
+	library  *library
 }
 
-// Options are for New.
-type Options struct {
-	// Origins are those that requests with an Origin header are taken from; all
-	// if there are none.
-	Origins []string
-	Limits  Limits
-	// Hit is told each time that a limit was reached. It may be called by any
-	// number of goroutines; nil is nobody.
-	Hit func(Limit)
-	Log *slog.Logger
-}
-
-// New returns a server that reports to handler.
-func New(handler Handler, o Options) *Server {
-	s := &Server{handler: handler, origins: o.Origins, limits: o.Limits, hit: o.Hit, log: o.Log}
-	s.doors = doors{limits: o.Limits, address: make(map[string]int)}
-	if s.hit == nil {
-		s.hit = func(Limit) {}
-	}
-	opts := socket.DefaultServerOptions()
-	opts.SetServeClient(false)
-	opts.SetPingInterval(pingInterval)
-	opts.SetPingTimeout(pingTimeout)
-	opts.SetMaxHttpBufferSize(MaxPayload)
-	opts.SetPerMessageDeflate(&types.PerMessageDeflate{Threshold: 1024})
-	opts.SetParser(parserFor{s})
-	s.io = socket.NewServer(nil, opts)
-	// A middleware runs before the library sends "40". What is emitted from it
-	// goes out first, which the original does and the Python client needs.
-	s.io.Use(func(sock *socket.Socket, next func(*socket.ExtendedError)) {
-		if d, ok := sock.Handshake().Auth.(*decoder); ok {
-			d.join(sock, next)
-		}
-	})
-	s.io.On("connection", func(args ...any) {
-		if session, ok := args[0].(*socket.Socket).Data().(*Session); ok {
-			session.joinedNow()
-		}
-	})
-	s.engine = s.io.ServeHandler(nil)
-	s.io.Engine().On("connection", func(args ...any) {
-		conn := args[0].(engine.Socket)
-		if t := ticketOf(conn); t != nil {
-			t.opened(conn)
-			conn.Once("close", func(...any) { t.leave() })
-		}
-	})
+// New returns a server for namespaces, "/" for instance, and their handlers. A
+// client that asks for another namespace is refused. The server must be closed
+// after use.
+func New(handlers map[string]Handler, o engineio.Options) *Server {
+	s := &Server{handlers: handlers, options: o, library: newLibrary(handlers)}
+	s.engine = engineio.New(s.accept, o)
 	return s
 }
 
+// ServeHTTP serves the requests of Engine.IO.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+
 // Sessions returns how many Engine.IO sessions are open.
-func (s *Server) Sessions() int { return int(s.io.Engine().ClientsCount()) }
+func (s *Server) Sessions() int { return s.engine.Sessions() }
+
+// Usage returns how many bytes are being received, and wait to be sent, beyond
+// what each session has free.
+func (s *Server) Usage() (receiving, sending int64) { return s.engine.Usage() }
 
 // Flush waits until the WebSockets have been handed all that was sent, or ctx
 // ends. A client that polls gets what there is with its next request.
 func (s *Server) Flush(ctx context.Context) {
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
-	for s.unsent() {
+	for s.engine.Pending() > 0 {
 		select {
 		case <-ctx.Done():
 			return
@@ -131,12 +87,8 @@ func (s *Server) Flush(ctx context.Context) {
 	}
 }
 
-// unsent tells whether a WebSocket is being written to.
-func (s *Server) unsent() (busy bool) {
-	s.io.Engine().Clients().Range(func(_ string, conn engine.Socket) bool {
-		t := conn.Transport()
-		busy = t.Name() == transports.WEBSOCKET && !t.Writable()
-		return !busy
-	})
-	return busy
+// Close stops the heartbeat. It does not end sessions: close the connections.
+func (s *Server) Close() {
+	s.engine.Close()
+	s.library.close()
 }

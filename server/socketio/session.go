@@ -1,51 +1,55 @@
 package socketio
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	engine "github.com/zishang520/engine.io-go-parser/packet"
-	"github.com/zishang520/engine.io/v2/types"
-	"github.com/zishang520/socket.io/v2/socket"
 )
 
-// settle is the time between the first packet that a session is sent before
-// "40" and what follows it, "40" included. The Python client handles each packet
-// in a thread of its own. At its first connect it reads what it was assigned
-// when the thread of "40" is done, which may be the first to run; at a reconnect
-// it sends a number when start_game is handled, and fails if "40" is not. The
-// original leaves 40 ms after client_assigned by chance: its small segments wait
+// preConnectDelay is the time between the first packet that a session is sent
+// before "40" and what follows it, "40" included. The Python client handles each
+// packet in a thread of its own. At its first connect it reads what it was
+// assigned when the thread of "40" is done, which may be the first to run; at a
+// reconnect it sends a number when start_game is handled, and fails if "40" is not.
+// The original leaves 40 ms after client_assigned by chance: its small segments wait
 // for the client's delayed TCP acknowledgement.
-const settle = 40 * time.Millisecond
+const preConnectDelay = 40 * time.Millisecond
 
-// Session is one client on namespace "/". Its methods may be called at any
-// time, also by several goroutines; none of them waits for the client, and on
-// a session that is gone they do nothing. What one session is sent arrives in
-// the order of the calls.
+// maxUnsent bounds what a session may be sent before the library has sent its
+// "40", in packets.
+const maxUnsent = 1000
+
+// ErrGone is what a session's end does to acks that it still owes.
+var ErrGone = errors.New("the session has ended")
+
+// Session is one client on one namespace. Its methods are safe for concurrent
+// use; none of them waits for the client, and on a session that is gone they do
+// nothing. What one session is sent arrives in the order of the calls.
 type Session struct {
-	// ID is the Socket.IO session id, known to this client and the server.
+	// ID names the session in logs. It is not the sid that the client is told, and
+	// of no use to anybody else.
 	ID string
-	// Addr is the client's network address.
+	// Addr is the client's network address, without a port.
 	Addr string
 
-	socket *socket.Socket
-	next   func(*socket.ExtendedError)
+	connection *connection
+	namespace  string
 
-	ticket      *ticket
-	mostWaiting int           // packets; 0 is no limit
-	waiting     *atomic.Int64 // packets that the connection's transport has not been handed
-	overfull    func(*Session)
-
-	mu      sync.Mutex
-	state   state
-	told    bool     // the first packet before "40" is out
-	before  []string // the others before "40", until settle is over
-	full    bool     // too much waits: the connection is being closed
-	backlog []string // sent between Admit and the library's "40"
-	corked  corkable // the transport on which "40" and what is just before it wait for each other, or nil
-	joined  chan struct{}
+	mu         sync.Mutex
+	state      state
+	greeted    bool      // the first packet before "40" is out
+	preConnect []message // the others before "40", until the delay is over
+	pending    []message // sent between Admit and "40"
+	corked     bool      // "40" and what is just before it wait for each other
+	library    *libraryConn
+	lastAck    int
+	acks       map[string]func(Args, error)
 }
 
 type state int
@@ -57,40 +61,71 @@ const (
 	gone
 )
 
-func newSession(sock *socket.Socket, next func(*socket.ExtendedError), d *decoder) *Session {
-	s := &Session{
-		ID:     string(sock.Id()),
-		Addr:   sock.Conn().RemoteAddress(),
-		socket: sock,
-		next:   next,
-		joined: make(chan struct{}),
-
-		ticket:      ticketOf(sock.Conn()),
-		mostWaiting: d.server.limits.Waiting,
-		waiting:     &d.waiting,
-		overfull:    d.overfull,
-	}
-	sock.SetData(s)
-	s.ticket.setJoined(true)
-	return s
+func newSession(c *connection, namespace string) *Session {
+	c.setJoined(1)
+	return &Session{ID: newID(), Addr: c.engine.Addr(), connection: c, namespace: namespace}
 }
 
-// Emit sends an event with its payloads, which json.Marshal must take.
+// Namespace returns the namespace's name.
+func (s *Session) Namespace() string { return s.namespace }
+
+// Header returns the header of the request that opened the connection. It must
+// not be changed.
+func (s *Session) Header() http.Header { return s.connection.engine.Header() }
+
+// Query returns the query of the request that opened the connection. It must not
+// be changed.
+func (s *Session) Query() url.Values { return s.connection.engine.Query() }
+
+// Emit sends an event with its payloads. Those of type []byte are sent as binary
+// data, json.Marshal must take the others.
 func (s *Session) Emit(event string, payload ...any) {
-	s.send("2" + encode(append([]any{event}, payload...)))
+	s.send(s.encode(kindEvent, "", append([]any{event}, payload...)))
 }
 
-// Ack answers the packet with that ack id.
-func (s *Session) Ack(id string, payload ...any) {
-	if payload == nil {
-		payload = []any{}
+// EmitWithAck sends an event as Emit does, and asks for an ack. done is called
+// once: with the ack's arguments, or with ErrGone when the session ends.
+func (s *Session) EmitWithAck(done func(Args, error), event string, payload ...any) {
+	s.mu.Lock()
+	if s.state == gone {
+		s.mu.Unlock()
+		done(Args{}, ErrGone)
+		return
 	}
-	s.send("3" + id + encode(payload))
+	s.lastAck++
+	id := strconv.Itoa(s.lastAck)
+	if s.acks == nil {
+		s.acks = make(map[string]func(Args, error))
+	}
+	s.acks[id] = done
+	s.mu.Unlock()
+	s.send(s.encode(kindEvent, id, append([]any{event}, payload...)))
 }
 
-// Admit lets the session join: it gets "40" behind all that was emitted to it
-// so far, and before all that is emitted from now on. The library sends it in
-// a goroutine of its own and then calls joinedNow.
+// Ack answers the packet with that ack id. It does nothing if the id is "".
+func (s *Session) Ack(id string, payload ...any) {
+	switch {
+	case id == "":
+	case len(payload) == 0 && s.namespace == "/":
+		s.send(message{text: "3" + id + "[]"})
+	default:
+		s.send(s.encode(kindAck, id, payload))
+	}
+}
+
+// acked hands an ack of the client to whoever asked for it.
+func (s *Session) acked(id string, args Args) {
+	s.mu.Lock()
+	done := s.acks[id]
+	delete(s.acks, id)
+	s.mu.Unlock()
+	if done != nil {
+		done(args, nil)
+	}
+}
+
+// Admit lets the session join: it gets "40" after all that was emitted to it so
+// far, and before all that is emitted from now on.
 func (s *Session) Admit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,87 +133,181 @@ func (s *Session) Admit() {
 		return
 	}
 	s.state = admitting
-	if !s.told {
-		s.next(nil)
+	if s.greeted {
+		time.AfterFunc(preConnectDelay, s.join)
+	} else {
+		go s.join()
+	}
+}
+
+// join has the library send "40". At a reconnect the Python client counts from
+// start_game on, and fails if "40" comes with another poll and it is quick; so both
+// go out together.
+func (s *Session) join() {
+	s.mu.Lock()
+	if s.state != admitting {
+		s.mu.Unlock()
 		return
 	}
-	time.AfterFunc(settle, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		// At a reconnect the Python client plays from start_game on, and fails
-		// for good if "40" comes with another poll and it is quick.
-		if s.state == admitting {
-			if t, ok := s.socket.Conn().Transport().(corkable); ok {
-				s.corked = t
-				t.setCork(true)
-			}
-		}
-		for _, text := range s.before {
-			s.write(text)
-		}
-		s.before = nil
-		s.next(nil)
-	})
-}
+	s.corked = true
+	s.connection.engine.Cork()
+	for _, m := range s.preConnect {
+		s.write(m)
+	}
+	s.preConnect = nil
+	s.mu.Unlock()
 
-// Refuse turns the session away with "44", which ends it. The client may ask
-// again, for another session.
-func (s *Session) Refuse(message string) {
-	s.end()
-	s.write("4" + encode(map[string]string{"message": message}))
-}
-
-// Dismiss tells the client to leave, with "41". The session ends when it does.
-func (s *Session) Dismiss() { s.send("1") }
-
-// invited tells whether Admit was called.
-func (s *Session) invited() bool {
+	library := s.connection.server.library.connect(s.ID, s.namespace, s.connected)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state == admitting || s.state == admitted
+	s.library = library
+	ended := s.state == gone
+	s.mu.Unlock()
+	if ended {
+		library.end()
+	}
 }
 
-// refused tells whether Refuse was called.
-func (s *Session) refused() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state == gone
-}
-
-// joinedNow is called when the library has just sent "40".
-func (s *Session) joinedNow() {
+// connected is called with the "40" that the library answers.
+func (s *Session) connected(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != admitting {
 		return
 	}
-	for _, text := range s.backlog {
-		s.write(text)
+	s.state = admitted
+	s.connection.engine.Send(text)
+	for _, m := range s.pending {
+		s.write(m)
 	}
-	s.state, s.backlog = admitted, nil
+	s.pending = nil
 	s.uncork()
-	close(s.joined)
 }
 
-// end makes the session deaf to what is sent from now on.
-func (s *Session) end() {
+// Refuse turns the session away with "44", which ends it. The client may ask
+// again, for another session.
+func (s *Session) Refuse(text string) {
+	s.end()
+	s.connection.engine.Send(head(kindConnectError, s.namespace) + marshal(map[string]string{"message": text}))
+}
+
+// Dismiss tells the client to leave, with "41". The session ends when it does.
+func (s *Session) Dismiss() { s.send(message{text: head(kindDisconnect, s.namespace)}) }
+
+// Close ends the connection of the client, and with it the sessions on all of its
+// namespaces. Handler.Disconnect is called later, by another goroutine.
+func (s *Session) Close() { s.connection.engine.Close("the server has ended it") }
+
+// Cork holds back what is sent until Uncork, so that it goes out together. Calls
+// nest.
+func (s *Session) Cork() { s.connection.engine.Cork() }
+
+// Uncork ends what Cork began.
+func (s *Session) Uncork() { s.connection.engine.Uncork() }
+
+// isGone tells whether the session was refused or has ended.
+func (s *Session) isGone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.backlog = gone, nil
+	return s.state == gone
+}
+
+// end makes the session ignore what it is sent from now on.
+func (s *Session) end() {
+	s.mu.Lock()
+	if s.state == gone {
+		s.mu.Unlock()
+		return
+	}
+	s.state, s.pending, s.preConnect = gone, nil, nil
 	s.uncork()
-	s.ticket.setJoined(false)
+	library, acks := s.library, s.acks
+	s.acks = nil
+	s.mu.Unlock()
+	s.connection.setJoined(-1)
+	library.end()
+	for _, done := range acks {
+		done(Args{}, ErrGone)
+	}
 }
 
 // uncork sends what waited. The caller holds the lock.
 func (s *Session) uncork() {
-	if s.corked != nil {
-		s.corked.setCork(false)
-		s.corked.Emit("ready") // as the transport does when it is no longer busy
-		s.corked = nil
+	if s.corked {
+		s.corked = false
+		s.connection.engine.Uncork()
 	}
 }
 
-func encode(payload any) string {
+// message is a text message, and the attachments that follow it.
+type message struct {
+	text        string
+	attachments [][]byte
+}
+
+func (s *Session) send(m message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(s.preConnect)+len(s.pending) >= maxUnsent:
+		s.connection.engine.Close("too much was sent to it before it was connected")
+	case s.state == connecting && s.greeted:
+		s.preConnect = append(s.preConnect, m)
+	case s.state == admitting:
+		s.pending = append(s.pending, m)
+	case s.state == connecting, s.state == admitted:
+		s.greeted = true
+		s.write(m)
+	}
+}
+
+func (s *Session) write(m message) {
+	if len(m.attachments) == 0 {
+		s.connection.engine.Send(m.text)
+		return
+	}
+	s.connection.engine.Cork()
+	defer s.connection.engine.Uncork()
+	s.connection.engine.Send(m.text)
+	for _, data := range m.attachments {
+		s.connection.engine.SendBinary(data)
+	}
+}
+
+// encode makes a packet of payloads. Those that are bytes become attachments.
+func (s *Session) encode(kind byte, id string, payload []any) message {
+	var m message
+	list := make([]any, len(payload))
+	for i, value := range payload {
+		if data, ok := value.([]byte); ok {
+			value = placeholder{true, len(m.attachments)}
+			m.attachments = append(m.attachments, data)
+		}
+		list[i] = value
+	}
+	if len(m.attachments) > 0 {
+		kind += kindBinaryEvent - kindEvent // and from an ack to a binary one
+		m.text = string(kind) + strconv.Itoa(len(m.attachments)) + "-" + head(0, s.namespace)[1:]
+	} else {
+		m.text = head(kind, s.namespace)
+	}
+	m.text += id + marshal(list)
+	return m
+}
+
+type placeholder struct {
+	Placeholder bool `json:"_placeholder"`
+	Num         int  `json:"num"`
+}
+
+// head is how a packet of that kind begins.
+func head(kind byte, namespace string) string {
+	if namespace == "/" {
+		return string(kind)
+	}
+	return string(kind) + namespace + ","
+}
+
+func marshal(payload any) string {
 	text, err := json.Marshal(payload)
 	if err != nil {
 		panic("socketio: payload cannot be sent as JSON: " + err.Error())
@@ -186,36 +315,5 @@ func encode(payload any) string {
 	return string(text)
 }
 
-func (s *Session) send(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.full {
-		return
-	}
-	if s.mostWaiting > 0 && int(s.waiting.Load())+len(s.before)+len(s.backlog) >= s.mostWaiting {
-		s.full = true
-		s.overfull(s)
-		return
-	}
-	switch s.state {
-	case connecting:
-		if s.told {
-			s.before = append(s.before, text)
-			return
-		}
-		s.told = true
-		s.write(text)
-	case admitted:
-		s.write(text)
-	case admitting:
-		s.backlog = append(s.backlog, text)
-	}
-}
-
-// write hands a Socket.IO packet to Engine.IO, which queues it. Each packet is
-// written to each session by itself: the library's own broadcast drops what is
-// queued behind it on a WebSocket.
-func (s *Session) write(text string) {
-	s.waiting.Add(1)
-	s.socket.Conn().Write(types.NewStringBufferString(text), &engine.Options{}, nil)
-}
+// newID returns a name for a session.
+func newID() string { return strings.ToLower(rand.Text()[:16]) }

@@ -1,0 +1,251 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+// frameReader reads messages. It holds a buffer only while there is something
+// in it, so a connection that is silent costs none.
+type frameReader struct {
+	conn  net.Conn
+	raw   syscall.RawConn // nil if the connection has none
+	early []byte          // received before the WebSocket was opened
+
+	beforeWait func() // if it is not nil, called before a read that may wait
+
+	buffer *[readSize]byte
+	from   int // of what is in the buffer and not yet used
+	to     int
+
+	fragment ws.OpCode // the type of the message whose parts are being received, or 0
+	message  []byte    // what was received of a message that did not fit the buffer
+	counted  int64     // bytes of it that the budget counts
+	begun    bool      // a message has been received in part
+	timed    bool      // a read deadline is set
+	bytes    bytes.Reader
+}
+
+const readSize = 4 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// buffered reports whether something has been received and not been used.
+func (f *frameReader) buffered() bool { return f.from < f.to || len(f.early) > 0 }
+
+// next returns the next message or control frame. The data is valid until the
+// next call.
+func (f *frameReader) next(s *Session) (ws.OpCode, []byte, error) {
+	if f.fragment == 0 {
+		f.discard(s)
+	}
+	for {
+		h, err := f.header()
+		if err != nil {
+			return 0, nil, err
+		}
+		if h.OpCode.IsControl() {
+			data, err := f.payload(h)
+			if f.fragment == 0 {
+				f.done()
+			}
+			return h.OpCode, data, err
+		}
+		if int64(len(f.message))+h.Length > int64(s.server.options.MaxPayload) {
+			s.server.options.OnLimit(LimitPayload)
+			return 0, nil, errors.New("a message is larger than the limit")
+		}
+		op, data := h.OpCode, f.message
+		if op == ws.OpContinuation {
+			op = f.fragment
+		}
+		f.fragment = op
+		if h.Fin && f.message == nil && h.Length <= readSize {
+			data, err = f.payload(h)
+		} else {
+			err = f.collect(s, h)
+			data = f.message
+		}
+		switch {
+		case err != nil:
+			return 0, nil, err
+		case !h.Fin:
+			continue
+		case op == ws.OpText && !utf8.Valid(data):
+			return 0, nil, errors.New("text that is not UTF-8")
+		}
+		f.fragment = 0
+		f.done()
+		return op, data, nil
+	}
+}
+
+// payload returns the payload of a frame that fits the buffer.
+func (f *frameReader) payload(h ws.Header) ([]byte, error) {
+	if h.Length == 0 {
+		return nil, nil
+	}
+	if err := f.fill(int(h.Length)); err != nil {
+		return nil, err
+	}
+	data := f.buffer[f.from : f.from+int(h.Length)]
+	ws.Cipher(data, h.Mask, 0)
+	f.from += len(data)
+	return data, nil
+}
+
+// discard forgets the message that was collected.
+func (f *frameReader) discard(s *Session) {
+	if f.message != nil {
+		s.server.receiving.resize(s.addressKey, f.counted, 0)
+		f.message, f.counted = nil, 0
+	}
+}
+
+// done notes that a message is complete.
+func (f *frameReader) done() {
+	f.begun = false
+	if f.timed {
+		f.timed = false
+		f.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// header reads the next frame's header and checks it.
+func (f *frameReader) header() (ws.Header, error) {
+	if err := f.fill(2); err != nil {
+		return ws.Header{}, err
+	}
+	f.begun = true
+	size := 2
+	if f.buffer[f.from+1]&0x80 != 0 {
+		size += 4
+	}
+	switch f.buffer[f.from+1] & 0x7f {
+	case 126:
+		size += 2
+	case 127:
+		size += 8
+	}
+	if err := f.fill(size); err != nil {
+		return ws.Header{}, err
+	}
+	f.bytes.Reset(f.buffer[f.from : f.from+size])
+	h, err := ws.ReadHeader(&f.bytes)
+	if err != nil {
+		return h, err
+	}
+	state := ws.StateServerSide
+	if f.fragment != 0 {
+		state |= ws.StateFragmented
+	}
+	f.from += size
+	return h, ws.CheckHeader(h, state)
+}
+
+// collect adds a frame's payload to the message. It grows with what arrives, not
+// with what was announced, and is counted by the budget.
+func (f *frameReader) collect(s *Session, h ws.Header) error {
+	start := len(f.message)
+	end := start + int(h.Length)
+	for len(f.message) < end {
+		if err := f.fill(1); err != nil {
+			return err
+		}
+		n := min(f.to-f.from, end-len(f.message))
+		if need := len(f.message) + n; need > cap(f.message) {
+			size := min(max(2*cap(f.message), need, readSize), s.server.options.MaxPayload)
+			if err := s.server.receiving.resize(s.addressKey, f.counted, int64(size)); err != nil {
+				s.server.options.OnLimit(LimitReceiving)
+				return err
+			}
+			f.counted = int64(size)
+			f.message = append(make([]byte, 0, size), f.message...)
+		}
+		f.message = append(f.message, f.buffer[f.from:f.from+n]...)
+		f.from += n
+	}
+	ws.Cipher(f.message[start:], h.Mask, 0)
+	if f.message == nil {
+		f.message = []byte{}
+	}
+	return nil
+}
+
+// fill makes sure that n bytes are in the buffer. It waits without a deadline
+// for a message to begin, and for messageTimeout for all of it.
+func (f *frameReader) fill(n int) error {
+	for f.to-f.from < n {
+		if f.from == f.to {
+			f.putBuffer()
+		}
+		if f.buffer == nil && len(f.early) > 0 {
+			f.buffer = readBuffers.Get().(*[readSize]byte)
+			f.to = copy(f.buffer[:], f.early)
+			f.early = f.early[f.to:]
+			continue
+		}
+		if (f.begun || f.from < f.to) && !f.timed {
+			f.timed = true
+			f.conn.SetReadDeadline(time.Now().Add(messageTimeout))
+		}
+		if f.buffer != nil && f.from > 0 {
+			f.to = copy(f.buffer[:], f.buffer[f.from:f.to])
+			f.from = 0
+		}
+		if len(f.early) > 0 {
+			k := copy(f.buffer[f.to:], f.early)
+			f.to, f.early = f.to+k, f.early[k:]
+			continue
+		}
+		k, err := f.receive()
+		if err != nil {
+			return err
+		}
+		if k == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		f.to += k
+	}
+	return nil
+}
+
+// receive reads once, into a buffer that it takes when there is something to
+// read.
+func (f *frameReader) receive() (int, error) {
+	if f.beforeWait != nil {
+		f.beforeWait()
+	}
+	if f.buffer != nil || f.raw == nil {
+		if f.buffer == nil {
+			f.buffer = readBuffers.Get().(*[readSize]byte)
+		}
+		return f.conn.Read(f.buffer[f.to:])
+	}
+	return readWhenReady(f.raw, func() []byte {
+		f.buffer = readBuffers.Get().(*[readSize]byte)
+		return f.buffer[:]
+	}, f.putBuffer)
+}
+
+func (f *frameReader) putBuffer() {
+	if f.buffer != nil {
+		readBuffers.Put(f.buffer)
+		f.buffer = nil
+	}
+	f.from, f.to = 0, 0
+}
+
+// release gives back what the reader holds.
+func (f *frameReader) release(s *Session) {
+	f.putBuffer()
+	f.discard(s)
+}

@@ -1,0 +1,60 @@
+//go:build unix
+
+package engineio
+
+import (
+	"io"
+	"syscall"
+)
+
+// writeNoWait writes what the kernel takes without waiting, and returns how much
+// that was.
+func writeNoWait(raw syscall.RawConn, b []byte) (n int, err error) {
+	if raw == nil {
+		return 0, nil
+	}
+	rawErr := raw.Write(func(fd uintptr) bool {
+		for {
+			n, err = syscall.Write(int(fd), b)
+			if err != syscall.EINTR {
+				return true
+			}
+		}
+	})
+	switch {
+	case rawErr != nil:
+		return 0, rawErr
+	case err == syscall.EAGAIN:
+		return 0, nil
+	}
+	return max(n, 0), err
+}
+
+// readWhenReady waits until there is something to read, and reads it into the
+// buffer that get returns then. put gives the buffer back if there was nothing
+// after all.
+func readWhenReady(raw syscall.RawConn, get func() []byte, put func()) (n int, err error) {
+	rawErr := raw.Read(func(fd uintptr) bool {
+		b := get()
+		for {
+			n, err = syscall.Read(int(fd), b)
+			if err != syscall.EINTR {
+				break
+			}
+		}
+		if err == syscall.EAGAIN {
+			put()
+			return false
+		}
+		return true
+	})
+	switch {
+	case rawErr != nil:
+		return 0, rawErr
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}

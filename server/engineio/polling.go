@@ -1,0 +1,198 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// writeTimeout is how long a client may take to receive what it is sent: the
+// answer to a poll, or what is written to its WebSocket at one time.
+const writeTimeout = 10 * time.Second
+
+// A waitingPoll is a request that waits until there is something to send.
+// Session.mu guards it.
+type waitingPoll struct {
+	answered chan struct{}
+	packets  []packet
+}
+
+// answerWaiting answers the request that waits. The caller holds s.mu.
+func (s *Session) answerWaiting(packets []packet) {
+	s.waiting.packets = packets
+	close(s.waiting.answered)
+	s.waiting = nil
+}
+
+// poll answers a GET request with what is queued, or waits for something. A
+// second poll while one waits ends the session, as the official test suite wants
+// it: its client could not know which of them is answered with what.
+func (s *Session) poll(w http.ResponseWriter, r *http.Request, jsonp string) {
+	// The server's deadline is for receiving the request, not for the wait.
+	http.NewResponseController(w).SetReadDeadline(time.Time{})
+	s.mu.Lock()
+	switch {
+	case s.ending, s.conn != nil:
+		s.mu.Unlock()
+		refuse(w, http.StatusBadRequest, "Invalid session")
+		return
+	case s.waiting != nil:
+		s.answerWaiting([]packet{{data: string(typeClose)}})
+		s.mu.Unlock()
+		s.end("it polled twice at the same time")
+		refuse(w, http.StatusBadRequest, "Bad Request")
+		return
+	case s.probing != nil: // what is queued waits for the end of the upgrade
+		s.mu.Unlock()
+		answerPoll(w, []packet{noop}, jsonp)
+		return
+	}
+	var packets []packet
+	if s.corks == 0 {
+		packets = s.take()
+	}
+	if len(packets) > 0 {
+		s.mu.Unlock()
+	} else {
+		waiting := &waitingPoll{answered: make(chan struct{})}
+		s.waiting = waiting
+		s.mu.Unlock()
+		select {
+		case <-waiting.answered:
+			packets = waiting.packets
+		case <-r.Context().Done():
+			s.mu.Lock()
+			if s.waiting == waiting {
+				s.waiting = nil
+			}
+			s.mu.Unlock()
+			s.end("its poll was cut off")
+			return
+		}
+	}
+	if err := answerPoll(w, packets, jsonp); err != nil {
+		s.end("the answer to its poll could not be sent")
+	}
+}
+
+// answerPoll answers a GET request with packets. For JSONP, which has an index,
+// they are the argument of a function call, as python-engineio writes it.
+func answerPoll(w http.ResponseWriter, packets []packet, jsonp string) error {
+	body := appendPayload(nil, packets)
+	if jsonp != "" {
+		body = []byte(`___eio[` + jsonp + `]("` + strings.ReplaceAll(string(body), `"`, `\"`) + `");`)
+	}
+	control := http.NewResponseController(w)
+	control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	err := control.Flush()
+	control.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// receive takes a POST request's packets. As in python-engineio a body that
+// cannot be read as packets is answered 200 and ignored, and a packet that no
+// client may send ends the session.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, session *Session) {
+	body, release, err := s.readBody(w, r, session)
+	defer release()
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		s.options.OnLimit(LimitPayload)
+		plain(w, http.StatusRequestEntityTooLarge, "the body is larger than "+strconv.FormatInt(tooLarge.Limit, 10)+" bytes")
+		return
+	case errors.Is(err, errOverBudget):
+		s.options.OnLimit(LimitReceiving)
+		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Connection", "close")
+		plain(w, http.StatusServiceUnavailable, "too many bytes are being received")
+		return
+	case err != nil:
+		refuse(w, http.StatusBadRequest, "the body is incomplete")
+		return
+	}
+	packets, err := parsePayload(string(body), s.options.MaxPackets)
+	if err != nil {
+		s.options.Log.Debug("ignored a request body: "+err.Error(), "address", session.addr)
+	}
+	session.Cork()
+	for _, p := range packets {
+		if err = session.posts(p); err != nil {
+			refuse(w, http.StatusBadRequest, "Bad Request")
+			break
+		}
+	}
+	session.Uncork()
+	if err == nil || len(packets) == 0 {
+		plain(w, http.StatusOK, "OK")
+	}
+}
+
+// posts handles one packet of a request body. It ends the session, and returns an
+// error, if no client may send it.
+func (s *Session) posts(p packet) error {
+	if p.binary {
+		return s.packet(typeMessage, []byte(p.data), true)
+	}
+	if p.data[0] == typeClose {
+		s.endsByPost()
+	}
+	err := s.packet(p.data[0], []byte(p.data[1:]), false)
+	if err != nil {
+		s.endsByPost()
+		if s.beginEnd() {
+			s.finish(err.Error(), false)
+		}
+	}
+	return err
+}
+
+// endsByPost notes that what is posted ends the session.
+func (s *Session) endsByPost() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.posted = !s.ending
+}
+
+// readBody reads a request body, and counts it as being received until release
+// is called.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, session *Session) (body []byte, release func(), err error) {
+	var counted int64
+	grow := func(size int) error {
+		if err := s.receiving.resize(session.addressKey, counted, int64(size)); err != nil {
+			return err
+		}
+		counted = int64(size)
+		return nil
+	}
+	release = func() { grow(0) }
+	limited := http.MaxBytesReader(w, r.Body, int64(s.options.MaxPayload))
+	body = make([]byte, 0, 512)
+	for {
+		if len(body) == cap(body) {
+			size := 2 * cap(body)
+			if err := grow(size); err != nil {
+				return nil, release, err
+			}
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := limited.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if err == io.EOF {
+			return body, release, nil
+		}
+		if err != nil {
+			return nil, release, err
+		}
+	}
+}

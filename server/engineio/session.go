@@ -1,0 +1,345 @@
+package engineio
+
+import (
+	"container/list"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"counting/server/clientaddr"
+)
+
+// Session is one client's connection, over whichever transport. Its methods are
+// safe for concurrent use and never wait for the client. What is sent arrives in
+// the order of the calls; on a session that is over, the methods do nothing.
+type Session struct {
+	server     *Server
+	id         string
+	addr       string
+	addressKey netip.Addr
+	header     http.Header
+	query      url.Values
+
+	// Guarded by Server.mu.
+	beat                *list.Element // in Server.pongs if pinged, else in Server.pings
+	pinged              bool
+	idle, idleOfAddress *list.Element // while the session may give way to another
+	idleSince           time.Time
+	released            bool
+
+	calls   sync.Mutex // held while the handler is called
+	handler Handler    // nil once Close was called; guarded by calls
+
+	reserved int64 // by the handler
+
+	mu      sync.Mutex
+	ending  bool // Close is about to be called, or was
+	over    bool // nothing more is queued
+	posted  bool // a request that was not a poll has ended it
+	corks   int
+	queue   []packet
+	cost    int64        // of the queue, and of what is being written
+	waiting *waitingPoll // the request that waits for something to be sent
+	probing *conn        // the WebSocket of an upgrade that has been probed
+	conn    *conn        // the WebSocket that is the transport; nil while polling
+}
+
+func newSession(server *Server, r *http.Request, query url.Values) *Session {
+	address := server.options.Trusted.Of(r)
+	addr := address.String()
+	if !address.IsValid() {
+		addr = r.RemoteAddr
+	}
+	s := &Session{
+		server:     server,
+		id:         newID(),
+		addr:       addr,
+		addressKey: clientaddr.Key(address),
+		header:     r.Header,
+		query:      query,
+	}
+	s.calls.Lock() // until open
+	return s
+}
+
+// open finds out who handles the session, unless its handshake has failed.
+// Nothing that happens to the session is handled before.
+func (s *Session) open(ok bool) {
+	if ok {
+		s.handler = s.server.accept(s)
+	}
+	s.calls.Unlock()
+	if !ok {
+		s.end("the handshake failed")
+	}
+}
+
+// ID returns the session's id. Whoever knows it can speak for the client.
+func (s *Session) ID() string { return s.id }
+
+// Addr returns the client's network address, without a port.
+func (s *Session) Addr() string { return s.addr }
+
+// Header returns the header of the handshake's request. It must not be changed.
+func (s *Session) Header() http.Header { return s.header }
+
+// Query returns the query of the handshake's request. It must not be changed.
+func (s *Session) Query() url.Values { return s.query }
+
+// Send sends a text message.
+func (s *Session) Send(text string) { s.send(packet{data: string(typeMessage) + text}) }
+
+// SendBinary sends a binary message.
+func (s *Session) SendBinary(data []byte) { s.send(packet{data: string(data), binary: true}) }
+
+// Cork holds back what is sent until Uncork, so that it goes out in one write or
+// one poll. Calls nest.
+func (s *Session) Cork() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.corks++
+}
+
+// Uncork ends what Cork began.
+func (s *Session) Uncork() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.corks--
+	s.flush()
+}
+
+// Reserve counts bytes of the session's messages that the handler keeps beyond
+// Message as being received; a negative number takes them off again. It returns an
+// error, and counts nothing, if that is more than Limits.Receiving leaves. Only the
+// handler may call it.
+func (s *Session) Reserve(bytes int) error {
+	size := s.reserved + int64(bytes)
+	if err := s.server.receiving.resize(s.addressKey, s.reserved, size); err != nil {
+		s.server.options.OnLimit(LimitReceiving)
+		return err
+	}
+	s.reserved = size
+	return nil
+}
+
+// SetJoined notes whether the client has joined something, a namespace for
+// instance. A session that has joined nothing gives way to new sessions when a
+// limit is reached, and is closed after Options.JoinTimeout.
+func (s *Session) SetJoined(joined bool) {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.slots.setIdle(s, !joined)
+}
+
+// Close ends the session and closes its connection, after what was sent so far.
+// The handler's Close is called later, by another goroutine.
+func (s *Session) Close(reason string) { s.end(reason) }
+
+// openPacket tells the client what it has to know about the session.
+func (s *Session) openPacket(transport string) packet {
+	upgrades := []string{"websocket"}
+	if transport == "websocket" {
+		upgrades = []string{}
+	}
+	o := s.server.options
+	text, err := json.Marshal(struct {
+		SID          string   `json:"sid"`
+		Upgrades     []string `json:"upgrades"`
+		PingTimeout  int64    `json:"pingTimeout"`
+		PingInterval int64    `json:"pingInterval"`
+		MaxPayload   int      `json:"maxPayload"`
+	}{s.id, upgrades, o.PingTimeout.Milliseconds(), o.PingInterval.Milliseconds(), o.MaxPayload})
+	if err != nil {
+		panic(err)
+	}
+	return packet{data: string(typeOpen) + string(text)}
+}
+
+// call calls the handler, unless the session was closed. net/http would recover
+// a panic of the handler, which would leave the application half-way through a
+// step; so it is raised again where nobody recovers it.
+func (s *Session) call(f func(Handler)) {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	if s.handler == nil {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			text := fmt.Sprintf("%v\n\n%s", r, debug.Stack())
+			go panic(text)
+			select {}
+		}
+	}()
+	f(s.handler)
+}
+
+// packet handles one packet of the client, in order. It returns an error if the
+// packet is none that a client may send; what that means depends on the transport.
+func (s *Session) packet(kind byte, data []byte, binary bool) error {
+	switch {
+	case binary || kind == typeMessage:
+		s.call(func(h Handler) { h.Message(data, binary) })
+	case kind == typePong:
+		s.server.pong(s)
+		s.call(Handler.Heartbeat)
+	case kind == typeUpgrade:
+		s.send(noop)
+	case kind == typeClose:
+		if s.beginEnd() {
+			s.finish("the client left", true)
+		}
+	default:
+		return fmt.Errorf("a client may not send a packet of type %q", kind)
+	}
+	return nil
+}
+
+// send queues packets and sends them if that is possible now. A session whose
+// client does not take what it is sent is ended when it goes over a limit.
+func (s *Session) send(p packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	limits := s.server.options.Limits
+	var reached Limit
+	if limits.PacketsPerSession > 0 && len(s.queue) >= limits.PacketsPerSession {
+		reached = LimitPackets
+	} else if s.server.sending.resize(s.addressKey, s.cost, s.cost+p.cost()) != nil {
+		reached = LimitSending
+	}
+	if reached != "" {
+		s.discard()
+		s.over = true
+		if s.conn != nil {
+			s.conn.close()
+		}
+		s.server.options.OnLimit(reached)
+		s.server.options.Log.Warn("ended a session that does not take what it is sent", "limit", string(reached), "address", s.addr)
+		if !s.ending {
+			s.ending = true
+			go s.finish("it does not take what it is sent", false)
+		}
+		return
+	}
+	s.cost += p.cost()
+	s.queue = append(s.queue, p)
+	s.flush()
+}
+
+// flush hands what is queued to the transport, if there is one that takes it.
+// The caller holds s.mu.
+func (s *Session) flush() {
+	switch {
+	case s.corks > 0 || len(s.queue) == 0:
+	case s.conn != nil:
+		s.conn.write()
+	case s.waiting != nil && s.probing == nil:
+		s.answerWaiting(s.take())
+	}
+}
+
+// mostPolled is how many packets one poll is answered with. python-socketio's
+// client refuses more, and ends its session.
+const mostPolled = 16
+
+// take removes what goes out with the next poll. The caller holds s.mu.
+func (s *Session) take() []packet {
+	n := min(len(s.queue), mostPolled)
+	packets := slices.Clone(s.queue[:n])
+	s.queue = slices.Delete(s.queue, 0, n)
+	var cost int64
+	for _, p := range packets {
+		cost += p.cost()
+	}
+	s.setCost(s.cost - cost)
+	return packets
+}
+
+// setCost changes what the budget counts. The caller holds s.mu and does not
+// raise the cost.
+func (s *Session) setCost(cost int64) {
+	s.server.sending.resize(s.addressKey, s.cost, cost)
+	s.cost = cost
+}
+
+// discard forgets what is queued. The caller holds s.mu.
+func (s *Session) discard() {
+	s.queue = nil
+	s.setCost(0)
+}
+
+// beginEnd reports whether the caller is the one who has to finish the session.
+func (s *Session) beginEnd() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.ending
+	s.ending = true
+	return first
+}
+
+// end ends the session. It does not wait: the caller may be within a call of the
+// handler, or hold locks that the handler takes.
+func (s *Session) end(reason string) {
+	if s.beginEnd() {
+		go s.finish(reason, false)
+	}
+}
+
+// finish tells the handler, sends what is queued and lets the transport go. A
+// client that left by a CLOSE packet still gets what the handler sends it.
+func (s *Session) finish(reason string, left bool) {
+	if !left {
+		s.mu.Lock()
+		s.over = true
+		s.mu.Unlock()
+	}
+	s.call(func(h Handler) {
+		s.handler = nil
+		h.Close(reason)
+	})
+	s.mu.Lock()
+	unanswered := s.posted && s.waiting == nil
+	s.over, s.corks = true, 0
+	if s.conn == nil && s.waiting != nil {
+		packets := s.take()
+		if len(packets) == 0 {
+			packets = []packet{noop}
+		}
+		s.answerWaiting(packets)
+	}
+	for _, c := range []*conn{s.conn, s.probing} {
+		if c != nil {
+			c.finish()
+		}
+	}
+	if s.conn == nil {
+		s.discard()
+	}
+	s.mu.Unlock()
+
+	server := s.server
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	server.stopBeat(s)
+	server.slots.release(s)
+	delete(server.sessions, s.id)
+	if unanswered {
+		server.over.add(s.id)
+	}
+}
+
+// pending tells whether a WebSocket has not been handed all that was sent.
+func (s *Session) pending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn != nil && !s.conn.dead && (s.conn.writing || len(s.queue) > 0)
+}

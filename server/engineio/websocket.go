@@ -1,0 +1,352 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// upgradeTimeout is how long an upgrade may take, from the WebSocket's
+// handshake to the UPGRADE packet.
+const upgradeTimeout = 10 * time.Second
+
+// messageTimeout is how long a message may take to arrive once its first byte
+// has.
+const messageTimeout = 15 * time.Second
+
+// conn is a WebSocket. One goroutine reads it, in serve. Writes are put together
+// and go out in one system call, made by whoever sends, if the kernel takes them
+// without waiting; a goroutine that lives until they are written takes over if it
+// does not.
+type conn struct {
+	session *Session
+	net     net.Conn
+	in      frameReader
+
+	// Guarded by session.mu.
+	writing bool // a goroutine writes
+	closing bool // to be closed once everything is written
+	dead    bool // closed
+}
+
+// isUpgrade tells whether the request asks for a WebSocket.
+func isUpgrade(r *http.Request) bool {
+	return headerHas(r.Header["Connection"], "upgrade") && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+func headerHas(values []string, token string) bool {
+	for _, value := range values {
+		for item := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// accept makes a WebSocket of the request's connection, or answers why it cannot
+// and returns nil. Compression is not offered: no packet is long enough to gain
+// from it, and 1 kB of it can hold a megabyte.
+func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
+	netConn, rw, _, err := ws.HTTPUpgrader{Timeout: writeTimeout}.Upgrade(r, w)
+	if err != nil {
+		s.server.options.Log.Debug("refused a WebSocket: "+err.Error(), "address", s.addr)
+		return nil
+	}
+	netConn.SetDeadline(time.Time{})
+	c := &conn{session: s, net: netConn}
+	c.in.conn = netConn
+	if sc, ok := netConn.(syscall.Conn); ok {
+		c.in.raw, _ = sc.SyscallConn()
+	}
+	// The client may have sent frames right behind its request.
+	if n := rw.Reader.Buffered(); n > 0 {
+		early, _ := rw.Reader.Peek(n)
+		c.in.early = bytes.Clone(early)
+	}
+	return c
+}
+
+// attach makes the WebSocket the session's transport, and sends first, which
+// may be empty, and what is queued.
+func (s *Session) attach(c *conn, first ...packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn, s.probing = c, nil
+	for _, p := range first {
+		s.cost += p.cost()
+	}
+	s.queue = append(first, s.queue...)
+	s.flush()
+}
+
+// upgrade serves the WebSocket that a polling session is to be upgraded to.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Session) {
+	session.mu.Lock()
+	upgraded := session.over || session.conn != nil
+	session.mu.Unlock()
+	if upgraded {
+		refuse(w, http.StatusBadRequest, "the session has been upgraded already")
+		return
+	}
+	if c := session.accept(w, r); c != nil {
+		go c.serveUpgrade()
+	}
+}
+
+// serveUpgrade waits for the probe and for the UPGRADE packet. Anything else
+// closes this WebSocket, and the session goes on polling.
+func (c *conn) serveUpgrade() {
+	s := c.session
+	c.net.SetDeadline(time.Now().Add(upgradeTimeout))
+	if !c.awaitUpgrade() {
+		s.mu.Lock()
+		if s.probing == c {
+			s.probing = nil
+			s.flush()
+		}
+		s.mu.Unlock()
+		c.net.Close()
+		c.in.release(s)
+		return
+	}
+	c.net.SetDeadline(time.Time{})
+	c.serve()
+}
+
+// awaitUpgrade reports whether the session has been moved to this WebSocket.
+func (c *conn) awaitUpgrade() bool {
+	s := c.session
+	if text, err := c.nextText(); err != nil || text != "2probe" {
+		return false
+	}
+	s.mu.Lock()
+	if s.ending || s.conn != nil || s.probing != nil {
+		s.mu.Unlock()
+		return false
+	}
+	s.probing = c
+	if s.waiting != nil { // it is released, so that the client can stop polling
+		s.answerWaiting(append(s.take(), noop))
+	}
+	s.mu.Unlock()
+	if err := c.writeFrame(ws.OpText, "3probe"); err != nil {
+		return false
+	}
+	if text, err := c.nextText(); err != nil || text != string(typeUpgrade) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending || s.probing != c {
+		return false
+	}
+	s.conn, s.probing = c, nil
+	s.flush()
+	return true
+}
+
+// nextText returns the next message, which has to be text.
+func (c *conn) nextText() (string, error) {
+	for {
+		op, data, err := c.in.next(c.session)
+		switch {
+		case err != nil:
+			return "", err
+		case op == ws.OpText:
+			return string(data), nil
+		case op == ws.OpPing:
+			if err := c.writeFrame(ws.OpPong, string(data)); err != nil {
+				return "", err
+			}
+		case op != ws.OpPong:
+			return "", errors.New("not text")
+		}
+	}
+}
+
+// writeFrame writes while the WebSocket is not the session's transport yet.
+func (c *conn) writeFrame(op ws.OpCode, data string) error {
+	_, err := c.net.Write(appendFrame(nil, op, data))
+	return err
+}
+
+// serve reads the WebSocket until either side closes it, which ends the session.
+func (c *conn) serve() {
+	reason := c.read()
+	c.in.release(c.session)
+	c.session.end(reason)
+}
+
+// read handles what the client sends, and returns why it ended. While there are
+// messages that have been received already, what is sent to the session waits
+// for the last of them, and goes out in one write.
+func (c *conn) read() (reason string) {
+	s := c.session
+	corked := false
+	uncork := func() {
+		if corked {
+			corked = false
+			s.Uncork()
+		}
+	}
+	c.in.beforeWait = uncork
+	defer uncork()
+	for {
+		op, data, err := c.in.next(s)
+		if !corked && c.in.buffered() {
+			corked = true
+			s.Cork()
+		}
+		if err != nil {
+			return "its WebSocket ended: " + err.Error()
+		}
+		switch op {
+		case ws.OpText:
+			if reason := c.text(data); reason != "" {
+				return reason
+			}
+		case ws.OpBinary:
+			s.packet(typeMessage, data, true)
+		case ws.OpPing:
+			s.sendControl(ws.OpPong, data)
+		case ws.OpClose:
+			return "the client closed its WebSocket"
+		}
+	}
+}
+
+// text handles a text message, and returns why the session ends by it, or "". As
+// in python-engineio, packets that no client may send are ignored; what is not a
+// packet ends the session.
+func (c *conn) text(data []byte) string {
+	if len(data) > 0 && data[0] >= '0' && data[0] <= '9' {
+		c.session.packet(data[0], data[1:], false)
+		if data[0] == typeClose {
+			return "the client left"
+		}
+		return ""
+	}
+	p, err := parsePacket(string(data))
+	if err != nil {
+		return "it sent " + err.Error()
+	}
+	c.session.packet(typeMessage, []byte(p.data), true)
+	return ""
+}
+
+// write writes what is queued for the session. The caller holds s.mu.
+func (c *conn) write() {
+	s := c.session
+	if c.writing || c.dead {
+		return
+	}
+	buffer := writeBuffers.Get().(*[]byte)
+	frames := (*buffer)[:0]
+	for _, p := range s.queue {
+		frames = p.appendFrame(frames)
+	}
+	if s.queue = s.queue[:0]; cap(s.queue) > 256 {
+		s.queue = nil
+	}
+	if c.closing {
+		frames = appendFrame(frames, ws.OpClose, closeNormal)
+	}
+	n, err := writeNoWait(c.in.raw, frames)
+	if err == nil && n < len(frames) {
+		c.writing = true
+		go c.writeRest(buffer, frames, n, s.cost)
+		return
+	}
+	c.written(buffer, frames, s.cost, err)
+}
+
+// writeRest writes what the kernel did not take without waiting.
+func (c *conn) writeRest(buffer *[]byte, frames []byte, n int, cost int64) {
+	c.net.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := c.net.Write(frames[n:])
+	c.net.SetWriteDeadline(time.Time{})
+	s := c.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.writing = false
+	c.written(buffer, frames, cost, err)
+	s.flush()
+}
+
+// written notes that frames are written, or why they are not. The caller holds
+// s.mu.
+func (c *conn) written(buffer *[]byte, frames []byte, cost int64, err error) {
+	c.session.setCost(c.session.cost - cost)
+	if cap(frames) <= 64<<10 {
+		*buffer = frames
+		writeBuffers.Put(buffer)
+	}
+	if err != nil || c.closing && len(c.session.queue) == 0 {
+		c.close() // the reader notices, and ends the session
+	}
+}
+
+// finish closes the WebSocket once everything is written. The caller holds s.mu.
+func (c *conn) finish() {
+	c.closing = true
+	if c != c.session.conn {
+		c.close()
+		return
+	}
+	c.write()
+}
+
+// close closes the connection. The caller holds s.mu.
+func (c *conn) close() {
+	if !c.dead {
+		c.dead = true
+		c.net.Close()
+	}
+	if c == c.session.conn {
+		c.session.discard()
+	}
+}
+
+// sendControl queues a control frame. The client has sent something first, so
+// it is counted like any packet.
+func (s *Session) sendControl(op ws.OpCode, data []byte) {
+	s.send(packet{data: string(data), control: op})
+}
+
+var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// closeNormal is the body of a close frame: status 1000.
+const closeNormal = "\x03\xe8"
+
+func (p packet) appendFrame(b []byte) []byte {
+	switch {
+	case p.control != 0:
+		return appendFrame(b, p.control, p.data)
+	case p.binary:
+		return appendFrame(b, ws.OpBinary, p.data)
+	}
+	return appendFrame(b, ws.OpText, p.data)
+}
+
+// appendFrame appends a frame as a server sends it: whole, and not masked.
+func appendFrame(b []byte, op ws.OpCode, data string) []byte {
+	b = append(b, 0x80|byte(op))
+	switch n := len(data); {
+	case n < 126:
+		b = append(b, byte(n))
+	case n <= 0xffff:
+		b = append(b, 126, byte(n>>8), byte(n))
+	default:
+		b = append(b, 127, 0, 0, 0, 0, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	}
+	return append(b, data...)
+}

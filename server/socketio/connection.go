@@ -1,0 +1,196 @@
+package socketio
+
+import (
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"counting/server/engineio"
+)
+
+// connection is one Engine.IO session and the sessions on its namespaces. It is
+// an engineio.Handler: its methods are called one at a time.
+type connection struct {
+	server   *Server
+	engine   *engineio.Session
+	sessions []*Session   // at most one for each namespace
+	joined   atomic.Int32 // sessions that were not refused and have not left
+	binary   *packet      // waits for attachments
+	warnings warnings
+}
+
+func (s *Server) accept(session *engineio.Session) engineio.Handler {
+	return &connection{server: s, engine: session}
+}
+
+// Message handles a packet, or an attachment of the one before. A broken packet
+// is logged and ignored, as python-socketio does.
+func (c *connection) Message(data []byte, binary bool) {
+	if binary {
+		c.attachment(data)
+		return
+	}
+	p, err := parse(string(data))
+	if err != nil {
+		c.warn(fmt.Sprintf("broken packet %s: %v", shorten(string(data)), err))
+		return
+	}
+	c.dropBinary()
+	if p.attachments > 0 {
+		c.binary = &p
+		return
+	}
+	c.dispatch(p)
+}
+
+func (c *connection) dispatch(p packet) {
+	session := c.on(p.nsp)
+	handler := c.server.handlers[p.nsp]
+	switch {
+	case p.kind == kindConnect && handler == nil:
+		c.refuse(p.nsp)
+	case p.kind == kindConnect && session != nil:
+		c.engine.Send(head(kindConnectError, p.nsp) + `"Unable to connect"`)
+	case p.kind == kindConnect:
+		session = newSession(c, p.nsp)
+		c.sessions = append(c.sessions, session)
+		handler.Connect(session)
+	case session == nil:
+		c.server.options.Log.Debug("packet outside of a session", "kind", string(p.kind), "namespace", shorten(p.nsp))
+	case p.kind == kindDisconnect:
+		c.leave(session)
+		handler.Disconnect(session)
+		session.end()
+	case p.isEvent():
+		handler.Event(session, p.name, p.args, p.id)
+	case p.isAck():
+		session.acked(p.id, p.args)
+	}
+}
+
+// on returns the session on that namespace, or nil.
+func (c *connection) on(namespace string) *Session {
+	for _, s := range c.sessions {
+		if s.namespace == namespace {
+			if !s.isGone() {
+				return s
+			}
+			c.leave(s)
+			break
+		}
+	}
+	return nil
+}
+
+func (c *connection) leave(session *Session) {
+	for i, s := range c.sessions {
+		if s == session {
+			c.sessions = append(c.sessions[:i], c.sessions[i+1:]...)
+			return
+		}
+	}
+}
+
+// refuse lets the library refuse a namespace that is not served.
+func (c *connection) refuse(namespace string) {
+	refused := c.server.library.connect(c.engine.ID(), namespace, c.engine.Send)
+	refused.refused()
+}
+
+// attachment takes binary data for the packet that waits for it. It is counted as
+// being received until the packet is complete.
+func (c *connection) attachment(data []byte) {
+	if c.binary == nil {
+		c.warn("binary data that belongs to no packet")
+		return
+	}
+	p := c.binary
+	if p.size += len(data); p.size > maxAttached || c.engine.Reserve(len(data)) != nil {
+		c.engine.Close("too many bytes of attachments")
+		return
+	}
+	p.args.Attachments = append(p.args.Attachments, append([]byte(nil), data...))
+	if len(p.args.Attachments) == p.attachments {
+		defer c.engine.Reserve(-p.size)
+		c.binary = nil
+		c.dispatch(*p)
+	}
+}
+
+// maxAttached bounds the attachments of one packet, in bytes.
+const maxAttached = 1 << 20
+
+// dropBinary forgets a packet whose attachments did not come.
+func (c *connection) dropBinary() {
+	if c.binary != nil {
+		c.engine.Reserve(-c.binary.size)
+		c.binary = nil
+	}
+}
+
+// Heartbeat tells the handlers that somebody is there.
+func (c *connection) Heartbeat() {
+	for _, s := range c.sessions {
+		if !s.isGone() {
+			c.server.handlers[s.namespace].Heartbeat(s)
+		}
+	}
+}
+
+// Close tells the handlers that the sessions have ended.
+func (c *connection) Close(string) {
+	c.dropBinary()
+	for _, s := range c.sessions {
+		if !s.isGone() {
+			c.server.handlers[s.namespace].Disconnect(s)
+			s.end()
+		}
+	}
+	c.sessions = nil
+}
+
+// setJoined counts the sessions that have joined, or wait to.
+func (c *connection) setJoined(delta int32) {
+	c.engine.SetJoined(c.joined.Add(delta) > 0)
+}
+
+// warn logs what is wrong with what the client sends, up to a rate.
+func (c *connection) warn(message string) {
+	if ok, unsaid := c.warnings.allow(time.Now()); ok {
+		attrs := []any{slog.String("address", c.engine.Addr())}
+		if len(c.sessions) > 0 {
+			attrs = append(attrs, slog.String("session", c.sessions[0].ID))
+		}
+		if unsaid > 0 {
+			attrs = append(attrs, slog.Int("more", unsaid))
+		}
+		c.server.options.Log.Warn(message, attrs...)
+	}
+}
+
+// warnings bounds what one client can have logged.
+type warnings struct {
+	since  time.Time
+	count  int
+	unsaid int
+}
+
+// A client may cause this many warnings in this time.
+const (
+	maxWarnings    = 5
+	warningsWithin = 10 * time.Second
+)
+
+// allow tells whether to log another one, and how many were not since the last.
+func (w *warnings) allow(now time.Time) (ok bool, unsaid int) {
+	if now.Sub(w.since) > warningsWithin {
+		w.since, w.count = now, 0
+	}
+	if w.count++; w.count > maxWarnings {
+		w.unsaid++
+		return false, 0
+	}
+	unsaid, w.unsaid = w.unsaid, 0
+	return true, unsaid
+}

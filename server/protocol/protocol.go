@@ -1,8 +1,9 @@
 // Package protocol is the wire contract between the server and its clients:
 // Socket.IO 5 over Engine.IO 4, namespace "/", JSON text frames.
 //
-// It is data alone, so that both sides may import it. What it says was
-// observed on the original Flask-SocketIO server and its Python clients.
+// It holds names, payloads and how they are read, and no state, so that both
+// sides may import it. What it says was observed on the original Flask-SocketIO
+// server and its Python clients.
 package protocol
 
 import "fmt"
@@ -32,8 +33,8 @@ const (
 type Assignment struct {
 	ClientID string `json:"client_id"`
 	// LastNumber is, despite its name, the number that the client has to send
-	// next. It is whole, except after a fraction was counted on the original.
-	LastNumber float64 `json:"last_number"`
+	// next. On the original it may be any Value.
+	LastNumber Value `json:"last_number"`
 }
 
 // Number is the payload of NumberEvent.

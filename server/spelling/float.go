@@ -21,21 +21,25 @@ const (
 )
 
 // SpellFloat returns v in words as Python's num2words spells a float: a whole
-// v as Spell does, any other digit by digit behind "point", with as many
+// v as SpellBig does, any other digit by digit after "point", with as many
 // decimals as the shortest text that reads as v.
 //
-// It keeps what is odd about the original: -0.5 is "zero point five", and
-// 0.9999999999999999 ends with "eight".
+// It keeps what is odd about the original: -0.5 is "zero point five",
+// 0.9999999999999999 ends with "eight", and beyond 2^53 the groups are computed
+// in floating point.
 //
-// The error is ErrRange, wrapped, for NaN, for anything beyond ±2^53, and for
-// what has more than 308 decimals, where num2words fails too.
+// The error is ErrRange, wrapped, where num2words fails too: for NaN, from
+// ±10^306 on, and for more than 308 decimals.
 func SpellFloat(v float64) (string, error) {
-	if !(math.Abs(v) <= maxWhole) {
+	if !(math.Abs(v) < maxFloat) {
 		return "", fmt.Errorf("%v %w", v, ErrRange)
 	}
 	whole, fraction := math.Modf(v)
-	if fraction == 0 {
+	if fraction == 0 && math.Abs(v) <= maxWhole {
 		return Spell(int64(v)), nil
+	}
+	if fraction == 0 {
+		return string(appendFloat(nil, v)), nil
 	}
 	digits, ok := decimals(v, math.Abs(fraction))
 	if !ok {

@@ -1,0 +1,87 @@
+package protocol
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// ParseNumber reads the arguments of a number event, each of them valid JSON.
+// It takes what the original takes: true and false are 1 and 0, and a client_id
+// of any scalar type is what Python prints for it. In a binary event the
+// client_id may be an attachment. Of a key that comes twice the last counts.
+//
+// The error says what is wrong with the arguments, for the client and the log.
+func ParseNumber(args []string, binary bool) (clientID string, n Value, err error) {
+	if len(args) != 1 {
+		return "", n, fmt.Errorf("a number event has one argument, not %d", len(args))
+	}
+	fields := gjson.Parse(args[0])
+	if !fields.IsObject() {
+		return "", n, fmt.Errorf("%s is not an object with client_id and number", shorten(args[0]))
+	}
+	var rawID, rawNumber string
+	fields.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "client_id":
+			rawID = value.Raw
+		case "number":
+			rawNumber = value.Raw
+		}
+		return true
+	})
+	if rawID == "" || rawNumber == "" {
+		return "", n, fmt.Errorf("%s lacks client_id or number", shorten(args[0]))
+	}
+	if clientID, err = parseClientID(rawID, binary); err != nil {
+		return "", n, fmt.Errorf("client_id %s %w", shorten(rawID), err)
+	}
+	if n, err = ParseValue(rawNumber); err != nil {
+		return "", n, fmt.Errorf("number %s %w", shorten(rawNumber), err)
+	}
+	return clientID, n, nil
+}
+
+func parseClientID(raw string, binary bool) (string, error) {
+	switch {
+	case raw[0] == '"' && !strings.Contains(raw, `\`) && utf8.ValidString(raw):
+		return raw[1 : len(raw)-1], nil
+	case raw[0] == '"':
+		var id string
+		err := json.Unmarshal([]byte(raw), &id)
+		return id, err
+	case raw[0] == '{' && binary:
+		var attachment struct {
+			Placeholder bool `json:"_placeholder"`
+		}
+		if json.Unmarshal([]byte(raw), &attachment) == nil && attachment.Placeholder {
+			return "bytes", nil
+		}
+	}
+	switch raw {
+	case "null":
+		return "None", nil
+	case "true":
+		return "True", nil
+	case "false":
+		return "False", nil
+	}
+	v, err := ParseValue(raw)
+	if err != nil {
+		return "", fmt.Errorf("is not a string")
+	}
+	return v.String(), nil
+}
+
+// shorten quotes what a client sent, for a log line or an error.
+func shorten(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}

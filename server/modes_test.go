@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"counting/server/room"
 )
 
 // The tests in this file show the default mode beside the faithful one: they
@@ -69,7 +71,7 @@ func TestAThirdClientIsRefusedAfterFiveSecondsAndMayAskAgain(t *testing.T) {
 	c.send("40")
 	began := time.Now()
 	c.expect(`44{"message":"both seats are taken"}`)
-	if took := time.Since(began); took < holdTime-100*time.Millisecond {
+	if took := time.Since(began); took < room.HoldTime-100*time.Millisecond {
 		t.Errorf("refused after %v", took)
 	}
 	b.send("41") // leaves, and keeps its connection

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"testing"
 
+	"counting/server/protocol"
+
 	"github.com/zishang520/engine.io/v2/events"
 	"github.com/zishang520/engine.io/v2/types"
 )
@@ -18,11 +20,11 @@ func BenchmarkParse(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		_, args, err := p.event()
+		e, err := p.event()
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, _, err := parseNumber(args, false); err != nil {
+		if _, _, err := protocol.ParseNumber(e.Args, false); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -31,11 +33,10 @@ func BenchmarkParse(b *testing.B) {
 // counter is a Handler that counts numbers.
 type counter struct{ numbers int }
 
-func (*counter) Connect(*Session)                           {}
-func (c *counter) Number(*Session, string, float64, string) { c.numbers++ }
-func (*counter) Malformed(*Session, string, string)         {}
-func (*counter) Heartbeat(*Session)                         {}
-func (*counter) Disconnect(*Session)                        {}
+func (*counter) Connect(*Session)        {}
+func (c *counter) Event(*Session, Event) { c.numbers++ }
+func (*counter) Heartbeat(*Session)      {}
+func (*counter) Disconnect(*Session)     {}
 
 // BenchmarkDecoder is a number's packet, from the library to the Handler.
 func BenchmarkDecoder(b *testing.B) {

@@ -2,12 +2,9 @@ package socketio
 
 import (
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"counting/server/protocol"
 
 	"github.com/zishang520/engine.io/v2/events"
 	"github.com/zishang520/engine.io/v2/types"
@@ -56,7 +53,6 @@ type decoder struct {
 func (d *decoder) Add(data any) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	defer d.recoverPanic()
 	if d.closed {
 		return nil
 	}
@@ -65,7 +61,7 @@ func (d *decoder) Add(data any) error {
 		d.attachment()
 		return nil
 	}
-	p, err := parsePacket(text.String())
+	p, err := guarded(text.String(), parsePacket)
 	if err != nil {
 		d.server.log.Warn(fmt.Sprintf("broken packet %s: %v", shorten(text.String()), err), "session", d.id())
 		return nil
@@ -81,7 +77,6 @@ func (d *decoder) Destroy() {
 	go func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		defer d.recoverPanic()
 		d.closed = true
 		if s := d.session; s != nil && !s.refused() {
 			d.session = nil
@@ -119,19 +114,23 @@ func (d *decoder) dispatch(p packet) {
 }
 
 func (d *decoder) event(p packet) {
-	name, args, err := p.event()
-	switch {
-	case err != nil:
+	e, err := guarded(p, packet.event)
+	if err != nil {
 		d.server.log.Warn(fmt.Sprintf("broken event %s: %v", shorten(p.data), err), "session", d.id())
-	case name != protocol.NumberEvent:
-		d.server.log.Debug("unknown event", "event", shorten(name), "session", d.id())
-	default:
-		if clientID, n, err := parseNumber(args, p.kind == kindBinaryEvent); err != nil {
-			d.server.handler.Malformed(d.session, err.Error(), p.id)
-		} else {
-			d.server.handler.Number(d.session, clientID, n, p.id)
-		}
+		return
 	}
+	d.server.handler.Event(d.session, e)
+}
+
+// guarded parses something that a client sent. A panic in it is an error: what
+// is parsed changes nothing, so nothing is left half done.
+func guarded[In, Out any](in In, parse func(In) (Out, error)) (out Out, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it cannot be parsed: %v", p)
+		}
+	}()
+	return parse(in)
 }
 
 // attachment counts the attachments of a binary event down. Their bytes are
@@ -171,7 +170,6 @@ func (d *decoder) overfull(s *Session) {
 func (d *decoder) heartbeat() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	defer d.recoverPanic()
 	if d.session != nil && !d.session.refused() {
 		d.server.handler.Heartbeat(d.session)
 	}
@@ -200,12 +198,6 @@ func wait(done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-time.After(time.Second):
-	}
-}
-
-func (d *decoder) recoverPanic() {
-	if r := recover(); r != nil {
-		d.server.log.Error(fmt.Sprintf("handler panicked: %v", r), "session", d.id(), "stack", string(debug.Stack()))
 	}
 }
 

@@ -34,22 +34,26 @@ const MaxPayload = 1_000_000
 // Handler is told what happens on namespace "/". The calls for one session
 // come one at a time and in order: Connect first, Disconnect last, and once,
 // unless the Handler has ended the session by Refuse.
-// Calls for different sessions come at the same time. A call that panics is
-// logged and ends neither the session nor the process.
+// Calls for different sessions come at the same time.
 type Handler interface {
 	// Connect: the session asks to join. It stays "connecting" until Admit or
 	// Refuse, now or later.
 	Connect(s *Session)
-	// Number: the session sent a number event. ackID is "" if its packet asks
-	// for no ack.
-	Number(s *Session, clientID string, number float64, ackID string)
-	// Malformed: the session sent a number event whose payload is none.
-	Malformed(s *Session, reason, ackID string)
+	// Event: the session sent an event.
+	Event(s *Session, e Event)
 	// Heartbeat: the session has answered a ping, so somebody is there.
 	Heartbeat(s *Session)
 	// Disconnect: the session is leaving or gone. What is emitted to a session
 	// that leaves by a DISCONNECT packet still reaches it.
 	Disconnect(s *Session)
+}
+
+// An Event is what a session sent.
+type Event struct {
+	Name   string
+	Args   []string // each a JSON text
+	Binary bool     // Args may hold placeholders of attachments
+	AckID  string   // "" if the packet asks for no ack
 }
 
 // Server serves Socket.IO. It is an http.Handler for protocol.Path.

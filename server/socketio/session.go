@@ -131,6 +131,11 @@ func (s *Session) Refuse(message string) {
 // Dismiss tells the client to leave, with "41". The session ends when it does.
 func (s *Session) Dismiss() { s.send("1") }
 
+// Close cuts the connection. The session ends as when the client cuts it.
+func (s *Session) Close() {
+	go s.socket.Conn().Close(true) // the caller holds locks
+}
+
 // invited tells whether Admit was called.
 func (s *Session) invited() bool {
 	s.mu.Lock()

@@ -24,6 +24,7 @@ import (
 	"counting/server/live"
 	"counting/server/metrics"
 	"counting/server/numbersfile"
+	"counting/server/room"
 	"counting/server/socketio"
 )
 
@@ -91,11 +92,11 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		cancel()
 		file.Close(expired)
 	}()
-	g := game.NewFaithful()
+	var rules room.Rules = game.NewFaithful()
 	if !c.faithful {
 		recovery := file.Recovery()
 		logger.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, recovery), "last", recovery.Last)
-		g = game.New(recovery.Last)
+		rules = game.New(recovery.Last)
 	}
 	options := live.Options{Path: path, Version: version, Goal: c.goal, LastAt: lastAt}
 	if file.Recovery().Bad == nil {
@@ -111,11 +112,21 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer feed.Close()
 	go feed.Run()
 	counts := metrics.New(version, c.goal, file.Recovery().Last, lastAt)
-	t := newTable(g, file, file.Recovery().Last, c, logger, feed, counts)
-	failed := make(chan error, 1)
-	go func() { failed <- file.Run(t.reports()) }()
+	failed := make(chan error, 2) // the file's, and the room's
+	r := room.New(rules, room.Options{
+		File:      file,
+		Last:      file.Recovery().Last,
+		Observers: []room.Observer{feed, counts},
+		Log:       logger,
+		Patience:  c.patience,
+		Fail:      func(err error) { failed <- err },
+	})
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopTelling()
+	go r.Run(telling)
+	go func() { failed <- file.Run(r.Reports()) }()
 
-	edge := socketio.New(map[string]socketio.Handler{"/": t}, engineio.Options{
+	edge := socketio.New(map[string]socketio.Handler{"/": handler{r, logger}}, engineio.Options{
 		PingInterval: c.heartbeat.interval,
 		PingTimeout:  c.heartbeat.timeout,
 		MaxPackets:   c.maxPackets(),
@@ -129,8 +140,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer edge.Close()
 	counts.Ask(metrics.Gauges{
 		Sessions: edge.Sessions,
-		Taken:    t.Taken,
-		Waiting:  t.Waiting,
+		Taken:    r.Taken,
+		Waiting:  r.Waiting,
 		Readers:  feed.Readers,
 		Dropped:  feed.Dropped,
 	})
@@ -156,7 +167,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	// Clients are neither told nor disconnected, but cut off: Python clients
 	// come back from a connection that breaks, and from nothing else.
 	l.Close()
-	t.Close()
+	r.Close()
 	feed.Close()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()

@@ -76,15 +76,14 @@ func TestAClientThatDoesNotBeginToCountIsToldToLeave(t *testing.T) {
 		a.expect("433[]")
 	})
 	for name, args := range map[string][]string{
-		"nobody_while_it_is_turned_off":      {"-patience", "0"},
-		"nobody_when_there_is_nothing_to_do": {"-patience", "1ns", "-goal", "1"},
-		"nobody_in_faithful_mode":            {"-patience", "1ns", "-faithful"},
+		"nobody_while_it_is_turned_off": {"-patience", "0"},
+		"nobody_in_faithful_mode":       {"-patience", "1ns", "-faithful"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, args...)
 			a, b := joinTwo(t, s)
-			count(a, "client1", 1, 1) // the goal
+			count(a, "client1", 1, 1)
 			a.expect("431[]")
 			b.send("3", "3", "3")
 			count(b, "client2", 2, 2)

@@ -56,10 +56,11 @@ func (c *count) assign(a protocol.Assignment) error {
 	if seat == protocol.NoSeat {
 		return fmt.Errorf("the server assigned the seat %.40q, which there is not", a.ClientID)
 	}
-	if a.LastNumber > maxNumber {
-		return fmt.Errorf("the server assigned the number %g, which is too great", a.LastNumber)
+	last := a.LastNumber.Float64()
+	if last > maxNumber {
+		return fmt.Errorf("the server assigned the number %g, which is too great", last)
 	}
-	next := max(c.acked+1, int64(math.Ceil(max(a.LastNumber, 0))), seat.First())
+	next := max(c.acked+1, int64(math.Ceil(max(last, 0))), seat.First())
 	if protocol.SeatOf(next) != seat {
 		next++
 	}

@@ -12,7 +12,7 @@ type step func(*count)
 
 func assigned(seat protocol.Seat, last float64) step {
 	return func(c *count) {
-		if err := c.assign(protocol.Assignment{ClientID: seat.String(), LastNumber: last}); err != nil {
+		if err := c.assign(protocol.Assignment{ClientID: seat.String(), LastNumber: protocol.Float(last)}); err != nil {
 			panic(err)
 		}
 	}
@@ -126,9 +126,9 @@ func TestAssignmentsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	for _, a := range []protocol.Assignment{
 		{},
-		{ClientID: "client3", LastNumber: 1},
-		{ClientID: "client1\nclient1 counting: one", LastNumber: 1},
-		{ClientID: "client1", LastNumber: 1e300},
+		{ClientID: "client3", LastNumber: protocol.Int(1)},
+		{ClientID: "client1\nclient1 counting: one", LastNumber: protocol.Int(1)},
+		{ClientID: "client1", LastNumber: protocol.Float(1e300)},
 	} {
 		c := count{limit: 10, running: true, due: true}
 		if err := c.assign(a); err == nil {

@@ -241,7 +241,7 @@ var (
 func assignments(client *subject.Program) []protocol.Assignment {
 	var all []protocol.Assignment
 	for _, m := range assignedLine.FindAllStringSubmatch(client.Output(), -1) {
-		all = append(all, protocol.Assignment{ClientID: m[1], LastNumber: float64(number(m[2]))})
+		all = append(all, protocol.Assignment{ClientID: m[1], LastNumber: protocol.Int(number(m[2]))})
 	}
 	return all
 }

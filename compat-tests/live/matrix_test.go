@@ -52,7 +52,7 @@ func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat 
 		client.Kill()
 	}
 	assigned := assignments(newcomer)[0]
-	if first := counted(newcomer)[0]; float64(first) != assigned.LastNumber {
+	if first := counted(newcomer)[0]; protocol.Int(first) != assigned.LastNumber {
 		t.Errorf("%s was to resume from %v and began with %d", newcomer, assigned.LastNumber, first)
 	}
 	if server.name == flask.name {

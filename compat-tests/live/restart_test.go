@@ -49,7 +49,7 @@ func outlive(t *testing.T, end func(*game)) {
 			if a.ClientID == protocol.Client1.String() {
 				firsts[client]++
 			}
-			if want := nextOf(protocol.SeatNamed(a.ClientID), last); a.LastNumber != float64(want) {
+			if want := nextOf(protocol.SeatNamed(a.ClientID), last); a.LastNumber != protocol.Int(want) {
 				t.Errorf("with %d lines in the file, %s resumes from %v, want %d", last, a.ClientID, a.LastNumber, want)
 			}
 		}

@@ -1,6 +1,10 @@
 package game
 
-import "counting/server/protocol"
+import (
+	"fmt"
+
+	"counting/server/protocol"
+)
 
 // Effect is what a step of the game wants done. The first group goes to
 // sessions and to the file; the second says what happened, for the log.
@@ -26,18 +30,21 @@ type (
 		Message string
 	}
 	// Ack answers the packet with that id: with an empty list, or with a
-	// protocol.Refusal if Error is set.
+	// protocol.Refusal if the number was Refused.
 	Ack struct {
 		Session Session
 		ID      AckID
-		Error   string
+		Refused *Refused
 	}
-	// Append puts the spelling of Number at the end of the file. Line counts
-	// the lines that were handed out, from the file's length on; the owner
-	// raises Written when the line is there.
-	Append struct {
+	// Append puts the spellings of all numbers up to UpTo at the end of the
+	// file, from the one on that follows the last Append. The owner raises
+	// Written when they are there.
+	Append struct{ UpTo int64 }
+	// AppendLine puts the Words of a number at the end of the file. Lines are
+	// counted from 1 on; the owner raises Written or Dropped.
+	AppendLine struct {
 		Line   int64
-		Number float64
+		Number Number
 	}
 )
 
@@ -58,24 +65,53 @@ type (
 	Alone struct{}
 	// Received: a number was taken.
 	Received struct {
-		Session  Session
-		ClientID string
-		Number   float64
+		Session Session
+		Number  Number
 	}
 	// Repeated: a number came that the seat had reported before.
 	Repeated struct {
-		Session  Session
-		ClientID string
-		Number   float64
+		Session Session
+		Number  Number
 	}
 	// Refused: a number was turned away. Code is one of a few, for metrics;
-	// Reason is for people.
+	// Reason is for people. Last is the last number in the file.
 	Refused struct {
 		Session Session
 		Code    Code
-		Reason  string
+		Number  Number
+		Last    int64
 	}
 )
+
+// Reason says what was wrong with the number.
+func (r Refused) Reason() string {
+	n := fmt.Sprintf("number %.40s", r.Number.Value)
+	switch r.Code {
+	case NotJoined:
+		return "the session has not joined the game"
+	case Malformed:
+		return r.Number.Err.Error()
+	case NoSuchSeat:
+		return fmt.Sprintf("there is no seat %.40q", r.Number.ClientID)
+	case NotItsSeat:
+		return fmt.Sprintf("the session does not hold the seat %s", r.Number.ClientID)
+	case NotWhole:
+		return n + " is not whole"
+	case BelowOne:
+		return n + " is below 1"
+	case TooFarAhead:
+		return fmt.Sprintf("%s is more than %d ahead of the file, which is at %d", n, Ahead, r.Last)
+	case WrongParity:
+		return fmt.Sprintf("%s is not one of %s's", n, r.Number.ClientID)
+	case TooManyAcks:
+		return fmt.Sprintf("the session already waits for %d acks", MaxUnacked)
+	case TooManyLines:
+		return fmt.Sprintf("%d bytes already wait to be written", MaxPending)
+	case NotSpelled:
+		return n + " cannot be spelled"
+	}
+	return string(r.Code)
+}
 
 // Code tells why a number was refused.
 type Code string
@@ -91,21 +127,26 @@ const (
 	TooFarAhead Code = "too_far_ahead" // more than Ahead beyond the file
 	WrongParity Code = "wrong_parity"  // odd numbers are client1's, even ones client2's
 	TooManyAcks Code = "too_many_acks" // the session is owed MaxUnacked
+
+	// In faithful mode only.
+	NotSpelled   Code = "not_spelled"    // Python cannot spell the number
+	TooManyLines Code = "too_many_lines" // MaxPending bytes wait to be written
 )
 
 // Codes are all of them.
-var Codes = [...]Code{NotJoined, Malformed, NoSuchSeat, NotItsSeat, NotWhole, BelowOne, TooFarAhead, WrongParity, TooManyAcks}
+var Codes = [...]Code{NotJoined, Malformed, NoSuchSeat, NotItsSeat, NotWhole, BelowOne, TooFarAhead, WrongParity, TooManyAcks, NotSpelled, TooManyLines}
 
-func (Emit) effect()     {}
-func (Admit) effect()    {}
-func (Hold) effect()     {}
-func (Refuse) effect()   {}
-func (Ack) effect()      {}
-func (Append) effect()   {}
-func (Seated) effect()   {}
-func (Full) effect()     {}
-func (Left) effect()     {}
-func (Alone) effect()    {}
-func (Received) effect() {}
-func (Repeated) effect() {}
-func (Refused) effect()  {}
+func (Emit) effect()       {}
+func (Admit) effect()      {}
+func (Hold) effect()       {}
+func (Refuse) effect()     {}
+func (Ack) effect()        {}
+func (Append) effect()     {}
+func (AppendLine) effect() {}
+func (Seated) effect()     {}
+func (Full) effect()       {}
+func (Left) effect()       {}
+func (Alone) effect()      {}
+func (Received) effect()   {}
+func (Repeated) effect()   {}
+func (Refused) effect()    {}

@@ -7,15 +7,14 @@
 // The one rule: numbers.txt is at every moment a prefix of one, two, three, …
 // It follows from two facts. A client counts in order, so a number n from a
 // seat says that the seat has counted all of its numbers up to n, the ones
-// whose packets were lost too. And the file says where the count is. Faithful
-// mode does what the original server does instead, faults included.
+// whose packets were lost too. And the file says where the count is. Game keeps
+// the rule; Faithful does what the original server does instead, faults
+// included.
 package game
 
 import (
-	"fmt"
 	"math"
 	"slices"
-	"strconv"
 
 	"counting/server/protocol"
 )
@@ -23,10 +22,6 @@ import (
 // Ahead is how far a number may lie beyond the last written one. It bounds
 // what waits in memory while the other seat is empty or the disk is full.
 const Ahead = 10_000
-
-// MaxUnacked is how many acks one session may be owed. No client that counts
-// comes near it: with Ahead numbers in flight a seat is owed half as many.
-const MaxUnacked = 2 * Ahead
 
 // Session names a Socket.IO session.
 type Session string
@@ -37,90 +32,83 @@ type AckID string
 // NoAck is the AckID of a packet that asks for no ack.
 const NoAck AckID = ""
 
+// A Number is what a number event said.
+type Number struct {
+	ClientID string
+	Value    protocol.Value
+	// Words is how Python spells Value. It is for Faithful alone, and empty if
+	// Python does not.
+	Words string
+	// Err says what is wrong with the event's arguments. The other fields are
+	// empty then.
+	Err error
+}
+
 // Game is the state of one game. It is not safe for concurrent use: one owner
 // steps it and applies the effects in the order returned before the next step.
 type Game struct {
-	faithful bool
-	sessions []Session // all who get broadcasts, in order of arrival
-	waiting  []Session // held back until a seat falls free, first come first served
-	holder   map[protocol.Seat]Session
+	seats
+	acks
+	waiting []guest // held back until a seat falls free, in order of arrival
 
-	// next is, by seat, what client_assigned calls last_number. In default mode
-	// it is always the highest number that the seat has reported, plus 2.
-	next map[protocol.Seat]float64
-
-	heard map[protocol.Seat]bool // whether its holder has reported a number
-
-	// Lines are numbered as they are handed out to be written. In default mode
-	// a line's number is also what it spells.
+	// address is whose connections they are that hold the seats or, for a seat
+	// that is free, held it last.
+	address map[protocol.Seat]string
+	// next is by seat the highest number that its holder has reported, plus 2.
+	next map[protocol.Seat]int64
+	// heard is by seat whether its holder has reported a number.
+	heard map[protocol.Seat]bool
+	// appended is the last number that was handed out to be written. It is also
+	// the number of its line.
 	appended int64
-	written  int64
-	owed     map[int64][]ack
-	unacked  map[Session]int
-
-	effects []Effect
 }
 
-type ack struct {
+type guest struct {
 	session Session
-	id      AckID
+	address string
 }
 
-// New returns a game in default mode that goes on after a file holding the
-// numbers 1 to lines.
-func New(lines int64) *Game {
-	g := newGame()
-	g.appended, g.written = lines, lines
-	for _, s := range protocol.Seats {
-		next := lines + 1
-		if protocol.SeatOf(next) != s {
-			next++
-		}
-		g.next[s] = float64(next)
+// New returns a game that goes on after a file holding the numbers 1 to last.
+func New(last int64) *Game {
+	g := &Game{
+		seats:    seats{holder: make(map[protocol.Seat]Session)},
+		acks:     newAcks(last),
+		address:  make(map[protocol.Seat]string),
+		next:     make(map[protocol.Seat]int64),
+		heard:    make(map[protocol.Seat]bool),
+		appended: last,
+	}
+	for _, seat := range protocol.Seats {
+		g.next[seat] = g.due(seat)
 	}
 	return g
 }
 
-// NewFaithful returns a game that plays as the original does: it starts from
-// 1 and 2, writes every number as it comes, and leaves a third client idle.
-func NewFaithful() *Game {
-	g := newGame()
-	g.faithful = true
-	for _, s := range protocol.Seats {
-		g.next[s] = float64(s.First())
+// due returns the first number of a seat that was not handed out yet.
+func (g *Game) due(seat protocol.Seat) int64 {
+	n := g.appended + 1
+	if protocol.SeatOf(n) != seat {
+		n++
 	}
-	return g
-}
-
-func newGame() *Game {
-	return &Game{
-		holder:  make(map[protocol.Seat]Session),
-		next:    make(map[protocol.Seat]float64),
-		heard:   make(map[protocol.Seat]bool),
-		owed:    make(map[int64][]ack),
-		unacked: make(map[Session]int),
-	}
+	return n
 }
 
 // Connect is the event of a session that asks to join. A session joins once;
-// after Disconnect or a Refuse it may ask again.
-func (g *Game) Connect(s Session) []Effect {
+// after Disconnect or a Refuse it may ask again. The address is whose it is: a
+// seat that falls free goes to others first than those who hold the other one
+// or held this one last.
+func (g *Game) Connect(s Session, address string) []Effect {
 	g.effects = nil
-	if slices.Contains(g.sessions, s) || slices.Contains(g.waiting, s) {
+	if slices.Contains(g.joined, s) || g.guest(s) >= 0 {
 		return nil
 	}
-	if seat := g.freeSeat(); seat != protocol.NoSeat {
-		g.seat(s, seat)
+	if seat := g.free(); seat != protocol.NoSeat {
+		g.seat(guest{s, address}, seat)
 		return g.effects
 	}
+	g.waiting = append(g.waiting, guest{s, address})
 	g.do(Full{s})
-	if g.faithful {
-		g.sessions = append(g.sessions, s)
-		g.do(Admit{s})
-	} else {
-		g.waiting = append(g.waiting, s)
-		g.do(Hold{s})
-	}
+	g.do(Hold{s})
 	return g.effects
 }
 
@@ -128,243 +116,144 @@ func (g *Game) Connect(s Session) []Effect {
 // be. It does nothing to a session that has been given a seat meanwhile.
 func (g *Game) GiveUp(s Session) []Effect {
 	g.effects = nil
-	if i := slices.Index(g.waiting, s); i >= 0 {
+	if i := g.guest(s); i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)
 		g.do(Refuse{s, "both seats are taken"})
 	}
 	return g.effects
 }
 
-// Disconnect is the event of a session that leaves. The stop_game that this
-// causes goes to the leaver too: one that left by a DISCONNECT packet still
-// gets it.
+// Disconnect is the event of a session that leaves. What it has reported beyond
+// the lines that were handed out is forgotten: nobody was acked for it, and a
+// client that has counted it reports it again.
 func (g *Game) Disconnect(s Session) []Effect {
 	g.effects = nil
-	if i := slices.Index(g.waiting, s); i >= 0 {
+	if i := g.guest(s); i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)
 		return nil
 	}
-	i := slices.Index(g.sessions, s)
-	if i < 0 {
+	if !slices.Contains(g.joined, s) {
 		return nil
 	}
 	g.forget(s)
-	if seat := g.seatOf(s); seat != protocol.NoSeat {
-		delete(g.holder, seat)
-		g.do(Left{s, seat})
-	}
-	if g.freeSeat() != protocol.NoSeat {
-		g.do(Alone{})
-		g.broadcast(protocol.StopGame)
-	}
-	g.sessions = slices.Delete(g.sessions, i, i+1)
-	if seat := g.freeSeat(); seat != protocol.NoSeat && len(g.waiting) > 0 {
-		first := g.waiting[0]
-		g.waiting = slices.Delete(g.waiting, 0, 1)
+	seat := g.leave(s)
+	g.next[seat] = g.due(seat)
+	if len(g.waiting) > 0 {
+		i := max(0, slices.IndexFunc(g.waiting, func(w guest) bool {
+			return !slices.ContainsFunc(protocol.Seats[:], func(seat protocol.Seat) bool { return g.address[seat] == w.address })
+		}))
+		first := g.waiting[i]
+		g.waiting = slices.Delete(g.waiting, i, i+1)
 		g.seat(first, seat)
 	}
 	return g.effects
 }
 
-// Number is the event of a client that counts. Its number may be any that JSON
-// can hold within ±2^53.
-func (g *Game) Number(s Session, clientID string, n float64, id AckID) []Effect {
+// Number is the event of a client that counts.
+func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 	g.effects = nil
-	if !slices.Contains(g.sessions, s) {
-		g.refuse(s, id, NotJoined, "the session has not joined the game")
-		return g.effects
-	}
-	seat := protocol.SeatNamed(clientID)
-	if g.faithful {
-		if seat != protocol.NoSeat {
-			g.next[seat] = n + 2
+	seat := protocol.SeatNamed(n.ClientID)
+	number, _ := n.Value.Int64()
+	if code := g.fault(s, seat, n); code != "" {
+		r := Refused{s, code, n, g.written}
+		g.do(r)
+		if id != NoAck {
+			g.do(Ack{s, id, &r})
 		}
-		g.do(Received{s, clientID, n})
-		g.append(n)
-		g.ackAt(g.appended, s, id)
-		return g.effects
-	}
-	if code, reason := g.fault(s, seat, clientID, n); code != "" {
-		g.refuse(s, id, code, reason)
 		return g.effects
 	}
 	g.heard[seat] = true
-	if n >= g.next[seat] {
-		g.next[seat] = n + 2
-		g.do(Received{s, clientID, n})
-		for next := g.appended + 1; float64(next) < g.next[protocol.SeatOf(next)]; next++ {
-			g.append(float64(next))
-		}
+	if number < g.next[seat] {
+		g.do(Repeated{s, n})
 	} else {
-		g.do(Repeated{s, clientID, n})
-	}
-	g.ackAt(int64(n), s, id)
-	return g.effects
-}
-
-// Malformed is the event of a number packet whose payload is no number.
-func (g *Game) Malformed(s Session, reason string, id AckID) []Effect {
-	g.effects = nil
-	g.refuse(s, id, Malformed, reason)
-	return g.effects
-}
-
-// Written is the event of the file holding every line up to the one with that
-// number, counted as Append counts them; in default mode on stable storage.
-func (g *Game) Written(line int64) []Effect {
-	g.effects = nil
-	for g.written < line {
-		g.written++
-		for _, a := range g.owed[g.written] {
-			g.release(a)
-			g.do(Ack{a.session, a.id, ""})
+		g.next[seat] = number + 2
+		g.do(Received{s, n})
+		before := g.appended
+		for g.appended+1 < g.next[protocol.SeatOf(g.appended+1)] {
+			g.appended++
 		}
-		delete(g.owed, g.written)
-	}
-	return g.effects
-}
-
-// Dropped is the event of lines that will never be in the file, up to the one
-// with that number: in faithful mode a failed write loses them, and nobody is
-// told, as on the original.
-func (g *Game) Dropped(line int64) {
-	for g.written < line {
-		g.written++
-		for _, a := range g.owed[g.written] {
-			g.release(a)
+		if g.appended > before {
+			g.do(Append{g.appended})
 		}
-		delete(g.owed, g.written)
 	}
-}
-
-// fault says what is wrong with a number in default mode, or "".
-func (g *Game) fault(s Session, seat protocol.Seat, clientID string, n float64) (Code, string) {
 	switch {
+	case id == NoAck:
+	case number <= g.written:
+		g.do(Ack{Session: s, ID: id})
+	default:
+		g.owe(number, s, id)
+	}
+	return g.effects
+}
+
+// Written is the event of the file holding every number up to that one, on
+// stable storage.
+func (g *Game) Written(n int64) []Effect {
+	g.effects = nil
+	for _, ack := range g.settle(n) {
+		g.do(Ack{Session: ack.session, ID: ack.id})
+	}
+	return g.effects
+}
+
+// fault says what is wrong with a number, or "".
+func (g *Game) fault(s Session, seat protocol.Seat, n Number) Code {
+	number, exact := n.Value.Int64()
+	near := n.Value.Float64()
+	switch {
+	case !slices.Contains(g.joined, s):
+		return NotJoined
+	case n.Err != nil:
+		return Malformed
 	case seat == protocol.NoSeat:
-		return NoSuchSeat, fmt.Sprintf("there is no seat %.40q", clientID)
+		return NoSuchSeat
 	case g.holder[seat] != s:
-		return NotItsSeat, fmt.Sprintf("the session does not hold the seat %s", seat)
-	case n != math.Trunc(n):
-		return NotWhole, fmt.Sprintf("number %s is not whole", decimal(n))
-	case n < 1:
-		return BelowOne, fmt.Sprintf("number %s is below 1", decimal(n))
-	case n > float64(g.written+Ahead):
-		return TooFarAhead, fmt.Sprintf("number %s is more than %d ahead of the file, which is at %d", decimal(n), Ahead, g.written)
-	case protocol.SeatOf(int64(n)) != seat:
-		return WrongParity, fmt.Sprintf("number %s is not one of %s's", decimal(n), seat)
-	case g.unacked[s] >= MaxUnacked:
-		return TooManyAcks, fmt.Sprintf("the session already waits for %d acks", MaxUnacked)
+		return NotItsSeat
+	case near != math.Trunc(near):
+		return NotWhole
+	case near < 1:
+		return BelowOne
+	case !exact || number > g.written+Ahead:
+		return TooFarAhead
+	case protocol.SeatOf(number) != seat:
+		return WrongParity
+	case g.count[s] >= MaxUnacked:
+		return TooManyAcks
 	}
-	return "", ""
+	return ""
 }
 
-// decimal writes n without an exponent.
-func decimal(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
-
-func (g *Game) do(e Effect) { g.effects = append(g.effects, e) }
-
-func (g *Game) append(n float64) {
-	g.appended++
-	g.do(Append{g.appended, n})
+// seat gives a session a seat.
+func (g *Game) seat(s guest, seat protocol.Seat) {
+	g.address[seat], g.heard[seat] = s.address, false
+	g.join(s.session, seat, protocol.Int(g.next[seat]))
 }
 
-func (g *Game) broadcast(event string) {
-	for _, s := range g.sessions {
-		g.do(Emit{s, event, nil})
+// guest returns where in the queue a session waits, or -1.
+func (g *Game) guest(s Session) int {
+	return slices.IndexFunc(g.waiting, func(w guest) bool { return w.session == s })
+}
+
+// A Turn says who holds up the count.
+type Turn struct {
+	// Session holds the seat whose number is next, or is "" while a seat is
+	// free.
+	Session Session
+	// Heard is whether it has reported a number since it was given the seat.
+	Heard bool
+	// Awaited is whether the other seat has reported the number after.
+	Awaited bool
+}
+
+// Turn returns whom the count waits for.
+func (g *Game) Turn() Turn {
+	n := g.appended + 1
+	seat, other := protocol.SeatOf(n), protocol.SeatOf(n+1)
+	if g.free() != protocol.NoSeat {
+		return Turn{}
 	}
+	return Turn{Session: g.holder[seat], Heard: g.heard[seat], Awaited: g.next[other] > n+1}
 }
-
-func (g *Game) seat(s Session, seat protocol.Seat) {
-	g.sessions = append(g.sessions, s)
-	g.holder[seat], g.heard[seat] = s, false
-	g.do(Seated{s, seat})
-	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: whole(g.next[seat])}})
-	if g.freeSeat() == protocol.NoSeat {
-		g.broadcast(protocol.StartGame)
-	}
-	g.do(Admit{s})
-}
-
-func (g *Game) freeSeat() protocol.Seat {
-	for _, seat := range protocol.Seats {
-		if _, taken := g.holder[seat]; !taken {
-			return seat
-		}
-	}
-	return protocol.NoSeat
-}
-
-func (g *Game) seatOf(s Session) protocol.Seat {
-	for seat, holder := range g.holder {
-		if holder == s {
-			return seat
-		}
-	}
-	return protocol.NoSeat
-}
-
-// Stalls tells whether the count waits for this session: both seats are taken,
-// the turn is its seat's, and it has not reported a number since it sat down.
-func (g *Game) Stalls(s Session) bool {
-	seat := g.seatOf(s)
-	return !g.faithful && seat != protocol.NoSeat && g.freeSeat() == protocol.NoSeat &&
-		seat == protocol.SeatOf(g.appended+1) && !g.heard[seat]
-}
-
-// Last returns the number of the last line that was handed out to be written.
-func (g *Game) Last() int64 { return g.appended }
 
 // Waiting returns how many sessions are held back until a seat falls free.
 func (g *Game) Waiting() int { return len(g.waiting) }
-
-// Taken returns how many seats are taken.
-func (g *Game) Taken() int { return len(g.holder) }
-
-// ackAt acks when that line is written, or now if it is.
-func (g *Game) ackAt(line int64, s Session, id AckID) {
-	switch {
-	case id == NoAck:
-	case line <= g.written:
-		g.do(Ack{s, id, ""})
-	default:
-		g.owed[line] = append(g.owed[line], ack{s, id})
-		g.unacked[s]++
-	}
-}
-
-// refuse turns a number away. The original's handler raises: no ack then.
-func (g *Game) refuse(s Session, id AckID, code Code, reason string) {
-	g.do(Refused{s, code, reason})
-	if !g.faithful && id != NoAck {
-		g.do(Ack{s, id, reason})
-	}
-}
-
-func (g *Game) release(a ack) {
-	if g.unacked[a.session]--; g.unacked[a.session] <= 0 {
-		delete(g.unacked, a.session)
-	}
-}
-
-// forget drops the acks that are owed to a session.
-func (g *Game) forget(s Session) {
-	if g.unacked[s] == 0 {
-		return
-	}
-	for line, acks := range g.owed {
-		acks = slices.DeleteFunc(acks, func(a ack) bool { return a.session == s })
-		if len(acks) == 0 {
-			delete(g.owed, line)
-		} else {
-			g.owed[line] = acks
-		}
-	}
-	delete(g.unacked, s)
-}
-
-func whole(n float64) protocol.Value {
-	if n == math.Trunc(n) {
-		return protocol.Int(int64(n))
-	}
-	return protocol.Float(n)
-}

@@ -1,7 +1,9 @@
 package game
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -9,37 +11,64 @@ import (
 	"counting/server/protocol"
 )
 
+// rules are what both modes have.
+type rules interface {
+	Connect(s Session, address string) []Effect
+	GiveUp(s Session) []Effect
+	Disconnect(s Session) []Effect
+	Number(s Session, n Number, id AckID) []Effect
+	Written(line int64) []Effect
+}
+
 // step is one event and the effects that must come of it.
 type step struct {
 	event string
-	do    func(g *Game) []Effect
+	do    func(g rules) []Effect
 	want  []Effect
 }
 
 func connect(s Session, want ...Effect) step {
-	return step{"connect " + string(s), func(g *Game) []Effect { return g.Connect(s) }, want}
+	return step{"connect " + string(s), func(g rules) []Effect { return g.Connect(s, "") }, want}
+}
+
+func connectFrom(address string, s Session, want ...Effect) step {
+	return step{"connect " + string(s), func(g rules) []Effect { return g.Connect(s, address) }, want}
 }
 
 func disconnect(s Session, want ...Effect) step {
-	return step{"disconnect " + string(s), func(g *Game) []Effect { return g.Disconnect(s) }, want}
+	return step{"disconnect " + string(s), func(g rules) []Effect { return g.Disconnect(s) }, want}
 }
 
 func giveUp(s Session, want ...Effect) step {
-	return step{"give up " + string(s), func(g *Game) []Effect { return g.GiveUp(s) }, want}
+	return step{"give up " + string(s), func(g rules) []Effect { return g.GiveUp(s) }, want}
 }
 
 func number(s Session, clientID string, n float64, id AckID, want ...Effect) step {
-	return step{fmt.Sprintf("number %v from %s", n, s), func(g *Game) []Effect { return g.Number(s, clientID, n, id) }, want}
+	return step{fmt.Sprintf("number %v from %s", n, s), func(g rules) []Effect { return g.Number(s, num(clientID, n), id) }, want}
 }
+
+// num is a number as a client sends it. Its words stand for any.
+func num(clientID string, n float64) Number {
+	if n == math.Trunc(n) {
+		return Number{ClientID: clientID, Value: protocol.Int(int64(n)), Words: "words"}
+	}
+	return Number{ClientID: clientID, Value: protocol.Float(n), Words: "words"}
+}
+
+func broken(s Session, id AckID, want ...Effect) step {
+	return step{"a broken number", func(g rules) []Effect { return g.Number(s, Number{Err: errBroken}, id) }, want}
+}
+
+var errBroken = errors.New("it is odd")
 
 func written(line int64, want ...Effect) step {
-	return step{fmt.Sprintf("written %d", line), func(g *Game) []Effect { return g.Written(line) }, want}
+	return step{fmt.Sprintf("written %d", line), func(g rules) []Effect { return g.Written(line) }, want}
 }
 
-func assign(s Session, seat protocol.Seat, next float64) []Effect {
+func assign(s Session, seat protocol.Seat, next int64) []Effect {
 	return []Effect{
 		Seated{s, seat},
-		Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: whole(next)}},
+		Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: protocol.Int(next)}},
 	}
 }
 
@@ -47,14 +76,14 @@ func start(s Session) Effect { return Emit{s, protocol.StartGame, nil} }
 func stop(s Session) Effect  { return Emit{s, protocol.StopGame, nil} }
 
 // seated are the events that put A on client1 and B on client2 of a new game.
-func seated(next1, next2 float64) []step {
+func seated(next1, next2 int64) []step {
 	return []step{
 		connect("A", append(assign("A", protocol.Client1, next1), Admit{"A"})...),
 		connect("B", append(assign("B", protocol.Client2, next2), start("A"), start("B"), Admit{"B"})...),
 	}
 }
 
-func play(t *testing.T, g *Game, steps []step) {
+func play(t *testing.T, g rules, steps []step) {
 	t.Helper()
 	for i, s := range steps {
 		got := s.do(g)
@@ -86,37 +115,37 @@ func TestGame(t *testing.T) {
 		{"the_count_goes_on_after_an_odd_file", 57, seated(59, 58)},
 		{"the_count_goes_on_after_an_even_file", 56, seated(57, 58)},
 		{"numbers_in_turn_are_appended_and_acked_once_written", 0, append(seated(1, 2),
-			number("A", "client1", 1, "0", Received{"A", "client1", 1}, Append{1, 1}),
-			written(1, Ack{"A", "0", ""}),
-			number("B", "client2", 2, "7", Received{"B", "client2", 2}, Append{2, 2}),
-			written(2, Ack{"B", "7", ""}),
+			number("A", "client1", 1, "0", Received{"A", num("client1", 1)}, Append{1}),
+			written(1, Ack{Session: "A", ID: "0"}),
+			number("B", "client2", 2, "7", Received{"B", num("client2", 2)}, Append{2}),
+			written(2, Ack{Session: "B", ID: "7"}),
 		)},
 		{"a_number_ahead_of_its_turn_waits_for_the_other_seat", 0, append(seated(1, 2),
-			number("B", "client2", 2, "1", Received{"B", "client2", 2}),
-			number("B", "client2", 4, "2", Received{"B", "client2", 4}),
-			number("A", "client1", 1, NoAck, Received{"A", "client1", 1}, Append{1, 1}, Append{2, 2}),
-			written(2, Ack{"B", "1", ""}),
-			number("A", "client1", 3, NoAck, Received{"A", "client1", 3}, Append{3, 3}, Append{4, 4}),
-			written(4, Ack{"B", "2", ""}),
+			number("B", "client2", 2, "1", Received{"B", num("client2", 2)}),
+			number("B", "client2", 4, "2", Received{"B", num("client2", 4)}),
+			number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, Append{2}),
+			written(2, Ack{Session: "B", ID: "1"}),
+			number("A", "client1", 3, NoAck, Received{"A", num("client1", 3)}, Append{4}),
+			written(4, Ack{Session: "B", ID: "2"}),
 		)},
 		{"a_number_vouches_for_the_lost_ones_before_it", 0, append(seated(1, 2),
-			number("A", "client1", 5, NoAck, Received{"A", "client1", 5}, Append{1, 1}),
-			number("B", "client2", 6, NoAck, Received{"B", "client2", 6}, Append{2, 2}, Append{3, 3}, Append{4, 4}, Append{5, 5}, Append{6, 6}),
+			number("A", "client1", 5, NoAck, Received{"A", num("client1", 5)}, Append{1}),
+			number("B", "client2", 6, NoAck, Received{"B", num("client2", 6)}, Append{6}),
 		)},
 		{"a_repetition_of_a_written_number_is_acked_at_once", 2, append(seated(3, 4),
-			number("A", "client1", 1, "3", Repeated{"A", "client1", 1}, Ack{"A", "3", ""}),
+			number("A", "client1", 1, "3", Repeated{"A", num("client1", 1)}, Ack{Session: "A", ID: "3"}),
 		)},
 		{"a_repetition_of_an_unwritten_number_is_acked_when_it_is_written", 2, append(seated(3, 4),
-			number("A", "client1", 3, "1", Received{"A", "client1", 3}, Append{3, 3}),
-			number("A", "client1", 3, "2", Repeated{"A", "client1", 3}),
-			written(3, Ack{"A", "1", ""}, Ack{"A", "2", ""}),
+			number("A", "client1", 3, "1", Received{"A", num("client1", 3)}, Append{3}),
+			number("A", "client1", 3, "2", Repeated{"A", num("client1", 3)}),
+			written(3, Ack{Session: "A", ID: "1"}, Ack{Session: "A", ID: "2"}),
 		)},
 		{"a_number_without_an_ack_id_is_not_acked", 0, append(seated(1, 2),
-			number("A", "client1", 1, NoAck, Received{"A", "client1", 1}, Append{1, 1}),
+			number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, Append{1}),
 			written(1),
 		)},
 		{"a_new_client_resumes_where_its_seat_was", 0, append(seated(1, 2),
-			number("A", "client1", 1, NoAck, Received{"A", "client1", 1}, Append{1, 1}),
+			number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, Append{1}),
 			disconnect("A", Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")),
 			connect("C", append(assign("C", protocol.Client1, 3), start("B"), start("C"), Admit{"C"})...),
 		)},
@@ -146,24 +175,64 @@ func TestGame(t *testing.T) {
 			disconnect("nobody"),
 		)},
 		{"acks_owed_to_a_session_that_left_are_forgotten", 0, append(seated(1, 2),
-			number("B", "client2", 2, "1", Received{"B", "client2", 2}),
+			number("B", "client2", 2, "1", Received{"B", num("client2", 2)}),
 			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("A"), stop("B")),
-			number("A", "client1", 1, "1", Received{"A", "client1", 1}, Append{1, 1}, Append{2, 2}),
-			written(2, Ack{"A", "1", ""}),
+			number("A", "client1", 1, "1", Received{"A", num("client1", 1)}, Append{1}),
+			written(1, Ack{Session: "A", ID: "1"}),
 		)},
+		{"what_a_session_reported_beyond_the_file_is_forgotten_when_it_ends", 0, append(seated(1, 2),
+			number("A", "client1", 9999, "1", Received{"A", num("client1", 9999)}, Append{1}),
+			disconnect("A", Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")),
+			connect("C", append(assign("C", protocol.Client1, 3), start("B"), start("C"), Admit{"C"})...),
+			number("B", "client2", 10000, NoAck, Received{"B", num("client2", 10000)}, Append{2}),
+			number("C", "client1", 3, NoAck, Received{"C", num("client1", 3)}, Append{4}),
+			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("B"), stop("C")),
+			number("C", "client1", 9, NoAck, Received{"C", num("client1", 9)}, Append{5}), // it vouches for its own
+			connect("D", append(assign("D", protocol.Client2, 6), start("C"), start("D"), Admit{"D"})...),
+			number("D", "client2", 8, NoAck, Received{"D", num("client2", 8)}, Append{9}),
+		)},
+		{"a_seat_goes_first_to_an_address_that_has_none_and_had_not_this_one", 0, []step{
+			connectFrom("a", "A", append(assign("A", protocol.Client1, 1), Admit{"A"})...),
+			connectFrom("b", "B", append(assign("B", protocol.Client2, 2), start("A"), start("B"), Admit{"B"})...),
+			connectFrom("a", "A2", Full{"A2"}, Hold{"A2"}),
+			connectFrom("b", "B2", Full{"B2"}, Hold{"B2"}),
+			connectFrom("c", "C", Full{"C"}, Hold{"C"}),
+			connectFrom("c", "C2", Full{"C2"}, Hold{"C2"}),
+			connectFrom("d", "D", Full{"D"}, Hold{"D"}),
+			disconnect("A", append(append([]Effect{Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")},
+				assign("C", protocol.Client1, 1)...), start("B"), start("C"), Admit{"C"})...),
+			giveUp("D", Refuse{"D", "both seats are taken"}),
+			connectFrom("d", "D2", Full{"D2"}, Hold{"D2"}), // asking again puts it last
+			connectFrom("e", "E", Full{"E"}, Hold{"E"}),
+			disconnect("B", append(append([]Effect{Left{"B", protocol.Client2}, Alone{}, stop("B"), stop("C")},
+				assign("A2", protocol.Client2, 2)...), start("C"), start("A2"), Admit{"A2"})...),
+			disconnect("C", append(append([]Effect{Left{"C", protocol.Client1}, Alone{}, stop("C"), stop("A2")},
+				assign("B2", protocol.Client1, 1)...), start("A2"), start("B2"), Admit{"B2"})...),
+		}},
+		{"where_all_who_wait_have_the_other_seat_it_is_first_come_first_served", 0, []step{
+			connectFrom("a", "A", append(assign("A", protocol.Client1, 1), Admit{"A"})...),
+			connectFrom("b", "B", append(assign("B", protocol.Client2, 2), start("A"), start("B"), Admit{"B"})...),
+			connectFrom("b", "B2", Full{"B2"}, Hold{"B2"}),
+			connectFrom("a", "A2", Full{"A2"}, Hold{"A2"}),
+			disconnect("A", append(append([]Effect{Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")},
+				assign("B2", protocol.Client1, 1)...), start("B"), start("B2"), Admit{"B2"})...),
+		}},
 		{"what_cannot_be_is_refused_and_changes_nothing", 0, append(seated(1, 2),
-			number("A", "client1", 2, "1", refused("A", "1", WrongParity, "number 2 is not one of client1's")...),
-			number("A", "client1", 1.5, "2", refused("A", "2", NotWhole, "number 1.5 is not whole")...),
-			number("A", "client1", -1, "3", refused("A", "3", BelowOne, "number -1 is below 1")...),
-			number("A", "client1", 0, "4", refused("A", "4", BelowOne, "number 0 is below 1")...),
-			number("A", "client1", 10001, "5", refused("A", "5", TooFarAhead, "number 10001 is more than 10000 ahead of the file, which is at 0")...),
-			number("A", "client2", 2, "6", refused("A", "6", NotItsSeat, "the session does not hold the seat client2")...),
-			number("A", "bob", 1, "7", refused("A", "7", NoSuchSeat, `there is no seat "bob"`)...),
-			number("C", "client1", 1, "8", refused("C", "8", NotJoined, "the session has not joined the game")...),
-			number("A", "client1", 2, NoAck, Refused{"A", WrongParity, "number 2 is not one of client1's"}),
-			step{"malformed", func(g *Game) []Effect { return g.Malformed("A", "it is odd", "9") }, refused("A", "9", Malformed, "it is odd")},
-			number("A", "client1", 1, NoAck, Received{"A", "client1", 1}, Append{1, 1}),
-			number("B", "client2", 10000, NoAck, Received{"B", "client2", 10000}, Append{2, 2}),
+			refuse("A", num("client1", 2), "1", WrongParity, "number 2 is not one of client1's"),
+			refuse("A", num("client1", 1.5), "2", NotWhole, "number 1.5 is not whole"),
+			refuse("A", num("client1", -1), "3", BelowOne, "number -1 is below 1"),
+			refuse("A", num("client1", 0), "4", BelowOne, "number 0 is below 1"),
+			refuse("A", num("client1", 10001), "5", TooFarAhead, "number 10001 is more than 10000 ahead of the file, which is at 0"),
+			refuse("A", num("client2", 2), "6", NotItsSeat, "the session does not hold the seat client2"),
+			refuse("A", num("bob", 1), "7", NoSuchSeat, `there is no seat "bob"`),
+			refuse("C", num("client1", 1), "8", NotJoined, "the session has not joined the game"),
+			refuse("A", num("client1", 2), NoAck, WrongParity, "number 2 is not one of client1's"),
+			refuse("A", Number{Err: errors.New("it is odd")}, "9", Malformed, "it is odd"),
+			refuse("A", Number{ClientID: "client1", Value: protocol.Int(1<<53 + 1)}, "10", TooFarAhead, "number 9007199254740993 is more than 10000 ahead of the file, which is at 0"),
+			refuse("A", Number{ClientID: "client1", Value: protocol.Float(1e300)}, "11", TooFarAhead, "number 1e+300 is more than 10000 ahead of the file, which is at 0"),
+			refuse("A", Number{ClientID: "client1", Value: protocol.Float(-1e300)}, "12", BelowOne, "number -1e+300 is below 1"),
+			number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, Append{1}),
+			number("B", "client2", 10000, NoAck, Received{"B", num("client2", 10000)}, Append{2}),
 		)},
 	}
 	for _, tt := range tests {
@@ -174,8 +243,23 @@ func TestGame(t *testing.T) {
 	}
 }
 
-func refused(s Session, id AckID, code Code, reason string) []Effect {
-	return []Effect{Refused{s, code, reason}, Ack{s, id, reason}}
+// refuse is a number that is turned away, with the reason; in default mode with
+// an ack if it asks for one.
+func refuse(s Session, n Number, id AckID, code Code, reason string) step {
+	r := Refused{Session: s, Code: code, Number: n}
+	want := []Effect{r}
+	if id != NoAck {
+		want = append(want, Ack{s, id, &r})
+	}
+	return step{"refused " + reason, func(g rules) []Effect {
+		effects := g.Number(s, n, id)
+		if len(effects) > 0 {
+			if got, ok := effects[0].(Refused); ok && got.Reason() != reason {
+				return append(effects, Refused{Code: Code(got.Reason())}) // to be seen as different
+			}
+		}
+		return effects
+	}, want}
 }
 
 func TestFaithful(t *testing.T) {
@@ -185,19 +269,19 @@ func TestFaithful(t *testing.T) {
 		steps []step
 	}{
 		{"numbers_are_written_as_they_come_whoever_sends_them", append(seated(1, 2),
-			number("B", "client2", 2, "1", Received{"B", "client2", 2}, Append{1, 2}),
-			written(1, Ack{"B", "1", ""}),
-			number("B", "client1", 1.5, "2", Received{"B", "client1", 1.5}, Append{2, 1.5}),
-			number("A", "bob", -7, NoAck, Received{"A", "bob", -7}, Append{3, -7}),
-			number("A", "client1", 41, "3", Received{"A", "client1", 41}, Append{4, 41}),
-			number("A", "client1", 41, "4", Received{"A", "client1", 41}, Append{5, 41}),
-			written(5, Ack{"B", "2", ""}, Ack{"A", "3", ""}, Ack{"A", "4", ""}),
+			number("B", "client2", 2, "1", Received{"B", num("client2", 2)}, AppendLine{1, num("client2", 2)}),
+			written(1, Ack{Session: "B", ID: "1"}),
+			number("B", "client1", 1.5, "2", Received{"B", num("client1", 1.5)}, AppendLine{2, num("client1", 1.5)}),
+			number("A", "bob", -7, NoAck, Received{"A", num("bob", -7)}, AppendLine{3, num("bob", -7)}),
+			number("A", "client1", 41, "3", Received{"A", num("client1", 41)}, AppendLine{4, num("client1", 41)}),
+			number("A", "client1", 41, "4", Received{"A", num("client1", 41)}, AppendLine{5, num("client1", 41)}),
+			written(5, Ack{Session: "B", ID: "2"}, Ack{Session: "A", ID: "3"}, Ack{Session: "A", ID: "4"}),
 			disconnect("A", Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")),
 			connect("C", append(assign("C", protocol.Client1, 43), start("B"), start("C"), Admit{"C"})...),
 		)},
 		{"a_third_client_is_admitted_and_idles_for_good", append(seated(1, 2),
 			connect("C", Full{"C"}, Admit{"C"}),
-			number("C", "client1", 41, "1", Received{"C", "client1", 41}, Append{1, 41}),
+			number("C", "client1", 41, "1", Received{"C", num("client1", 41)}, AppendLine{1, num("client1", 41)}),
 			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("A"), stop("B"), stop("C")),
 			connect("D", append(assign("D", protocol.Client2, 2), start("A"), start("C"), start("D"), Admit{"D"})...),
 			disconnect("C"), // both seats are taken: nobody is told
@@ -208,14 +292,14 @@ func TestFaithful(t *testing.T) {
 			disconnect("C", Alone{}, stop("A"), stop("C")),
 		)},
 		{"a_number_that_cannot_be_is_not_acked", append(seated(1, 2),
-			number("C", "client1", 1, "1", Refused{"C", NotJoined, "the session has not joined the game"}),
-			step{"malformed", func(g *Game) []Effect { return g.Malformed("A", "it is odd", "9") }, []Effect{Refused{"A", Malformed, "it is odd"}}},
+			number("C", "client1", 1, "1", Refused{"C", NotJoined, num("client1", 1), 0}),
+			broken("A", "9", Refused{"A", Malformed, Number{Err: errBroken}, 0}),
 		)},
 		{"a_line_that_was_dropped_is_not_acked", append(seated(1, 2),
-			number("A", "client1", 1, "1", Received{"A", "client1", 1}, Append{1, 1}),
-			step{"dropped 1", func(g *Game) []Effect { g.Dropped(1); return nil }, nil},
-			number("A", "client1", 3, "2", Received{"A", "client1", 3}, Append{2, 3}),
-			written(2, Ack{"A", "2", ""}),
+			number("A", "client1", 1, "1", Received{"A", num("client1", 1)}, AppendLine{1, num("client1", 1)}),
+			step{"dropped 1", func(g rules) []Effect { g.(*Faithful).Dropped(1); return nil }, nil},
+			number("A", "client1", 3, "2", Received{"A", num("client1", 3)}, AppendLine{2, num("client1", 3)}),
+			written(2, Ack{Session: "A", ID: "2"}),
 		)},
 	}
 	for _, tt := range tests {
@@ -226,59 +310,160 @@ func TestFaithful(t *testing.T) {
 	}
 }
 
+// Both modes bound what a session is owed: the original does not.
 func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 	t.Parallel()
 	g := New(0)
-	g.Connect("A")
-	g.Connect("B")
+	g.Connect("A", "")
+	g.Connect("B", "")
 	for range MaxUnacked {
-		g.Number("B", "client2", 2, "1")
+		g.Number("B", num("client2", 2), "1")
 	}
-	got := g.Number("B", "client2", 2, "1")
-	want := refused("B", "1", TooManyAcks, "the session already waits for 20000 acks")
-	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("got %s\nwant %s", list(got), list(want))
-	}
-	g.Number("A", "client1", 1, NoAck)
+	play(t, g, []step{
+		refuse("B", num("client2", 2), "1", TooManyAcks, "the session already waits for 20000 acks"),
+		number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, Append{2}),
+	})
 	if got := g.Written(2); len(got) != MaxUnacked {
 		t.Fatalf("%d acks came, want %d", len(got), MaxUnacked)
 	}
-	if got := g.Number("B", "client2", 2, "1"); !reflect.DeepEqual(got, []Effect{Repeated{"B", "client2", 2}, Ack{"B", "1", ""}}) {
-		t.Fatalf("after the acks the session is still refused: %s", list(got))
+	play(t, g, []step{number("B", "client2", 2, "1", Repeated{"B", num("client2", 2)}, Ack{Session: "B", ID: "1"})})
+	if len(g.owed) != 0 || len(g.count) != 0 {
+		t.Fatalf("the game still holds acks: %v, %v", g.owed, g.count)
 	}
-	if len(g.owed) != 0 || len(g.unacked) != 0 {
-		t.Fatalf("the game still holds acks: %v, %v", g.owed, g.unacked)
+
+	f := NewFaithful()
+	f.Connect("A", "")
+	for range MaxUnacked {
+		f.Number("A", num("client1", 1), "1")
+	}
+	play(t, f, []step{
+		number("A", "client1", 1, "1", Refused{"A", TooManyAcks, num("client1", 1), 0}),
+		number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, AppendLine{MaxUnacked + 1, num("client1", 1)}),
+	})
+	if got := f.Written(MaxUnacked + 1); len(got) != MaxUnacked || len(f.owed) != 0 || len(f.count) != 0 {
+		t.Fatalf("%d acks came, want %d; the game still holds %v, %v", len(got), MaxUnacked, f.owed, f.count)
 	}
 }
 
-// FuzzOneRule plays games of random events and holds the appended lines to the
-// one rule: line n is n, whatever the sessions do.
+// A disk that hangs let the lines of faithful mode fill the memory.
+func TestFaithfulLinesThatWaitToBeWrittenAreBounded(t *testing.T) {
+	t.Parallel()
+	g := NewFaithful()
+	g.Connect("A", "")
+	long := num("client1", 1)
+	long.Words = strings.Repeat("x", 4000)
+	lines, bytes := int64(0), 0
+	for {
+		effects := g.Number("A", long, NoAck)
+		if r, ok := effects[0].(Refused); ok {
+			if r.Code != TooManyLines || r.Reason() != "4194304 bytes already wait to be written" {
+				t.Errorf("refused as %+v", r)
+			}
+			break
+		}
+		lines++
+		if bytes += len(long.Words); bytes > MaxPending {
+			t.Fatalf("%d bytes wait to be written", bytes)
+		}
+	}
+	g.Written(lines / 2)
+	g.Dropped(lines)
+	if g.pending != 0 || len(g.lines) != 0 {
+		t.Fatalf("%d bytes of %d lines are still said to wait", g.pending, len(g.lines))
+	}
+	play(t, g, []step{number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, AppendLine{lines + 1, num("client1", 1)})})
+}
+
+func TestTurn(t *testing.T) {
+	t.Parallel()
+	g := New(0)
+	check := func(when string, want Turn) {
+		t.Helper()
+		if got := g.Turn(); got != want {
+			t.Errorf("%s: %+v, want %+v", when, got, want)
+		}
+	}
+	g.Connect("A", "")
+	check("one seat is free", Turn{})
+	g.Connect("B", "")
+	check("nobody has counted", Turn{Session: "A"})
+	g.Number("B", num("client2", 2), NoAck)
+	check("client2 waits", Turn{Session: "A", Awaited: true})
+	g.Number("A", num("client1", 1), NoAck)
+	check("both have counted", Turn{Session: "A", Heard: true})
+	g.Number("A", num("client1", 3), NoAck)
+	check("it is client2's turn", Turn{Session: "B", Heard: true})
+	g.Number("A", num("client1", 5), NoAck)
+	check("client1 waits", Turn{Session: "B", Heard: true, Awaited: true})
+	g.Disconnect("B")
+	g.Connect("C", "")
+	check("a new client", Turn{Session: "C", Awaited: true})
+	if got := NewFaithful().Turn(); got != (Turn{}) {
+		t.Errorf("in faithful mode: %+v", got)
+	}
+}
+
+// FuzzOneRule plays games of random events. What is appended keeps the one rule,
+// whatever the sessions do: numbers are handed out once each and in order. And
+// what is acked keeps the promise: an ack without an error comes once, to the
+// session that asked for it, and only after the file holds its number.
 func FuzzOneRule(f *testing.F) {
 	f.Add([]byte{0, 1, 0x21, 0x42, 0x63, 0x10, 2, 0x85})
 	f.Fuzz(func(t *testing.T, events []byte) {
 		const lines = 3
-		g, next := New(lines), int64(lines)
-		for i, e := range events {
-			s := Session([]string{"A", "B", "C"}[int(e>>2)%3])
-			var effects []Effect
-			switch e & 3 {
-			case 0:
-				effects = g.Connect(s)
-			case 1:
-				effects = g.Disconnect(s)
-			default:
-				effects = g.Number(s, protocol.Seat(1+e&1).String(), float64(int64(e>>4)+next-6), AckID(fmt.Sprint(i)))
-			}
+		g, appended, written := New(lines), int64(lines), int64(lines)
+		type packet struct {
+			s  Session
+			id AckID
+		}
+		asked := make(map[packet]int64) // the numbers whose acks are owed
+		check := func(i int, effects []Effect) {
 			for _, effect := range effects {
-				if a, ok := effect.(Append); ok {
-					next++
-					if a.Line != next || a.Number != float64(next) {
-						t.Fatalf("event %d appended line %d as %v, want %d", i, a.Line, a.Number, next)
+				switch e := effect.(type) {
+				case Append:
+					if e.UpTo <= appended || e.UpTo > written+Ahead {
+						t.Fatalf("event %d appends up to %d after %d, with %d written", i, e.UpTo, appended, written)
+					}
+					appended = e.UpTo
+				case Ack:
+					n, ok := asked[packet{e.Session, e.ID}]
+					delete(asked, packet{e.Session, e.ID})
+					if !ok {
+						t.Fatalf("event %d acks %s of %s, which nobody waits for", i, e.ID, e.Session)
+					}
+					if e.Refused == nil && n > written {
+						t.Fatalf("event %d acks %d, and only %d are written", i, n, written)
 					}
 				}
 			}
-			if e&0x80 != 0 {
-				g.Written(next)
+		}
+		for i, e := range events {
+			s := Session([]string{"A", "B", "C"}[int(e>>2)%3])
+			switch e & 3 {
+			case 0:
+				check(i, g.Connect(s, string(s[0]|e&0x10)))
+			case 1:
+				check(i, g.Disconnect(s))
+				for p := range asked {
+					if p.s == s {
+						delete(asked, p) // it is not acked any more
+					}
+				}
+			default:
+				n, id := int64(e>>4)+appended-5, AckID(fmt.Sprint(i))
+				asked[packet{s, id}] = n
+				check(i, g.Number(s, Number{ClientID: protocol.Seat(1 + e&1).String(), Value: protocol.Int(n)}, id))
+			}
+			if e&0x80 != 0 && written < appended {
+				written += 1 + int64(e)%(appended-written)
+				check(i, g.Written(written))
+			}
+		}
+		written = appended
+		check(len(events), g.Written(written))
+		for p, n := range asked {
+			if n <= written {
+				t.Fatalf("%d is written, and packet %s of %s is not acked", n, p.id, p.s)
 			}
 		}
 	})

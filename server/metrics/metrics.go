@@ -7,9 +7,9 @@ import (
 	"runtime"
 	"time"
 
+	"counting/server/engineio"
 	"counting/server/game"
 	"counting/server/protocol"
-	"counting/server/engineio"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -145,7 +145,7 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (m *Metrics) Happened(effect game.Effect) {
 	switch e := effect.(type) {
 	case game.Repeated:
-		m.repeated.WithLabelValues(label(protocol.SeatNamed(e.ClientID))).Inc()
+		m.repeated.WithLabelValues(label(protocol.SeatNamed(e.Number.ClientID))).Inc()
 	case game.Refused:
 		m.refused.WithLabelValues(string(e.Code)).Inc()
 	}

@@ -46,8 +46,8 @@ func TestWhatHappensIsCounted(t *testing.T) {
 
 	m.Written([]float64{5, 6, 7}, time.Millisecond)
 	m.Written([]float64{1.5}, time.Millisecond)
-	m.Happened(game.Repeated{ClientID: "client2", Number: 6})
-	m.Happened(game.Refused{Code: game.NoSuchSeat, Reason: "whatever a client sends"})
+	m.Happened(game.Repeated{Number: game.Number{ClientID: "client2"}})
+	m.Happened(game.Refused{Code: game.NoSuchSeat, Number: game.Number{ClientID: "whatever a client sends"}})
 	m.Happened(game.Alone{})
 	m.Storage(errors.New("full"))
 	gathers(t, m, `
@@ -67,9 +67,11 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		counting_numbers_refused_total{reason="no_such_seat"} 1
 		counting_numbers_refused_total{reason="not_its_seat"} 0
 		counting_numbers_refused_total{reason="not_joined"} 0
-		counting_numbers_refused_total{reason="not_whole"} 0
+		counting_numbers_refused_total{reason="not_spelled"} 0
+counting_numbers_refused_total{reason="not_whole"} 0
 		counting_numbers_refused_total{reason="too_far_ahead"} 0
 		counting_numbers_refused_total{reason="too_many_acks"} 0
+counting_numbers_refused_total{reason="too_many_lines"} 0
 		counting_numbers_refused_total{reason="wrong_parity"} 0
 		# HELP counting_storage_failing 1 while numbers.txt cannot be written, else 0.
 		# TYPE counting_storage_failing gauge

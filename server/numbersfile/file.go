@@ -50,8 +50,9 @@ type Options struct {
 // that either named before.
 type Reports struct {
 	// Written says that the lines up to this number are in the file, and in
-	// the default mode on the disk. There is one call for each batch.
-	Written func(upTo int64)
+	// the default mode on the disk; and how long the one that has waited
+	// longest has waited for that. There is one call for each batch.
+	Written func(upTo int64, took time.Duration)
 	// Dropped says that the lines up to this number are lost. It is called in
 	// faithful mode only.
 	Dropped func(upTo int64, err error)
@@ -116,7 +117,7 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 		held.Close()
 		return nil, unusable(err)
 	}
-	f.queue.last = f.recovery.Last
+	f.queue.last, f.queue.taken = f.recovery.Last, f.recovery.Last
 	return f, nil
 }
 
@@ -173,13 +174,19 @@ func (f *File) openDurable(path string, wrap func(*os.File) disk) (err error) {
 // Recovery returns what Open found and did.
 func (f *File) Recovery() Recovery { return f.recovery }
 
-// Append queues a line, to be written behind all lines that were queued before
-// it, and returns its number: they are counted from Recovery.Last+1 on. It
-// never waits for the disk, and does not bound the queue. The line has no
-// newline; that it spells its number is for the caller to see to.
+// Append queues the spellings of all numbers up to that one, in the default
+// mode, from the one on that follows the last Append or, at first,
+// Recovery.Last. The number of a line is what it spells. It never waits for the
+// disk, and panics if the numbers are queued already.
 //
-// Once Close was called, or Run has failed, it does nothing and returns 0.
-func (f *File) Append(line string) int64 { return f.queue.add(line) }
+// Once Close was called, or Run has failed, it does nothing.
+func (f *File) Append(upTo int64) { f.queue.addUpTo(upTo) }
+
+// AppendLine queues a line, which has no newline, in faithful mode. Lines are
+// numbered from 1 on. It never waits for the disk and does not bound the queue.
+//
+// Once Close was called, or Run has failed, it does nothing.
+func (f *File) AppendLine(line string) { f.queue.addLine(line) }
 
 // Ready returns nil if the last write went well, and else its error.
 func (f *File) Ready() error {
@@ -216,8 +223,9 @@ func (f *File) write(reports Reports) error {
 	var text []byte
 	for {
 		var last int64
+		var since time.Time
 		var ok bool
-		if text, last, ok = f.queue.take(text); !ok {
+		if text, last, since, ok = f.queue.take(text); !ok {
 			return nil
 		}
 		wait := firstRetry
@@ -234,7 +242,7 @@ func (f *File) write(reports Reports) error {
 		f.setState(err, reports)
 		dropped := int64(bytes.Count(text[n:], []byte("\n")))
 		if n > 0 && reports.Written != nil {
-			reports.Written(last - dropped)
+			reports.Written(last-dropped, time.Since(since))
 		}
 		if err == nil {
 			continue

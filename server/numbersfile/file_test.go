@@ -8,22 +8,23 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestLinesAreWrittenInOrderAndReported(t *testing.T) {
 	t.Parallel()
 	dir := dirWith(t, counted(1, 10))
 	r := start(mustOpen(t, dir, Options{}))
-	if got := r.Append("eleven"); got != 11 {
-		t.Errorf("the line's number is %d, want 11", got)
-	}
+	r.Append(11)
 	if got, want := r.next(t), (report{written: 11}); got != want {
 		t.Errorf("reported %+v, want %+v", got, want)
 	}
 	if got := content(t, filepath.Join(dir, Name)); got != counted(1, 11) {
 		t.Errorf("the file holds %q when the line is reported", got)
 	}
-	count(r.File, 12, 5000)
+	count(r.File, 12, 1000)
+	r.Append(5000) // all numbers up to it
 	r.written(t, 5000)
 	if got := content(t, filepath.Join(dir, Name)); got != counted(1, 5000) {
 		t.Error("the file is no count to 5000")
@@ -46,12 +47,12 @@ func TestAllThatWaitsIsOneBatch(t *testing.T) {
 func TestAppendFromManyGoroutinesAndFromReports(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f := mustOpen(t, dir, Options{})
+	f := mustOpen(t, dir, Options{Faithful: true})
 	ended := make(chan error, 1)
 	all := make(chan struct{})
-	first := sync.OnceFunc(func() { f.Append("x") })
+	first := sync.OnceFunc(func() { f.AppendLine("x") })
 	go func() {
-		ended <- f.Run(Reports{Written: func(upTo int64) {
+		ended <- f.Run(Reports{Written: func(upTo int64, _ time.Duration) {
 			first()
 			if upTo == 4001 {
 				close(all)
@@ -61,7 +62,7 @@ func TestAppendFromManyGoroutinesAndFromReports(t *testing.T) {
 	for range 4 {
 		go func() {
 			for range 1000 {
-				f.Append("x")
+				f.AppendLine("x")
 			}
 		}()
 	}
@@ -75,6 +76,40 @@ func TestAppendFromManyGoroutinesAndFromReports(t *testing.T) {
 	if got := content(t, filepath.Join(dir, Name)); got != strings.Repeat("x\n", 4001) {
 		t.Error("lines are lost or mixed up")
 	}
+}
+
+// Whoever hands out a number twice would break the one rule.
+func TestANumberIsAppendedOnce(t *testing.T) {
+	t.Parallel()
+	f := mustOpen(t, dirWith(t, counted(1, 10)), Options{})
+	for _, n := range []int64{10, 0, -1} {
+		func() {
+			defer func() {
+				if p := recover(); p == nil {
+					t.Errorf("%d is taken after 10", n)
+				}
+			}()
+			f.Append(n)
+		}()
+	}
+}
+
+func TestWrittenSaysHowLongTheFirstHasWaited(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := mustOpen(t, dir, Options{})
+		f.Append(1)
+		time.Sleep(2 * time.Second) // of the bubble
+		f.Append(2)
+		time.Sleep(time.Second)
+		took := make(chan time.Duration, 1)
+		go f.Run(Reports{Written: func(_ int64, d time.Duration) { took <- d }})
+		if got := <-took; got != 3*time.Second {
+			t.Errorf("it says %v", got)
+		}
+		f.Close(t.Context())
+	})
 }
 
 func TestCloseWritesWhatWaits(t *testing.T) {
@@ -92,9 +127,7 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 		if got := content(t, filepath.Join(dir, Name)); got != counted(1, 2000) {
 			t.Errorf("running %v: the file is no count to 2000", running)
 		}
-		if got := f.Append("too late"); got != 0 {
-			t.Errorf("running %v: a line after Close has number %d", running, got)
-		}
+		f.Append(2001) // does nothing
 		if err := f.Close(t.Context()); err != nil {
 			t.Errorf("running %v: the second Close: %v", running, err)
 		}
@@ -222,9 +255,7 @@ func TestFaithfulModeAppendsAsTheOriginalDoes(t *testing.T) {
 	if got := r.Recovery(); got != (Recovery{}) {
 		t.Errorf("it looked at the file: %v", got)
 	}
-	if got := r.Append("one point five"); got != 1 {
-		t.Errorf("the first line's number is %d", got)
-	}
+	r.AppendLine("one point five")
 	r.written(t, 1)
 	if got := content(t, path); got != "one\ntwone point five\n" {
 		t.Errorf("the file holds %q", got)
@@ -232,7 +263,7 @@ func TestFaithfulModeAppendsAsTheOriginalDoes(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	r.Append("minus seven")
+	r.AppendLine("minus seven")
 	r.written(t, 2)
 	if got := content(t, path); got != "minus seven\n" {
 		t.Errorf("made anew, the file holds %q", got)
@@ -241,7 +272,7 @@ func TestFaithfulModeAppendsAsTheOriginalDoes(t *testing.T) {
 	if err := os.Rename(dir, dir+".old"); err != nil {
 		t.Fatal(err)
 	}
-	r.Append("lost")
+	r.AppendLine("lost")
 	gone := "open " + path + ": no such file or directory"
 	for _, want := range []report{{state: gone}, {dropped: 3, state: gone}} {
 		if got := r.next(t); got != want {
@@ -254,7 +285,7 @@ func TestFaithfulModeAppendsAsTheOriginalDoes(t *testing.T) {
 	if err := os.Rename(dir+".old", dir); err != nil {
 		t.Fatal(err)
 	}
-	r.Append("eight")
+	r.AppendLine("eight")
 	for _, want := range []report{{state: "works"}, {written: 4}} {
 		if got := r.next(t); got != want {
 			t.Errorf("reported %+v, want %+v", got, want)

@@ -68,7 +68,7 @@ func start(f *File) *run {
 	r := &run{f, make(chan report, 1000), make(chan error, 1)}
 	go func() {
 		r.result <- f.Run(Reports{
-			Written: func(upTo int64) { r.reports <- report{written: upTo} },
+			Written: func(upTo int64, _ time.Duration) { r.reports <- report{written: upTo} },
 			Dropped: func(upTo int64, err error) { r.reports <- report{dropped: upTo, state: err.Error()} },
 			State: func(err error) {
 				text := "works"
@@ -122,7 +122,7 @@ func (r *run) ended(tb testing.TB) error {
 
 func count(f *File, from, to int64) {
 	for n := from; n <= to; n++ {
-		f.Append(spelling.Spell(n))
+		f.Append(n)
 	}
 }
 

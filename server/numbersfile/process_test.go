@@ -163,7 +163,7 @@ func TestTheOriginalMayWriteOnceTheServerIsGone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f := mustOpen(t, dir, Options{})
-	f.Append("one")
+	f.Append(1)
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,46 +1,91 @@
 package numbersfile
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+	"time"
 
-// queue holds the lines that wait to be written, as one text. It has two
-// buffers that change places: one is filled while the other is written.
+	"counting/server/spelling"
+)
+
+// batch is how many numbers are taken at once: some 300 kB of lines.
+const batch = 4096
+
+// queue holds what waits to be written: in the default mode the numbers up to
+// one, which are spelled as they are taken, in faithful mode lines. The lines
+// are one text, with two buffers that change places: one is filled while the
+// other is written.
 type queue struct {
 	mu     sync.Mutex
-	filled sync.Cond // there is text, or the queue is closed
-	text   []byte
-	last   int64 // the number of the last line that was added
+	filled sync.Cond // there is something, or the queue is closed
+	text   []byte    // in faithful mode
+	last   int64     // the number of the last line that was added
+	taken  int64     // the number of the last line that was taken
+	since  time.Time // when the first that waits was added
 	closed bool
 }
 
-// add adds a line and returns its number, or 0 if the queue is closed.
-func (q *queue) add(line string) int64 {
+// addUpTo adds the numbers up to that one.
+func (q *queue) addUpTo(n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return 0
+		return
 	}
-	if len(q.text) == 0 {
-		q.filled.Signal()
+	if n <= q.last {
+		panic(fmt.Sprintf("numbersfile: %d is appended after %d", n, q.last))
 	}
-	q.text = append(append(q.text, line...), '\n')
-	q.last++
-	return q.last
+	q.added(n - q.last)
 }
 
-// take waits for lines and returns all that there are and the number of the
-// last; false once the queue is closed and empty. It takes over the buffer
-// used, which may be what it returned before.
-func (q *queue) take(used []byte) (text []byte, last int64, ok bool) {
+// addLine adds a line.
+func (q *queue) addLine(line string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.text) == 0 {
+	if q.closed {
+		return
+	}
+	q.text = append(append(q.text, line...), '\n')
+	q.added(1)
+}
+
+func (q *queue) added(lines int64) {
+	if q.last == q.taken {
+		q.since = time.Now()
+		q.filled.Signal()
+	}
+	q.last += lines
+}
+
+// take waits for lines and returns those that there are, the number of the last
+// and how long the first has waited; false once the queue is closed and empty.
+// It takes over the buffer used, which may be what it returned before.
+func (q *queue) take(used []byte) (text []byte, last int64, since time.Time, ok bool) {
+	q.mu.Lock()
+	for q.last == q.taken {
 		if q.closed {
-			return nil, 0, false
+			q.mu.Unlock()
+			return nil, 0, time.Time{}, false
 		}
 		q.filled.Wait()
 	}
-	text, q.text = q.text, used[:0]
-	return text, q.last, true
+	first, lines := q.taken+1, len(q.text) > 0
+	since = q.since
+	text = used[:0]
+	if lines {
+		text, q.text = q.text, used[:0]
+		q.taken = q.last
+	} else {
+		q.taken = min(q.last, q.taken+batch)
+	}
+	last = q.taken
+	q.mu.Unlock()
+	if !lines {
+		for n := first; n <= last; n++ {
+			text = append(spelling.Append(text, n), '\n')
+		}
+	}
+	return text, last, since, true
 }
 
 // close ends the queue: what is in it can still be taken.

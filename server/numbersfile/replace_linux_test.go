@@ -70,7 +70,7 @@ func TestAFileThatCanOnlyBeReadIsReplacedByACopy(t *testing.T) {
 		if got := f.Recovery().String(); got != want {
 			t.Errorf("the log says %q, want %q", got, want)
 		}
-		f.Append("fifty-eight")
+		f.Append(58)
 		r := start(f)
 		if err := r.Close(t.Context()); err != nil {
 			t.Error(err)

@@ -24,6 +24,9 @@ func ParseNumber(args []string, binary bool) (clientID string, n Value, err erro
 	if !fields.IsObject() {
 		return "", n, fmt.Errorf("%s is not an object with client_id and number", shorten(args[0]))
 	}
+	if hasTooLongWhole(args[0]) {
+		return "", n, fmt.Errorf("%s has a whole number that is longer than %d characters", shorten(args[0]), maxWhole)
+	}
 	var rawID, rawNumber string
 	fields.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
@@ -75,6 +78,32 @@ func parseClientID(raw string, binary bool) (string, error) {
 		return "", fmt.Errorf("is not a string")
 	}
 	return v.String(), nil
+}
+
+// hasTooLongWhole tells whether a JSON text has a whole number, in whatever
+// place, that is too long for the original.
+func hasTooLongWhole(text string) bool {
+	if len(text) <= maxWhole {
+		return false
+	}
+	inString := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == '-' || '0' <= c && c <= '9'):
+			start := i
+			for i+1 < len(text) && strings.IndexByte("0123456789+-.eE", text[i+1]) >= 0 {
+				i++
+			}
+			if number := text[start : i+1]; len(number) > maxWhole && !strings.ContainsAny(number, ".eE") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // shorten quotes what a client sent, for a log line or an error.

@@ -3,13 +3,14 @@ package protocol
 import (
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 )
 
 func TestParseNumber(t *testing.T) {
 	t.Parallel()
-	digits := strings.Repeat("9", maxDigits)
+	digits := strings.Repeat("9", maxWhole-1)
 	tests := []struct {
 		name, args string // the arguments, without the list's brackets
 		binary     bool
@@ -33,7 +34,10 @@ func TestParseNumber(t *testing.T) {
 		{name: "the_last_int64", args: `{"client_id":"a","number":9223372036854775807}`, clientID: "a", number: "9223372036854775807"},
 		{name: "beyond_int64", args: `{"client_id":"a","number":9223372036854775808}`, clientID: "a", number: "9223372036854775808"},
 		{name: "the_longest_whole_number", args: `{"client_id":"a","number":-` + digits + `}`, clientID: "a", number: "-" + digits},
-		{name: "a_longer_one", args: `{"client_id":"a","number":` + digits + `0}`, err: "has more than 4300 digits"},
+		{name: "a_longer_one", args: `{"client_id":"a","number":` + digits + `00}`, err: "longer than 100 characters"},
+		{name: "one_in_another_place", args: `{"client_id":"a","number":1,"x":[{"y":-` + digits + `0}]}`, err: "longer than 100 characters"},
+		{name: "digits_in_a_string", args: `{"client_id":"\"` + digits + `00","number":1}`, clientID: `"` + digits + `00`, number: "1"},
+		{name: "digits_after_a_point", args: `{"client_id":"a","number":1.` + strings.Repeat("0", 200) + `}`, clientID: "a", number: "1.0"},
 		{name: "beyond_float64", args: `{"client_id":"a","number":1e400}`, clientID: "a", number: "inf"},
 		{name: "an_attachment", args: `{"client_id":{"_placeholder":true,"num":0},"number":1}`, binary: true, clientID: "bytes", number: "1"},
 		{name: "a_placeholder_in_a_text_event", args: `{"client_id":{"_placeholder":true,"num":0},"number":1}`, err: "client_id"},
@@ -170,6 +174,9 @@ func oracle(args []any, binary bool) (clientID, n string, ok bool) {
 		return "", "", false
 	}
 	fields, _ := args[0].(map[string]any)
+	if tooLong(fields) {
+		return "", "", false
+	}
 	id, hasID := fields["client_id"]
 	number, hasNumber := fields["number"]
 	if !hasID || !hasNumber {
@@ -208,13 +215,30 @@ func oracle(args []any, binary bool) (clientID, n string, ok bool) {
 	return "", "", false
 }
 
+// tooLong tells whether there is a whole number that is too long in v.
+func tooLong(v any) bool {
+	switch v := v.(type) {
+	case json.Number:
+		return !strings.ContainsAny(v.String(), ".eE") && len(v) > maxWhole
+	case []any:
+		return slices.ContainsFunc(v, tooLong)
+	case map[string]any:
+		for _, element := range v {
+			if tooLong(element) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // python is what Python prints for a JSON number.
 func python(n json.Number) (string, bool) {
 	if strings.ContainsAny(n.String(), ".eE") {
 		f, _ := n.Float64() // infinite beyond its range
 		return pythonFloat(f), true
 	}
-	if len(strings.TrimPrefix(n.String(), "-")) > maxDigits {
+	if len(n.String()) > maxWhole {
 		return "", false
 	}
 	whole, ok := new(big.Int).SetString(n.String(), 10)

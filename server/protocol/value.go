@@ -12,8 +12,9 @@ import (
 // maxExact is the largest whole number up to which float64 holds them all.
 const maxExact = 1 << 53
 
-// maxDigits is how long a whole number may be that Python reads.
-const maxDigits = 4300
+// maxWhole is how long the text of a whole number may be, sign included:
+// python-engineio takes no longer one.
+const maxWhole = 100
 
 // A Value is a number as Python's json module reads it: a whole number of any
 // size, or a float64. The zero Value is the whole number 0. A Value does not
@@ -55,8 +56,8 @@ func ParseValue(raw string) (Value, error) {
 	if !errors.Is(err, strconv.ErrRange) {
 		return Value{}, errors.New("is not a number")
 	}
-	if len(strings.TrimPrefix(raw, "-")) > maxDigits {
-		return Value{}, fmt.Errorf("has more than %d digits", maxDigits)
+	if len(raw) > maxWhole {
+		return Value{}, fmt.Errorf("is longer than %d characters", maxWhole)
 	}
 	whole, _ := new(big.Int).SetString(raw, 10)
 	return Value{big: whole}, nil

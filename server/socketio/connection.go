@@ -53,7 +53,7 @@ func (c *connection) dispatch(p packet) {
 	case p.kind == kindConnect && session != nil:
 		c.engine.Send(head(kindConnectError, p.nsp) + `"Unable to connect"`)
 	case p.kind == kindConnect:
-		session = newSession(c, p.nsp)
+		session = newSession(c, p.nsp, p.data)
 		c.sessions = append(c.sessions, session)
 		handler.Connect(session)
 	case session == nil:

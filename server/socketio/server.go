@@ -10,6 +10,7 @@ package socketio
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -58,6 +59,9 @@ type Server struct {
 // client that asks for another namespace is refused. The server must be closed
 // after use.
 func New(handlers map[string]Handler, o engineio.Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Server{handlers: handlers, options: o, library: newLibrary(handlers)}
 	s.engine = engineio.New(s.accept, o)
 	return s

@@ -40,6 +40,7 @@ type Session struct {
 
 	connection *connection
 	namespace  string
+	auth       string
 
 	mu         sync.Mutex
 	state      state
@@ -61,13 +62,16 @@ const (
 	gone
 )
 
-func newSession(c *connection, namespace string) *Session {
+func newSession(c *connection, namespace, auth string) *Session {
 	c.setJoined(1)
-	return &Session{ID: newID(), Addr: c.engine.Addr(), connection: c, namespace: namespace}
+	return &Session{ID: newID(), Addr: c.engine.Addr(), connection: c, namespace: namespace, auth: auth}
 }
 
 // Namespace returns the namespace's name.
 func (s *Session) Namespace() string { return s.namespace }
+
+// Auth returns the JSON text that the client sent with its CONNECT packet, or "".
+func (s *Session) Auth() string { return s.auth }
 
 // Header returns the header of the request that opened the connection. It must
 // not be changed.

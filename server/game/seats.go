@@ -1,0 +1,83 @@
+package game
+
+import (
+	"slices"
+
+	"counting/server/protocol"
+)
+
+// seats is who takes part: what both modes have in common.
+type seats struct {
+	joined []Session // all who get broadcasts, in order of arrival
+	holder map[protocol.Seat]Session
+
+	effects []Effect // of the current step
+}
+
+func (g *seats) do(e Effect) { g.effects = append(g.effects, e) }
+
+func (g *seats) broadcast(event string) {
+	for _, s := range g.joined {
+		g.do(Emit{s, event, nil})
+	}
+}
+
+// join gives the session a seat, whose holder sends next as its next number.
+func (g *seats) join(s Session, seat protocol.Seat, next protocol.Value) {
+	g.joined = append(g.joined, s)
+	g.holder[seat] = s
+	g.do(Seated{s, seat})
+	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: next}})
+	if g.free() == protocol.NoSeat {
+		g.broadcast(protocol.StartGame)
+	}
+	g.do(Admit{s})
+}
+
+// leave takes a session out that has joined, and returns the seat that it held.
+// The stop_game that this causes goes to the leaver too: one that left by a
+// DISCONNECT packet still gets it.
+func (g *seats) leave(s Session) protocol.Seat {
+	seat := g.seatOf(s)
+	if seat != protocol.NoSeat {
+		delete(g.holder, seat)
+		g.do(Left{s, seat})
+	}
+	if g.free() != protocol.NoSeat {
+		g.do(Alone{})
+		g.broadcast(protocol.StopGame)
+	}
+	g.joined = slices.DeleteFunc(g.joined, func(other Session) bool { return other == s })
+	return seat
+}
+
+// free returns the first seat that nobody holds, or NoSeat.
+func (g *seats) free() protocol.Seat {
+	for _, seat := range protocol.Seats {
+		if _, taken := g.holder[seat]; !taken {
+			return seat
+		}
+	}
+	return protocol.NoSeat
+}
+
+// seatOf returns the seat that a session holds, or NoSeat.
+func (g *seats) seatOf(s Session) protocol.Seat {
+	for seat, holder := range g.holder {
+		if holder == s {
+			return seat
+		}
+	}
+	return protocol.NoSeat
+}
+
+// Taken returns the seats that are taken.
+func (g *seats) Taken() []protocol.Seat {
+	var taken []protocol.Seat
+	for _, seat := range protocol.Seats {
+		if _, ok := g.holder[seat]; ok {
+			taken = append(taken, seat)
+		}
+	}
+	return taken
+}

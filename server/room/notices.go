@@ -1,0 +1,255 @@
+package room
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"counting/server/game"
+	"counting/server/protocol"
+	"counting/server/spelling"
+)
+
+// An Observer is told what happens in a room, in order, by the one goroutine
+// that runs Room.Run. It may be late. While it waits, what happens queues up,
+// and is dropped when the queue is full.
+type Observer interface {
+	// Happened tells an effect of the kind that says what happened.
+	Happened(effect game.Effect)
+	// Written tells the numbers of the lines that have come into the file, and
+	// how long the one that waited longest has waited for that.
+	Written(numbers []float64, took time.Duration)
+	// Storage tells that writing the file has begun to fail or works again.
+	Storage(err error)
+	// Missed tells that so many calls of Happened and Storage were left out
+	// just now, and which seats are taken. No line was left out.
+	Missed(n int64, taken []protocol.Seat)
+}
+
+// maxNotices is how many may wait to be told.
+const maxNotices = 8192
+
+// writtenAtOnce is how many lines one call of Written tells.
+const writtenAtOnce = 1024
+
+// A notice is one thing to be told: an event, lines, or a change of the storage.
+type notice struct {
+	event            any // a game.Effect, dismissed or cutOff
+	session, address string
+	lines            *lines
+	storage          *storage
+}
+
+// lines have been written. In default mode line n is the number n.
+type lines struct {
+	from, to int64
+	numbers  []float64 // in faithful mode
+	took     time.Duration
+}
+
+type storage struct{ err error }
+
+// What the room itself does to a client is told to the log alone.
+type (
+	dismissed struct{}
+	cutOff    struct{ reason string }
+)
+
+// notices are those that wait. They are guarded by the room's lock.
+type notices struct {
+	queue  []notice
+	late   *lines // written since the queue was full
+	missed int64  // since the last time that Observers were told so
+	total  int64
+}
+
+func (q *notices) waiting() bool { return len(q.queue) > 0 }
+
+// add adds what happened, if there is room for it.
+func (q *notices) add(n notice) {
+	if len(q.queue) >= maxNotices {
+		q.missed++
+		q.total++
+		return
+	}
+	q.queue = append(q.queue, n)
+}
+
+// written adds lines, in default mode to the last notice if it is of lines.
+func (q *notices) written(from, to int64, numbers []float64, took time.Duration) {
+	last := q.late
+	full := len(q.queue) >= maxNotices // in faithful mode, the numbers are then bounded, too
+	if !full && len(q.queue) > 0 {
+		last = q.queue[len(q.queue)-1].lines
+	}
+	switch {
+	case last != nil && full && len(last.numbers) >= maxNotices:
+		q.missed++
+		q.total++
+	case last != nil && (full || numbers == nil):
+		last.to, last.took = to, max(last.took, took)
+		last.numbers = append(last.numbers, numbers...)
+	case full:
+		q.late = &lines{from, to, numbers, took}
+	default:
+		q.queue = append(q.queue, notice{lines: &lines{from, to, numbers, took}})
+	}
+}
+
+// Run tells what happens, until ctx ends and all that happened by then is told.
+func (r *Room) Run(ctx context.Context) {
+	var spare []notice
+	for {
+		r.mu.Lock()
+		told := r.notices
+		taken := r.rules.Taken()
+		r.notices = notices{queue: spare[:0], total: told.total}
+		r.mu.Unlock()
+		for i, n := range told.queue {
+			r.tell(n)
+			told.queue[i] = notice{}
+		}
+		spare = told.queue
+		if told.late != nil {
+			r.tell(notice{lines: told.late})
+		}
+		if told.missed > 0 {
+			for _, o := range r.Observers {
+				o.Missed(told.missed, taken)
+			}
+			r.Log.Warn(fmt.Sprintf("%d events were not logged: more happened than could be told.", told.missed))
+		}
+		if told.waiting() {
+			continue
+		}
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+			r.mu.Lock()
+			done := !r.notices.waiting()
+			r.mu.Unlock()
+			if done {
+				return
+			}
+		}
+	}
+}
+
+// Missed returns how many events were left out because the queue was full.
+func (r *Room) Missed() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.notices.total
+}
+
+func (r *Room) tell(n notice) {
+	switch {
+	case n.lines != nil:
+		r.tellWritten(n.lines)
+		return
+	case n.storage != nil:
+		for _, o := range r.Observers {
+			o.Storage(n.storage.err)
+		}
+	default:
+		if effect, ok := n.event.(game.Effect); ok {
+			for _, o := range r.Observers {
+				o.Happened(effect)
+			}
+		}
+	}
+	r.log(n)
+}
+
+func (r *Room) tellWritten(l *lines) {
+	if l.numbers != nil {
+		for _, o := range r.Observers {
+			o.Written(l.numbers, l.took)
+		}
+		return
+	}
+	for from := l.from; from <= l.to; {
+		numbers := make([]float64, min(writtenAtOnce, l.to-from+1))
+		for i := range numbers {
+			numbers[i] = float64(from + int64(i))
+		}
+		for _, o := range r.Observers {
+			o.Written(numbers, l.took)
+		}
+		from += int64(len(numbers))
+	}
+}
+
+// log logs what happened. The original's lines stand as the original prints
+// them, so that what greps for them goes on working.
+func (r *Room) log(n notice) {
+	write := func(level slog.Level, message func() string, attrs ...slog.Attr) {
+		ctx := context.Background()
+		if !r.Log.Enabled(ctx, level) {
+			return
+		}
+		if n.session != "" {
+			attrs = append(attrs, slog.String("session", n.session))
+		}
+		if n.address != "" {
+			attrs = append(attrs, slog.String("address", n.address))
+		}
+		r.Log.LogAttrs(ctx, level, message(), attrs...)
+	}
+	text := func(words ...string) func() string { return func() string { return strings.Join(words, " ") } }
+	if n.storage != nil && n.storage.err != nil {
+		write(slog.LevelError, text("Cannot write the numbers file:", n.storage.err.Error()))
+	} else if n.storage != nil {
+		write(slog.LevelInfo, text("The numbers file can be written again."))
+	}
+	switch e := n.event.(type) {
+	case game.Seated:
+		write(slog.LevelInfo, text("Client", e.Seat.String(), "connected and assigned."), slog.String("seat", e.Seat.String()))
+	case game.Full:
+		write(slog.LevelInfo, text("More than 2 clients attempted to connect, rejecting connection."))
+	case game.Left:
+		write(slog.LevelInfo, text("Client", e.Seat.String(), "disconnected."), slog.String("seat", e.Seat.String()))
+	case game.Alone:
+		write(slog.LevelInfo, text("Waiting for another client to connect..."))
+	case game.Received:
+		write(slog.LevelInfo, func() string { return "Received " + spelled(e.Number) + " from " + e.Number.ClientID }, number(e.Number)...)
+	case game.Repeated:
+		write(slog.LevelDebug, func() string { return e.Number.ClientID + " repeated " + spelled(e.Number) }, number(e.Number)...)
+	case game.Refused:
+		write(slog.LevelWarn, func() string { return "Refused a number: " + e.Reason() })
+	case dismissed:
+		write(slog.LevelWarn, text("Asked a client to leave: it holds a seat and does not count."))
+	case cutOff:
+		write(slog.LevelWarn, text("Cut off a client:", e.reason+"."))
+	}
+}
+
+func number(n game.Number) []slog.Attr {
+	return []slog.Attr{slog.String("seat", n.ClientID), slog.Any("number", n.Value)}
+}
+
+// spelled returns a number that was taken in words.
+func spelled(n game.Number) string {
+	if n.Words != "" {
+		return n.Words
+	}
+	text, err := words(n.Value)
+	if err != nil {
+		return n.Value.String()
+	}
+	return text
+}
+
+// words returns a number in words, as Python spells it. The error is
+// spelling.ErrRange, wrapped.
+func words(v protocol.Value) (string, error) {
+	if n, ok := v.Int64(); ok {
+		return spelling.Spell(n), nil
+	}
+	if n := v.Big(); n != nil {
+		return spelling.SpellBig(n)
+	}
+	return spelling.SpellFloat(v.Float64())
+}

@@ -1,0 +1,320 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"counting/server/game"
+	"counting/server/protocol"
+)
+
+// fakeSession notes what it is sent.
+type fakeSession struct {
+	mu  sync.Mutex
+	got []string
+}
+
+func (s *fakeSession) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, fmt.Sprintf(format, args...))
+}
+
+func (s *fakeSession) Emit(event string, payload ...any) {
+	if len(payload) > 0 {
+		a := payload[0].(protocol.Assignment)
+		s.note("%s %s %s", event, a.ClientID, a.LastNumber)
+		return
+	}
+	s.note("%s", event)
+}
+func (s *fakeSession) Ack(id string, payload ...any) { s.note("ack %s %v", id, payload) }
+func (s *fakeSession) Admit()                        { s.note("admit") }
+func (s *fakeSession) Refuse(message string)         { s.note("refuse %s", message) }
+func (s *fakeSession) Dismiss()                      { s.note("dismiss") }
+func (s *fakeSession) Close()                        { s.note("close") }
+func (s *fakeSession) Cork()                         {}
+func (s *fakeSession) Uncork()                       {}
+
+// took returns what the session was sent since the last time.
+func (s *fakeSession) took() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := s.got
+	s.got = nil
+	return got
+}
+
+func (s *fakeSession) expect(t *testing.T, want ...string) {
+	t.Helper()
+	if got := s.took(); !slices.Equal(got, want) {
+		t.Errorf("it was sent %q, want %q", got, want)
+	}
+}
+
+// fakeFile notes what is to be written.
+type fakeFile struct {
+	upTo  int64
+	lines []string
+}
+
+func (f *fakeFile) Append(upTo int64)      { f.upTo = upTo }
+func (f *fakeFile) AppendLine(line string) { f.lines = append(f.lines, line) }
+
+// fakeObserver notes what it is told, and waits while it is blocked.
+type fakeObserver struct {
+	mu      sync.Mutex
+	blocked sync.Mutex
+	events  []game.Effect
+	lines   []float64
+	missed  int64
+	taken   []protocol.Seat
+	storage error
+}
+
+func (o *fakeObserver) tell(what func()) {
+	o.blocked.Lock()
+	defer o.blocked.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	what()
+}
+
+func (o *fakeObserver) Happened(e game.Effect) { o.tell(func() { o.events = append(o.events, e) }) }
+func (o *fakeObserver) Written(numbers []float64, _ time.Duration) {
+	o.tell(func() { o.lines = append(o.lines, numbers...) })
+}
+func (o *fakeObserver) Storage(err error) { o.tell(func() { o.storage = err }) }
+func (o *fakeObserver) Missed(n int64, taken []protocol.Seat) {
+	o.tell(func() { o.missed += n; o.taken = taken })
+}
+
+// testRoom is a room with fakes around it.
+type testRoom struct {
+	*Room
+	t        *testing.T
+	file     *fakeFile
+	observer *fakeObserver
+	log      *strings.Builder // to be read when all is told
+	failed   chan error
+}
+
+// newRoom returns a room whose Run ends with the test, in a bubble.
+func newRoom(t *testing.T, rules Rules, patience time.Duration) *testRoom {
+	r := &testRoom{t: t, file: new(fakeFile), observer: new(fakeObserver), log: new(strings.Builder), failed: make(chan error, 1)}
+	r.Room = New(rules, Options{
+		File:      r.file,
+		Observers: []Observer{r.observer},
+		Log:       slog.New(slog.NewTextHandler(r.log, nil)),
+		Patience:  patience,
+		Fail:      func(err error) { r.failed <- err },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	t.Cleanup(func() {
+		r.Close()
+		cancel()
+		running.Wait()
+	})
+	return r
+}
+
+func (r *testRoom) connect(id, address string) *fakeSession {
+	s := new(fakeSession)
+	r.Connect(id, address, s)
+	return s
+}
+
+func (r *testRoom) count(id, seat string, n int64) {
+	r.Number(id, []string{fmt.Sprintf(`{"client_id":%q,"number":%d}`, seat, n)}, false, fmt.Sprint(n))
+}
+
+// seated returns the sessions A, on client1, and B, on client2.
+func (r *testRoom) seated() (a, b *fakeSession) {
+	a, b = r.connect("A", "a"), r.connect("B", "b")
+	a.took()
+	b.took()
+	return a, b
+}
+
+func TestANumberIsWrittenAckedAndTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), 0)
+		a := r.connect("A", "192.0.2.1")
+		a.expect(t, "client_assigned client1 1", "admit")
+		b := r.connect("B", "192.0.2.2")
+		b.expect(t, "client_assigned client2 2", "start_game", "admit")
+		a.expect(t, "start_game")
+		r.count("B", "client2", 2)
+		r.count("A", "client1", 1)
+		if r.file.upTo != 2 {
+			t.Errorf("%d is handed to the file", r.file.upTo)
+		}
+		a.expect(t)
+		r.Reports().Written(2, time.Millisecond)
+		a.expect(t, "ack 1 []")
+		b.expect(t, "ack 2 []")
+		r.count("A", "client1", 2)
+		a.expect(t, "ack 2 [{number 2 is not one of client1's}]")
+		r.Number("A", []string{"null"}, false, "9")
+		a.expect(t, `ack 9 [{"null" is not an object with client_id and number}]`)
+		r.Reports().State(errors.New("full"))
+		r.Disconnect("A")
+		a.expect(t, "stop_game")
+		b.expect(t, "stop_game")
+		synctest.Wait()
+		if !slices.Equal(r.observer.lines, []float64{1, 2}) || r.observer.storage == nil || r.observer.missed != 0 {
+			t.Errorf("the observer was told %v, %v, %d", r.observer.lines, r.observer.storage, r.observer.missed)
+		}
+		for _, want := range []string{"Client client1 connected and assigned.", "Client client2 connected and assigned.",
+			"Received one from client1", "Received two from client2", "Refused a number: number 2", "address=192.0.2.1", "session=A",
+			"Cannot write the numbers file: full", "Client client1 disconnected.", "Waiting for another client to connect..."} {
+			if !strings.Contains(r.log.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, r.log)
+			}
+		}
+	})
+}
+
+func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.NewFaithful(), 0)
+		a := r.connect("A", "a")
+		a.took()
+		for i, raw := range []string{"9007199254740993", "1" + strings.Repeat("0", 33), "1e22", "-0.0", "1.5", "true",
+			"1" + strings.Repeat("0", 100), "1e306", "1e400"} {
+			r.Number("A", []string{`{"client_id":"client1","number":` + raw + `}`}, false, fmt.Sprint(i))
+		}
+		want := []string{"nine quadrillion, seven trillion, one hundred and ninety-nine billion, two hundred and fifty-four million, seven hundred and forty thousand, nine hundred and ninety-three",
+			"one decillion", "ten sextillion", "zero", "one point five", "one"}
+		if !slices.Equal(r.file.lines, want) {
+			t.Errorf("the file gets %q, want %q", r.file.lines, want)
+		}
+		r.Reports().Written(5, 0)
+		a.expect(t, "ack 0 []", "ack 1 []", "ack 2 []", "ack 3 []", "ack 4 []")
+		r.Reports().Dropped(6, errors.New("full"))
+		a.expect(t) // no ack for what was lost or cannot be spelled
+		r.Disconnect("A")
+		b := r.connect("B", "b")
+		b.expect(t, "client_assigned client1 inf", "admit") // the original moves on before it spells
+		synctest.Wait()
+		if len(r.observer.lines) != 5 {
+			t.Errorf("the observer was told %v", r.observer.lines)
+		}
+	})
+}
+
+func TestAThirdClientIsHeldForAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), 0)
+		r.seated()
+		c := r.connect("C", "c")
+		time.Sleep(HoldTime - time.Millisecond)
+		c.expect(t)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		c.expect(t, "refuse both seats are taken")
+		d := r.connect("D", "d")
+		r.Disconnect("A")
+		d.expect(t, "client_assigned client1 1", "start_game", "admit")
+		time.Sleep(2 * HoldTime)
+		d.expect(t)
+		e := r.connect("E", "e")
+		r.Close()
+		time.Sleep(2 * HoldTime)
+		e.expect(t) // who stops does not turn anybody away
+	})
+}
+
+// A log or an observer that stands still held up the count, and every newcomer.
+func TestAnObserverThatStandsStillHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), 0)
+		a, b := r.seated()
+		synctest.Wait()
+		r.observer.blocked.Lock()
+		const last = 20_000
+		for n := int64(1); n <= last; n += 2 {
+			r.count("A", "client1", n)
+			r.count("B", "client2", n+1)
+			r.Reports().Written(n+1, time.Millisecond)
+		}
+		if got := len(a.took()) + len(b.took()); got != last {
+			t.Errorf("%d acks came while the observer stood still, want %d", got, last)
+		}
+		for range maxNotices {
+			r.Number("A", []string{"1"}, false, "")
+		}
+		r.Disconnect("A") // this is not told either
+		r.observer.blocked.Unlock()
+		synctest.Wait()
+		if len(r.observer.lines) != last || !slices.IsSorted(r.observer.lines) {
+			t.Errorf("the observer was told of %d lines, want all %d in order", len(r.observer.lines), last)
+		}
+		if r.observer.missed == 0 || r.observer.missed != r.Missed() || !slices.Equal(r.observer.taken, []protocol.Seat{protocol.Client2}) {
+			t.Errorf("the observer missed %d of %d events and was told that %v are taken", r.observer.missed, r.Missed(), r.observer.taken)
+		}
+		if !strings.Contains(r.log.String(), fmt.Sprintf("%d events were not logged", r.observer.missed)) {
+			t.Error("the log does not say so")
+		}
+		if len(r.observer.events) > 2*maxNotices+10 {
+			t.Errorf("%d events waited to be told", len(r.observer.events))
+		}
+	})
+}
+
+// brokenRules panic at a number.
+type brokenRules struct{ *game.Game }
+
+func (brokenRules) Number(game.Session, game.Number, game.AckID) []game.Effect { panic("as told") }
+
+// A panic within a step was recovered: half of it was done, and acks went on.
+func TestAPanicInAStepEndsTheRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := game.New(0)
+		r := newRoom(t, g, 0)
+		a, b := r.seated()
+		r.count("A", "client1", 1)
+		r.rules = brokenRules{g}
+		r.count("B", "client2", 2)
+		select {
+		case err := <-r.failed:
+			if !strings.Contains(err.Error(), "a step of the game panicked: as told") {
+				t.Errorf("it fails with %v", err)
+			}
+		default:
+			t.Fatal("it does not fail")
+		}
+		r.Reports().Written(1, 0)
+		r.count("A", "client1", 3)
+		r.Disconnect("A")
+		a.expect(t)
+		b.expect(t)
+	})
+}
+
+func TestNetworkOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"2001:db8:1:2::": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64", "@": "@", "": "",
+	} {
+		if got := network(address); got != want {
+			t.Errorf("%q is of %q, want %q", address, got, want)
+		}
+	}
+}

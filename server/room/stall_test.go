@@ -1,0 +1,169 @@
+package room
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"counting/server/game"
+)
+
+const patience = 20 * time.Second
+
+func TestAClientThatDoesNotBeginToCountIsAskedToLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), patience)
+		a, b := r.seated()
+		r.count("B", "client2", 2) // it waits for client1
+		time.Sleep(patience - time.Millisecond)
+		r.Heartbeat("A")
+		r.Heartbeat("B")
+		r.Heartbeat("nobody")
+		a.expect(t)
+		time.Sleep(time.Millisecond)
+		r.Heartbeat("B") // it is not its turn
+		b.expect(t)
+		r.Heartbeat("A")
+		a.expect(t, "dismiss")
+		r.Heartbeat("A") // it was asked, and stays
+		a.expect(t, "close")
+		synctest.Wait()
+		for _, want := range []string{"Asked a client to leave", "Cut off a client: it was asked to leave and stayed."} {
+			if !strings.Contains(r.log.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, r.log)
+			}
+		}
+	})
+}
+
+func TestAClientThatHasCountedIsNotAskedToLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), patience)
+		a, b := r.seated()
+		r.count("A", "client1", 1)
+		r.count("B", "client2", 2)
+		r.count("B", "client2", 4)
+		time.Sleep(100 * patience)
+		r.Heartbeat("A")
+		r.Heartbeat("B")
+		a.expect(t)
+		b.expect(t)
+	})
+}
+
+// One that had counted a single number held up the count for ever, while
+// another waited for a seat.
+func TestAClientThatHoldsUpTheCountIsCutOffWhileAnotherWaits(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"another comes", "it answers a ping", "the other seat answers a ping"} {
+		t.Run(strings.ReplaceAll(when, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRoom(t, game.New(0), patience)
+				a, b := r.seated()
+				r.count("A", "client1", 1)
+				r.count("B", "client2", 2)
+				time.Sleep(cutAfter*patience - time.Second)
+				c := r.connect("C", "c")
+				r.Heartbeat("A")
+				a.expect(t)
+				time.Sleep(time.Second)
+				switch when {
+				case "another comes":
+					r.connect("D", "d")
+				case "it answers a ping":
+					r.Heartbeat("A")
+				default:
+					r.Heartbeat("B")
+				}
+				a.expect(t, "close")
+				b.expect(t)
+				r.Heartbeat("A") // once is enough
+				a.expect(t)
+				r.Disconnect("A")
+				c.expect(t, "client_assigned client1 3", "start_game", "admit")
+				synctest.Wait()
+				if !strings.Contains(r.log.String(), "Cut off a client: it holds up the count") {
+					t.Errorf("the log does not say so:\n%s", r.log)
+				}
+			})
+		})
+	}
+}
+
+func TestAClientThatHoldsUpTheCountStaysWhileNobodyWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), patience)
+		a, b := r.seated()
+		r.count("A", "client1", 1)
+		r.count("B", "client2", 2)
+		time.Sleep(100 * patience)
+		r.Heartbeat("A")
+		r.Heartbeat("B")
+		a.expect(t)
+		b.expect(t)
+	})
+}
+
+// Clients that were done and stayed were asked to leave every 25 to 45 s, for
+// ever, unless the count stood at the server's -goal.
+func TestClientsThatAreDoneAreNotAskedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	for name, waits := range map[string]bool{"nobody_waits": false, "a_third_client_waits": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRoom(t, game.New(4), patience)
+				a, _ := r.seated()
+				asked := 0
+				for range 24 * 60 * 6 { // a day, with a heartbeat every 10 s
+					if waits {
+						r.connect("C", "c")
+					}
+					time.Sleep(10 * time.Second)
+					r.Heartbeat("A")
+					r.Heartbeat("B")
+					if sent := a.took(); len(sent) > 0 && (sent[0] == "dismiss" || sent[0] == "close") {
+						asked++
+						r.Disconnect("A")
+						r.Disconnect("C")
+						a = r.connect("A", "a") // it comes back
+						a.took()
+					}
+				}
+				most := 1
+				if waits {
+					most = 75 // every 20 minutes or so
+				}
+				if asked > most {
+					t.Errorf("it was sent away %d times in a day, want at most %d", asked, most)
+				}
+			})
+		})
+	}
+}
+
+// Nobody misses anything when both clients have lost their main threads: one
+// has to go, for the count to go on.
+func TestOfTwoClientsThatDoNotCountOneIsAskedToLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), patience)
+		a, b := r.seated()
+		time.Sleep(patience)
+		r.Heartbeat("A")
+		a.expect(t, "dismiss")
+		r.Disconnect("A")
+		r.connect("A2", "a")
+		r.count("A2", "client1", 1)
+		r.count("A2", "client1", 3)
+		b.took()
+		time.Sleep(patience)
+		r.Heartbeat("B")
+		b.expect(t, "dismiss")
+	})
+}

@@ -1,0 +1,90 @@
+package socketio
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"counting/server/engineio"
+)
+
+// A packet that is taken is the same when it is put together again.
+func FuzzParsePacket(f *testing.F) {
+	for _, text := range []string{"", "0", "40", `2["number",{"client_id":"client1","number":1}]`, `2007["number",1]`,
+		`51-["number",{"_placeholder":true,"num":0}]`, "2/chat,1[]", "0/chat?a=b,{}", "6", "5", "7", "2" + strings.Repeat("9", 101) + "[]", `2["`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := parsePacket(text)
+		if err != nil {
+			return
+		}
+		again := string(p.kind)
+		if p.kind == kindBinaryEvent || p.kind == kindBinaryAck {
+			again += strconv.Itoa(p.attachments) + "-"
+		}
+		if p.nsp != "/" {
+			again += p.nsp + ","
+		}
+		q, err := parsePacket(again + p.id + p.data)
+		if err != nil || p.kind != q.kind || p.nsp != q.nsp || p.id != q.id || p.data != q.data || p.attachments != q.attachments {
+			t.Errorf("%q is %+v; put together again it is %+v, %v", text, p, q, err)
+		}
+		if p.data != "" && !json.Valid([]byte(p.data)) {
+			t.Errorf("%q: its payload %q is not JSON", text, p.data)
+		}
+		if _, err := parse(text); err != nil && strings.Contains(err.Error(), "panic") {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}
+
+// witness admits everybody and notes what it hears.
+type witness struct{ events, disconnects int }
+
+func (w *witness) Connect(s *Session)                   { s.Admit() }
+func (w *witness) Event(*Session, string, Args, string) { w.events++ }
+func (w *witness) Heartbeat(*Session)                   {}
+func (w *witness) Disconnect(*Session)                  { w.disconnects++ }
+func (w *witness) heard(t testing.TB, s *Server, url string, body string) {
+	r := httptest.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	s.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// Whatever a session sends, nothing breaks, and an event that follows is heard,
+// unless the session has left.
+func FuzzConnection(f *testing.F) {
+	const last = `2["number",{"client_id":"client1","number":1}]`
+	for _, text := range []string{"", "1", "0", last, "52-" + last[1:] + "\x1eb\x1eb", "51-" + last[1:] + "\x1e2", "b", "50-" + last[1:],
+		"46", "451-[]", "\x1e\x1e", "1\x1e0\x1e1", `2["number"]`, `2["other"]`, `2[]`, "2/x,1[]", "6" + last[1:]} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		w := new(witness)
+		s := New(map[string]Handler{"/": w}, engineio.Options{Log: slog.New(slog.DiscardHandler)})
+		defer s.Close()
+		recorder := httptest.NewRecorder()
+		s.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/?EIO=4", nil))
+		_, sid, _ := strings.Cut(recorder.Body.String(), `"sid":"`)
+		url := "/?EIO=4&sid=" + sid[:20]
+		w.heard(t, s, url, "40")
+		for message := range strings.SplitSeq(text, "\x1e") {
+			if !strings.HasPrefix(message, "b") {
+				message = "4" + message
+			}
+			w.heard(t, s, url, message)
+		}
+		disconnects := w.disconnects
+		// What waits for attachments takes the next packet that is text for the end
+		// of the wait.
+		before := w.events
+		w.heard(t, s, url, "4"+last)
+		if spoke := w.events > before; spoke == (disconnects > 0) && !strings.Contains(text, "0") {
+			t.Errorf("the session has left is %v, and its next event was heard is %v", disconnects > 0, spoke)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -25,10 +26,14 @@ type config struct {
 	patience  time.Duration
 	heartbeat heartbeat
 	trusted   clientaddr.Trusted
-	limits    engineio.Limits
-	check     bool
-	verify    string
-	version   bool
+	tokenFile string
+
+	maxConnections, maxConnectionsPerAddress int
+
+	limits  engineio.Limits
+	check   bool
+	verify  string
+	version bool
 }
 
 // heartbeat is a flag's value: how long after an answer the next ping goes out, and
@@ -86,11 +91,14 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold a seat and not begin to count before it is told to leave; more than the clients' interval, 0 is for ever")
 	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer a client is pinged again, and how long it may take to answer before its session ends")
 	f.StringVar(&trusted, "trusted-proxies", "", "`addresses` or CIDR prefixes, with commas between, of the proxies whose X-Forwarded-For is believed")
+	f.StringVar(&c.tokenFile, "token-file", "", "`file` with a token; who does not send it, as in SERVER_URL=http://server:5000?token=TOKEN, cannot open a session")
+	f.IntVar(&c.maxConnections, "max-connections", 2_500, "how `many` TCP connections may be open, before idle ones are closed for new ones; 0 is any number")
+	f.IntVar(&c.maxConnectionsPerAddress, "max-connections-per-address", 1_250, "how `many` of them from one address, or from one /64 of IPv6, that is not a trusted proxy; 0 is any number")
 	f.IntVar(&c.limits.Sessions, "max-sessions", 2_000, "how `many` Engine.IO sessions may be open; 0 is any number")
 	f.IntVar(&c.limits.SessionsPerAddress, "max-sessions-per-address", 1_000, "how `many` of them from one address, or from one /64 of IPv6; 0 is any number")
 	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "how `many` packets may wait for a session that does not take them, before it is ended; 0 is any number")
-	f.Int64Var(&c.limits.Sending, "max-sending", 16<<20, "how many `bytes` may wait for sessions in all, beyond 4 KiB for each, before the session that goes over is ended; 0 is any number")
-	f.Int64Var(&c.limits.Receiving, "max-receiving", 16<<20, "how many `bytes` of packets may have been received in part, beyond 4 KiB for each, before another one is refused; 0 is any number")
+	f.Int64Var(&c.limits.Sending, "max-sending", 8<<20, "how many `bytes` may wait for sessions in all, beyond 4 KiB for each, before the session that goes over is ended; 0 is any number")
+	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "how many `bytes` of packets may have been received in part, beyond 4 KiB for each, before another one is refused; 0 is any number")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
 	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -127,6 +135,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	c.limits.SendingPerAddress, c.limits.ReceivingPerAddress = c.limits.Sending/2, c.limits.Receiving/2
 	for name, value := range map[string]int64{
 		"max-sessions": int64(c.limits.Sessions), "max-sessions-per-address": int64(c.limits.SessionsPerAddress),
+		"max-connections": int64(c.maxConnections), "max-connections-per-address": int64(c.maxConnectionsPerAddress),
 		"max-waiting": int64(c.limits.PacketsPerSession), "max-sending": c.limits.Sending, "max-receiving": c.limits.Receiving,
 	} {
 		if value < 0 {
@@ -139,15 +148,8 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if c.patience < 0 {
 		return c, fmt.Errorf("-patience %v is below 0", c.patience)
 	}
-	for origin := range strings.SplitSeq(origins, ",") {
-		origin = strings.TrimSpace(origin)
-		if origin == "*" || origin == "" {
-			continue
-		}
-		if !strings.Contains(origin, "://") {
-			return c, fmt.Errorf("-origins: %q is not an origin, like https://example.org", origin)
-		}
-		c.origins = append(c.origins, origin)
+	if c.origins, err = parseOrigins(origins); err != nil {
+		return c, fmt.Errorf("-origins: %w", err)
 	}
 	return c, nil
 }
@@ -170,4 +172,34 @@ func fromEnvironment(f *flag.FlagSet, lookupEnv func(string) (string, bool)) err
 		}
 	})
 	return err
+}
+
+// parseOrigins reads a list of origins with commas between, and returns them as
+// browsers send them; none, if any origin will do.
+func parseOrigins(list string) (origins []string, err error) {
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.TrimSpace(item)
+		if item == "*" {
+			return nil, nil
+		}
+		if item == "" {
+			continue
+		}
+		u, err := url.Parse(item)
+		if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("%q is not an origin, like https://example.org or http://localhost:8080", item)
+		}
+		scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+		switch {
+		case scheme == "http":
+			host = strings.TrimSuffix(host, ":80")
+		case scheme == "https":
+			host = strings.TrimSuffix(host, ":443")
+		}
+		origins = append(origins, scheme+"://"+host)
+	}
+	if len(origins) == 0 {
+		return nil, fmt.Errorf("%q names no origin; * is any", list)
+	}
+	return origins, nil
 }

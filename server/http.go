@@ -35,7 +35,8 @@ func watching(faithful bool, feed *live.Feed, counts http.Handler) map[string]ht
 // file cannot be written at the moment.
 func routes(socketIO http.Handler, ready func() error, watching map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.Path; {
+		// A proxy may put a slash in front of one that is there already.
+		switch path := "/" + strings.TrimLeft(r.URL.Path, "/"); {
 		case strings.HasPrefix(path, protocol.Path):
 			socketIO.ServeHTTP(w, r)
 		case path == "/health":

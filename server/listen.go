@@ -1,11 +1,20 @@
 package main
 
 import (
+	"container/list"
 	"context"
+	"errors"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
+
+	"counting/server/clientaddr"
+	"counting/server/engineio"
+	"counting/server/metrics"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,16 +29,44 @@ const (
 	probes        = 3
 )
 
-// listener accepts TCP connections and can close all that are still open,
-// those that became WebSockets too, which http.Server forgets.
-type listener struct {
-	net.Listener
-	mu     sync.Mutex
-	open   map[*conn]struct{}
-	closed bool
+// reservedFiles are the descriptors that are left for everything but connections.
+const reservedFiles = 32
+
+// listenOptions are for listen.
+type listenOptions struct {
+	// Limits on open connections, in all and from one address as clientaddr.Key
+	// counts them; 0 is no limit. When one is reached, the connection that has
+	// been idle for the longest time is closed for a new one; if none is idle, the
+	// new one is closed.
+	connections, perAddress int
+	// The limit per address does not hold for these.
+	trusted clientaddr.Trusted
+	onLimit func(engineio.Limit)
+	log     *slog.Logger
 }
 
-func listen(ctx context.Context, addr string) (*listener, error) {
+// listener accepts TCP connections, bounds how many there are, and can close all
+// that are still open, those that became WebSockets too, which http.Server
+// forgets.
+type listener struct {
+	net.Listener
+	options listenOptions
+
+	mu       sync.Mutex
+	open     map[*conn]struct{}
+	closed   bool
+	idle     list.List // of *conn that wait for a request, the longest waiting first
+	address  map[netip.Addr]*addressConns
+	failed   time.Time // when a failure to accept was logged last
+	failures int       // since then
+}
+
+type addressConns struct {
+	open int
+	idle list.List // of *conn
+}
+
+func listen(ctx context.Context, addr string, o listenOptions) (*listener, error) {
 	config := net.ListenConfig{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: probeAfter, Interval: probeEvery, Count: probes},
 		Control: func(_, _ string, c syscall.RawConn) error {
@@ -47,22 +84,131 @@ func listen(ctx context.Context, addr string) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{Listener: l, open: make(map[*conn]struct{})}, nil
+	if files := maxFiles(); files > 0 {
+		if most := max(1, files-reservedFiles); o.connections == 0 || most < o.connections {
+			o.log.Warn("the process may open fewer files than -max-connections allows", "files", files, "connections", most)
+			o.connections = most
+		}
+	}
+	return &listener{Listener: l, options: o, open: make(map[*conn]struct{}), address: make(map[netip.Addr]*addressConns)}, nil
 }
 
+// Accept returns the next connection. A failure that may pass, for want of
+// descriptors for instance, makes idle connections give way, and is not returned.
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			if c := l.admit(c); c != nil {
+				return c, nil
+			}
+			continue
+		}
+		l.mu.Lock()
+		closed := l.closed
+		l.mu.Unlock()
+		if closed || errors.Is(err, net.ErrClosed) || !passes(err) {
+			return nil, err
+		}
+		l.acceptFailed(err)
+	}
+}
+
+// passes tells whether accepting may succeed later.
+func passes(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EINTR)
+}
+
+// acceptRetry is how long to wait after a failure to accept; one in each
+// acceptLogEvery is logged.
+const (
+	acceptRetry    = 10 * time.Millisecond
+	acceptLogEvery = 10 * time.Second
+)
+
+func (l *listener) acceptFailed(err error) {
+	l.mu.Lock()
+	for range 1 + l.idle.Len()/10 {
+		l.evict(&l.idle)
+	}
+	l.failures++
+	now, failures := time.Now(), l.failures
+	report := now.Sub(l.failed) >= acceptLogEvery
+	if report {
+		l.failed, l.failures = now, 0
+	}
+	l.mu.Unlock()
+	if report {
+		l.options.log.Warn("Cannot accept a connection: "+err.Error()+"; idle connections are closed", "times", failures)
+	}
+	time.Sleep(acceptRetry)
+}
+
+// admit returns the connection, or closes it and returns nil.
+func (l *listener) admit(c net.Conn) net.Conn {
+	peer := clientaddr.Parse(c.RemoteAddr().String())
+	tracked := &conn{Conn: c, listener: l, key: clientaddr.Key(peer)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.address[tracked.key]
+	var reached engineio.Limit
+	switch {
+	case l.closed:
+		c.Close()
+		return nil
+	case of != nil && l.options.perAddress > 0 && of.open >= l.options.perAddress && !l.options.trusted.Contains(peer):
+		if !l.evict(&of.idle) {
+			reached = metrics.LimitConnectionsPerAddress
+		}
+	case l.options.connections > 0 && len(l.open) >= l.options.connections:
+		if !l.evict(&l.idle) {
+			reached = metrics.LimitConnections
+		}
+	}
+	if reached != "" {
+		l.options.onLimit(reached)
+		c.Close()
+		return nil
+	}
+	if of = l.address[tracked.key]; of == nil {
+		of = new(addressConns)
+		l.address[tracked.key] = of
+	}
+	of.open++
+	l.open[tracked] = struct{}{}
+	tracked.setIdle(true)
+	return tracked
+}
+
+// evict closes the connection that has been idle for the longest time, if there is
+// one. The caller holds l.mu.
+func (l *listener) evict(idle *list.List) bool {
+	e := idle.Front()
+	if e == nil {
+		return false
+	}
+	e.Value.(*conn).close()
+	return true
+}
+
+// connState is for http.Server.ConnState: a connection is idle until it has sent a
+// request, and again when that is answered.
+func (l *listener) connState(c net.Conn, state http.ConnState) {
+	tracked, ok := c.(*conn)
+	if !ok || state == http.StateNew || state == http.StateClosed {
+		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tracked := &conn{Conn: c, listener: l}
-	if l.closed {
-		c.Close()
-	}
-	l.open[tracked] = struct{}{}
-	return tracked, nil
+	tracked.setIdle(state == http.StateIdle)
+}
+
+// Connections returns how many connections are open.
+func (l *listener) Connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
 }
 
 // CloseConns closes every connection that was accepted.
@@ -71,18 +217,59 @@ func (l *listener) CloseConns() {
 	defer l.mu.Unlock()
 	l.closed = true
 	for c := range l.open {
-		c.Conn.Close()
+		c.close()
 	}
 }
 
 type conn struct {
 	net.Conn
 	listener *listener
+	key      netip.Addr
+
+	// Guarded by the listener's lock.
+	idle, idleOfAddress *list.Element
+	gone                bool
+}
+
+// SyscallConn lets package engineio write without waiting.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if raw, ok := c.Conn.(syscall.Conn); ok {
+		return raw.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
-	delete(c.listener.open, c)
+	return c.close()
+}
+
+// setIdle and close need the listener's lock.
+func (c *conn) setIdle(idle bool) {
+	l := c.listener
+	switch of := l.address[c.key]; {
+	case c.gone || idle == (c.idle != nil):
+	case idle:
+		c.idle, c.idleOfAddress = l.idle.PushBack(c), of.idle.PushBack(c)
+	default:
+		l.idle.Remove(c.idle)
+		of.idle.Remove(c.idleOfAddress)
+		c.idle, c.idleOfAddress = nil, nil
+	}
+}
+
+func (c *conn) close() error {
+	if !c.gone {
+		c.setIdle(false)
+		c.gone = true
+		l := c.listener
+		delete(l.open, c)
+		if of := l.address[c.key]; of.open == 1 {
+			delete(l.address, c.key)
+		} else {
+			of.open--
+		}
+	}
 	return c.Conn.Close()
 }

@@ -50,7 +50,7 @@ const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 15 * time.Second
 	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 64 << 10
+	maxHeaderBytes = 8 << 10
 )
 
 // stopTime is how long a stop may take: writing what waits, and sending it.
@@ -74,7 +74,11 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	logger := newLogger(c.logFormat, c.logLevel, stdout)
 	logger.Info("Server starting...", "version", version)
 
-	l, err := listen(ctx, c.addr)
+	authorize, err := readToken(c.tokenFile)
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, c.addr, listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, trusted: c.trusted, log: logger})
 	if err != nil {
 		return listenError(c.addr, err)
 	}
@@ -112,6 +116,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer feed.Close()
 	go feed.Run()
 	counts := metrics.New(version, c.goal, file.Recovery().Last, lastAt)
+	l.options.onLimit = counts.LimitReached
 	failed := make(chan error, 2) // the file's, and the room's
 	r := room.New(rules, room.Options{
 		File:      file,
@@ -132,6 +137,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		MaxPackets:   c.maxPackets(),
 		JoinTimeout:  c.heartbeat.interval + c.heartbeat.timeout,
 		Origins:      c.origins,
+		Authorize:    authorize,
 		Trusted:      c.trusted,
 		Limits:       c.limits,
 		OnLimit:      counts.LimitReached,
@@ -139,11 +145,13 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	})
 	defer edge.Close()
 	counts.Ask(metrics.Gauges{
-		Sessions: edge.Sessions,
-		Taken:    r.Taken,
-		Waiting:  r.Waiting,
-		Readers:  feed.Readers,
-		Dropped:  feed.Dropped,
+		Sessions:    edge.Sessions,
+		Connections: l.Connections,
+		Usage:       edge.Usage,
+		Taken:       r.Taken,
+		Waiting:     r.Waiting,
+		Readers:     feed.Readers,
+		Dropped:     feed.Dropped,
 	})
 	server := &http.Server{
 		Handler:           routes(edge, file.Ready, watching(c.faithful, feed, counts)),
@@ -151,11 +159,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         l.connState,
 		ErrorLog:          log.New(logWriter{logger}, "", 0),
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	logger.Info("Listening on "+url(l.Addr()), "address", l.Addr().String())
+	logger.Info("Listening on "+urlOf(l.Addr()), "address", l.Addr().String())
 
 	select {
 	case err := <-failed:
@@ -232,8 +241,8 @@ func listenError(addr string, err error) error {
 	return fmt.Errorf("cannot listen on -addr %q: %w", addr, err)
 }
 
-// url is where a person on this machine finds the server.
-func url(addr net.Addr) string {
+// urlOf returns where a person on this machine finds the server.
+func urlOf(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return fmt.Sprintf("http://localhost:%d", tcp.Port)
 	}

@@ -228,6 +228,19 @@ func (s *Server) session(sid string) (_ *Session, over bool) {
 	return nil, s.over.take(sid)
 }
 
+// forget removes a session. If no request was there to be told that it has ended,
+// the next one is.
+func (s *Server) forget(session *Session, unanswered bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopBeat(session)
+	s.slots.release(session)
+	delete(s.sessions, session.id)
+	if unanswered {
+		s.over.add(session.id)
+	}
+}
+
 // handshake opens a session.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, query url.Values, transport, jsonp string) {
 	if s.options.Authorize != nil && !s.options.Authorize(r) {

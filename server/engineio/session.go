@@ -294,20 +294,21 @@ func (s *Session) end(reason string) {
 	}
 }
 
-// finish tells the handler, sends what is queued and lets the transport go. A
-// client that left by a CLOSE packet still gets what the handler sends it.
+// finish forgets the session, tells the handler, sends what is queued and lets the
+// transport go. A client that left by a CLOSE packet still gets what the handler
+// sends it. The slot is free by the time that the handler can tell others.
 func (s *Session) finish(reason string, left bool) {
-	if !left {
-		s.mu.Lock()
-		s.over = true
-		s.mu.Unlock()
-	}
+	s.mu.Lock()
+	s.over = !left
+	unanswered := s.posted && s.waiting == nil
+	s.mu.Unlock()
+	s.server.forget(s, unanswered)
 	s.call(func(h Handler) {
 		s.handler = nil
 		h.Close(reason)
 	})
 	s.mu.Lock()
-	unanswered := s.posted && s.waiting == nil
+	defer s.mu.Unlock()
 	s.over, s.corks = true, 0
 	if s.conn == nil && s.waiting != nil {
 		packets := s.take()
@@ -323,17 +324,6 @@ func (s *Session) finish(reason string, left bool) {
 	}
 	if s.conn == nil {
 		s.discard()
-	}
-	s.mu.Unlock()
-
-	server := s.server
-	server.mu.Lock()
-	defer server.mu.Unlock()
-	server.stopBeat(s)
-	server.slots.release(s)
-	delete(server.sessions, s.id)
-	if unanswered {
-		server.over.add(s.id)
 	}
 }
 

@@ -31,12 +31,24 @@ type Metrics struct {
 	failing  prometheus.Gauge
 }
 
+// Limits on connections, beside those of package engineio.
+const (
+	LimitConnections           engineio.Limit = "connections"
+	LimitConnectionsPerAddress engineio.Limit = "connections_per_address"
+)
+
 // Gauges are asked at each scrape.
 type Gauges struct {
 	Sessions func() int // open Engine.IO sessions
-	Taken    func() int // seats that are taken
-	Waiting  func() int // clients that are held back
-	Readers  func() int // readers of the stream
+
+	Connections func() int // open TCP connections
+	// Usage returns how many bytes are being received, and wait to be sent, beyond
+	// what each session has free.
+	Usage func() (receiving, sending int64)
+
+	Taken   func() int // seats that are taken
+	Waiting func() int // clients that are held back
+	Readers func() int // readers of the stream
 
 	// Dropped are the readers that were dropped so far for being too slow, and
 	// the events that they had not been sent.
@@ -108,7 +120,7 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 	for _, code := range game.Codes {
 		m.refused.WithLabelValues(string(code))
 	}
-	for _, limit := range engineio.AllLimits {
+	for _, limit := range append(engineio.AllLimits[:], LimitConnections, LimitConnectionsPerAddress) {
 		m.limits.WithLabelValues(string(limit))
 	}
 	m.last.Set(float64(last))
@@ -129,6 +141,9 @@ func (m *Metrics) Ask(g Gauges) {
 			func() float64 { return float64(value()) }))
 	}
 	gauge("counting_sessions", "Open Engine.IO sessions.", g.Sessions)
+	gauge("counting_connections", "Open TCP connections.", g.Connections)
+	gauge("counting_receiving_bytes", "Bytes of packets that have been received in part, beyond 4 KiB for each.", func() int { receiving, _ := g.Usage(); return int(receiving) })
+	gauge("counting_sending_bytes", "Bytes that wait to be sent, beyond 4 KiB for each session.", func() int { _, sending := g.Usage(); return int(sending) })
 	gauge("counting_seats_taken", "Seats that are taken, of two.", g.Taken)
 	gauge("counting_waiting_clients", "Clients that are held back until a seat falls free.", g.Waiting)
 	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)

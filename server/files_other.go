@@ -1,0 +1,6 @@
+//go:build !unix
+
+package main
+
+// maxFiles returns how many files the process may open, or 0 if that is not known.
+func maxFiles() int { return 0 }

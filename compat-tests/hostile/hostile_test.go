@@ -35,6 +35,7 @@ const (
 	upgrade  = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 	version  = "Sec-WebSocket-Version: 13\r\n"
 	key      = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	unheard  = `42["unheard"]`
 	overWS   = "/socket.io/?EIO=4&transport=websocket"
 )
 
@@ -150,7 +151,9 @@ var kinds = []struct {
 	{"body", "one byte too many", func(a attacker) string { return a.posts(strings.NewReader(strings.Repeat("x", 1_000_001))) }, "413, " + lived},
 	{"body", "chunks without end", func(a attacker) string { return a.posts(&endless{}) }, "413, " + lived},
 	{"body", "packets that are none", func(a attacker) string { return a.posts(strings.NewReader("\x1e\x1e9\x1eq")) }, "200, " + lived},
-	{"body", "10,000 packets", func(a attacker) string { return a.posts(strings.NewReader(strings.Repeat("42[]\x1e", 10_000) + "42[]")) }, "200, " + lived},
+	{"body", "10,000 packets", func(a attacker) string {
+		return a.posts(strings.NewReader(strings.Repeat("42[]\x1e", 10_000) + "42[]"))
+	}, "200, " + lived},
 
 	{"frame", "not masked", func(a attacker) string { return a.frames([]byte{0x81, 2, '4', '0'}) }, ends},
 	{"frame", "an opcode that there is not", func(a attacker) string { return a.frames(frame(0x83, []byte("40"))) }, ends},
@@ -263,7 +266,7 @@ var kinds = []struct {
 		// answered by nothing that could wait.
 		path := a.open()
 		for range 100 {
-			if status, _ := a.request("POST", path, strings.NewReader("40\x1e"+strings.Repeat("421"+number+"\x1e", 1000)+"6")); status != http.StatusOK {
+			if status, _ := a.request("POST", path, strings.NewReader("40\x1e"+strings.Repeat("421"+number+"\x1e", 1000)+unheard)); status != http.StatusOK {
 				return ends
 			}
 		}
@@ -311,7 +314,7 @@ var abandoned = map[bool]int{false: 2000, true: 10_000}[os.Getenv("SOAK") != ""]
 // polls2 polls until the session is gone.
 func (a attacker) polls2(path string) string {
 	for {
-		if status, _ := a.request("POST", path, strings.NewReader("6")); status != http.StatusOK {
+		if status, _ := a.request("POST", path, strings.NewReader(unheard)); status != http.StatusOK {
 			return ends
 		}
 		time.Sleep(100 * time.Millisecond)

@@ -1,9 +1,11 @@
 package subject
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -12,23 +14,24 @@ import (
 )
 
 // A program is one of this module, built once for each package's tests, with
-// the race detector.
+// the race detector or as it is released.
 type program struct {
 	pkg   string // its import path
 	build func() (string, error)
 }
 
 var (
-	server   = newProgram("counting/server")
-	client   = newProgram("counting/clients")
-	recorder = newProgram("counting/compat-tests/recorder")
+	server   = newProgram("counting/server", "-race")
+	client   = newProgram("counting/clients", "-race")
+	recorder = newProgram("counting/compat-tests/recorder", "-race")
+	released = newProgram("counting/server", "-trimpath")
 )
 
-func newProgram(pkg string) *program {
+func newProgram(pkg, flag string) *program {
 	p := &program{pkg: pkg}
 	p.build = sync.OnceValues(func() (string, error) {
-		binary := filepath.Join(os.Getenv(buildDir), filepath.Base(pkg))
-		out, err := exec.Command("go", "build", "-race", "-o", binary, pkg).CombinedOutput()
+		binary := filepath.Join(os.Getenv(buildDir), filepath.Base(pkg)+flag)
+		out, err := exec.Command("go", "build", flag, "-o", binary, pkg).CombinedOutput()
 		return binary + string(out), err
 	})
 	return p
@@ -122,4 +125,19 @@ func (p *Program) report() {
 	}
 	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	p.t.Logf("%s (%v) printed:\n%s", p.name, p.cmd.ProcessState, strings.Join(lines[max(0, len(lines)-most):], "\n"))
+}
+
+// Memory returns the program's resident memory in bytes. It needs /proc.
+func (p *Program) Memory(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 2 {
+		t.Fatalf("%s has no memory that can be read: %v", p, err)
+	}
+	pages, err := strconv.Atoi(fields[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
 }

@@ -93,6 +93,18 @@ func GoServer(t testing.TB, args ...string) *Server {
 
 func goServer(t testing.TB, dir, port string, args []string) *Server {
 	t.Helper()
+	return startServer(t, server, dir, port, args)
+}
+
+// ReleasedServer starts the Go server as GoServer does, built as it is released:
+// without the race detector, so that what it uses can be measured.
+func ReleasedServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return startServer(t, released, t.TempDir(), "0", args)
+}
+
+func startServer(t testing.TB, server *program, dir, port string, args []string) *Server {
+	t.Helper()
 	args = append([]string{"-addr", "127.0.0.1:" + port, "-data", dir}, args...)
 	s := &Server{Program: start(t, "the Go server", server.command(t, args...)), Dir: dir}
 	listening := regexp.MustCompile(`Listening on (http://\S+)`)

@@ -91,7 +91,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	case c.check:
 		return check(ctx, c.addr)
 	case c.verify != "":
-		return verify(c.verify, stdout)
+		return verify(ctx, c.verify, stdout)
 	}
 	logger, lines := newLogger(c.logFormat, c.logLevel, stdout)
 	defer func() {
@@ -114,7 +114,10 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 
 	path := filepath.Join(c.data, numbersfile.Name)
 	lastAt := modified(path) // before Open, which may mend the file
-	file, err := numbersfile.Open(ctx, c.data, numbersfile.Options{Faithful: c.faithful})
+	file, err := numbersfile.Open(ctx, c.data, numbersfile.Options{
+		Faithful: c.faithful,
+		Progress: func(line string) { logger.Info(line) },
+	})
 	if err != nil {
 		return err
 	}
@@ -263,17 +266,28 @@ func check(ctx context.Context, addr string) error {
 	return nil
 }
 
-// verify tells whether the file is an unbroken count.
-func verify(path string, stdout io.Writer) error {
-	lines, bad, err := numbersfile.Verify(path)
-	if err != nil {
+// verify tells whether the file is an unbroken count. It does not wait for a
+// disk that hangs once ctx has ended.
+func verify(ctx context.Context, path string, stdout io.Writer) error {
+	verified := make(chan error, 1)
+	go func() {
+		lines, bad, err := numbersfile.VerifySlowly(path, func(line string) { fmt.Fprintln(stdout, line) })
+		switch {
+		case err != nil:
+			verified <- err
+		case bad != nil:
+			verified <- fmt.Errorf("%s is not an unbroken count: %v", path, bad)
+		default:
+			fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
+			verified <- nil
+		}
+	}()
+	select {
+	case err := <-verified:
 		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%s was not verified: interrupted", path)
 	}
-	if bad != nil {
-		return fmt.Errorf("%s is no unbroken count: %v", path, bad)
-	}
-	fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
-	return nil
 }
 
 func listenError(addr string, err error) error {

@@ -7,22 +7,20 @@ import (
 	"syscall"
 )
 
-// errHeld is the cause of tryLock's error when another process holds the lock.
+// errHeld is the cause of flock's error when another holds the lock.
 const errHeld = syscall.EWOULDBLOCK
 
-// tryLock locks dir with flock. It locks the directory itself and not
-// numbers.txt, which may be deleted and made anew, nor a file made for the
-// purpose, which would be left behind.
-func tryLock(dir string) (*os.File, error) {
-	held, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+// openLock opens what is locked in place of a directory: the directory itself,
+// as numbers.txt may be deleted and made anew, and a file made for the purpose
+// would be left behind.
+func openLock(dir string) (*os.File, error) { return os.Open(dir) }
+
+// flock locks a file or directory as long as it is open. It does not wait.
+func flock(file *os.File) error {
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return &os.PathError{Op: "lock", Path: file.Name(), Err: err}
 	}
-	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		held.Close()
-		return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
-	}
-	return held, nil
+	return nil
 }
 
 // truncate cuts off a file that was opened for appending.

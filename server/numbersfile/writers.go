@@ -111,12 +111,21 @@ func (d *durable) Close() error { return d.disk.Close() }
 
 // faithful is the writer of the faithful mode: it opens, appends and closes, as
 // the original does, and syncs nothing. An error is not final.
-type faithful struct{ path string }
+type faithful struct {
+	path  string
+	flock func(*os.File) error
+}
 
 func (f faithful) write(text []byte, _ func(error) bool) (int, error) {
 	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return 0, err
+	}
+	// Another server may have the file under another name, and it may count
+	// on what is in it. Where there are no locks, there is no such server.
+	if err := f.flock(file); errors.Is(err, errHeld) {
+		file.Close()
+		return 0, fmt.Errorf("%s %w", f.path, ErrLocked)
 	}
 	n, err := file.Write(text)
 	return bytes.LastIndexByte(text[:n], '\n') + 1, errors.Join(err, file.Close())

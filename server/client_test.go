@@ -51,13 +51,15 @@ func startServerIn(t testing.TB, data string, args ...string) *testServer {
 		}
 	})
 	t.Cleanup(func() { s.stop() })
-	listening := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 	waitFor(t, "the server to listen", func() bool {
 		s.url = listening.FindString(s.log.String())
 		return s.url != ""
 	})
 	return s
 }
+
+// listening finds the address in the server's log.
+var listening = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
 // wsURL is where a session is opened over WebSocket.
 func (s *testServer) wsURL() string {

@@ -7,16 +7,19 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode"
 )
 
-// newLogger returns the logger for a -log-format and a -log-level.
-func newLogger(format string, level slog.Level, w io.Writer) *slog.Logger {
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: escape}))
-	}
-	return slog.New(&textHandler{mu: new(sync.Mutex), w: w, level: level})
+// newLogger returns the logger for a -log-format and a -log-level, and its
+// queue, which has to be closed.
+func newLogger(format string, level slog.Level, w io.Writer) (*slog.Logger, *logQueue) {
+	q := newLogQueue(w, func(w io.Writer) slog.Handler {
+		if format == "json" {
+			return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: escape})
+		}
+		return &textHandler{w: w, level: level}
+	})
+	return slog.New(q), q
 }
 
 // escape does to the strings of a JSON log what printable does. JSON itself
@@ -31,13 +34,11 @@ func escape(_ []string, a slog.Attr) slog.Attr {
 }
 
 // textHandler prints one line per event: the message alone, as the original
-// prints it, and behind a warning or an error its fields. Nothing that a
-// client sends can forge a line or a terminal escape.
+// prints it, and after a warning or an error its fields. Nothing that a client
+// sends can forge a line or a terminal escape. One goroutine may use it.
 type textHandler struct {
-	mu    *sync.Mutex
 	w     io.Writer
 	level slog.Level
-	attrs []slog.Attr
 }
 
 func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
@@ -48,27 +49,18 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 	var line strings.Builder
 	printable(&line, r.Message)
 	if r.Level >= slog.LevelWarn {
-		field := func(a slog.Attr) bool {
+		r.Attrs(func(a slog.Attr) bool {
 			fmt.Fprintf(&line, " %s=%s", a.Key, strconv.Quote(a.Value.String()))
 			return true
-		}
-		for _, a := range h.attrs {
-			field(a)
-		}
-		r.Attrs(field)
+		})
 	}
 	line.WriteByte('\n')
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	_, err := io.WriteString(h.w, line.String())
 	return err
 }
 
-func (h *textHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &textHandler{h.mu, h.w, h.level, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
-}
-
-func (h *textHandler) WithGroup(string) slog.Handler { return h }
+func (h *textHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h *textHandler) WithGroup(string) slog.Handler      { return h }
 
 // printable writes s with everything escaped that is not a character to see.
 func printable(b *strings.Builder, s string) {

@@ -34,14 +34,30 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout)
-	if errors.Is(err, flag.ErrHelp) {
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, os.Args[1:], os.LookupEnv, os.Stdout) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		select {
+		case err = <-ended:
+		case <-time.After(exitTime): // something hangs; nothing that was acked is lost
+		}
+	}
+	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return
 	}
-	if err != nil {
+	printed := make(chan struct{})
+	go func() {
 		fmt.Fprintln(os.Stderr, "server:", err)
-		os.Exit(1)
+		close(printed)
+	}()
+	select {
+	case <-printed:
+	case <-time.After(lastLinesTime): // nobody reads it
 	}
+	os.Exit(1)
 }
 
 // A request has to be there within these times. They end neither a poll that
@@ -53,8 +69,14 @@ const (
 	maxHeaderBytes = 8 << 10
 )
 
-// stopTime is how long a stop may take: writing what waits, and sending it.
-const stopTime = 800 * time.Millisecond
+const (
+	// stopTime is how long a stop may take: writing what waits, and sending it.
+	stopTime = 800 * time.Millisecond
+	// lastLinesTime is how long the last log lines may take after that.
+	lastLinesTime = 50 * time.Millisecond
+	// exitTime is when the process ends after a signal, whatever hangs.
+	exitTime = 900 * time.Millisecond
+)
 
 // run serves until ctx ends, which is a clean stop, or something fails.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout io.Writer) error {
@@ -69,9 +91,14 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	case c.check:
 		return check(ctx, c.addr)
 	case c.verify != "":
-		return verify(c.verify, stdout)
+		return verify(ctx, c.verify, stdout)
 	}
-	logger := newLogger(c.logFormat, c.logLevel, stdout)
+	logger, lines := newLogger(c.logFormat, c.logLevel, stdout)
+	defer func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLinesTime)
+		defer cancel()
+		lines.Close(last)
+	}()
 	logger.Info("Server starting...", "version", version)
 
 	authorize, err := readToken(c.tokenFile)
@@ -87,7 +114,10 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 
 	path := filepath.Join(c.data, numbersfile.Name)
 	lastAt := modified(path) // before Open, which may mend the file
-	file, err := numbersfile.Open(ctx, c.data, numbersfile.Options{Faithful: c.faithful})
+	file, err := numbersfile.Open(ctx, c.data, numbersfile.Options{
+		Faithful: c.faithful,
+		Progress: func(line string) { logger.Info(line) },
+	})
 	if err != nil {
 		return err
 	}
@@ -128,7 +158,11 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	})
 	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTelling()
-	go r.Run(telling)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		r.Run(telling)
+	}()
 	go func() { failed <- file.Run(r.Reports()) }()
 
 	edge := socketio.New(map[string]socketio.Handler{"/": handler{r, logger}}, engineio.Options{
@@ -152,6 +186,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Waiting:     r.Waiting,
 		Readers:     feed.Readers,
 		Dropped:     feed.Dropped,
+		Missed:      r.Missed,
+		LogLines:    lines.Dropped,
 	})
 	server := &http.Server{
 		Handler:           routes(edge, file.Ready, watching(c.faithful, feed, counts)),
@@ -181,7 +217,16 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	err = file.Close(stopping)
+	if errors.Is(err, context.DeadlineExceeded) { // nobody was acked for them
+		logger.Warn("Stopped before all numbers were written: the disk does not take them.")
+		err = nil
+	}
 	edge.Flush(stopping)
+	stopTelling()
+	select {
+	case <-told:
+	case <-stopping.Done():
+	}
 	return err
 }
 
@@ -221,17 +266,28 @@ func check(ctx context.Context, addr string) error {
 	return nil
 }
 
-// verify tells whether the file is an unbroken count.
-func verify(path string, stdout io.Writer) error {
-	lines, bad, err := numbersfile.Verify(path)
-	if err != nil {
+// verify tells whether the file is an unbroken count. It does not wait for a
+// disk that hangs once ctx has ended.
+func verify(ctx context.Context, path string, stdout io.Writer) error {
+	verified := make(chan error, 1)
+	go func() {
+		lines, bad, err := numbersfile.VerifySlowly(path, func(line string) { fmt.Fprintln(stdout, line) })
+		switch {
+		case err != nil:
+			verified <- err
+		case bad != nil:
+			verified <- fmt.Errorf("%s is not an unbroken count: %v", path, bad)
+		default:
+			fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
+			verified <- nil
+		}
+	}()
+	select {
+	case err := <-verified:
 		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%s was not verified: interrupted", path)
 	}
-	if bad != nil {
-		return fmt.Errorf("%s is no unbroken count: %v", path, bad)
-	}
-	fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
-	return nil
 }
 
 func listenError(addr string, err error) error {

@@ -5,8 +5,10 @@ package counter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -52,6 +54,9 @@ type patience struct {
 	// linger is for a peer that is behind, an interval longer, with the limit
 	// acked.
 	linger time.Duration
+	// print is for what is printed to be read. A client that cannot print does
+	// not know how it does, nor does anybody else: it gives its seat to another.
+	print time.Duration
 	// retryMin and retryMax bound the delay before the next attempt to
 	// connect, give or take half of it.
 	retryMin, retryMax time.Duration
@@ -66,13 +71,20 @@ func Run(ctx context.Context, config Config) {
 		resend:   10 * time.Second,
 		quiet:    5 * time.Second,
 		linger:   time.Second,
+		print:    10 * time.Second,
 		retryMin: 100 * time.Millisecond,
 		retryMax: 2 * time.Second,
 	})
 }
 
 func run(ctx context.Context, config Config, wait patience) {
-	c := client{Config: config, wait: wait, count: count{limit: config.Limit}}
+	c := client{Config: config, wait: wait, count: count{limit: config.Limit}, out: newPrinter(config.Out)}
+	defer func() {
+		if ctx.Err() != nil {
+			wait.print = min(wait.print, lastLinesWait)
+		}
+		c.out.close(wait.print)
+	}()
 	delay := &backoff.ExponentialBackOff{
 		InitialInterval:     wait.retryMin,
 		RandomizationFactor: 0.5,
@@ -86,6 +98,12 @@ func run(ctx context.Context, config Config, wait patience) {
 			return
 		}
 		c.printError(err)
+		for c.out.stuck(wait.print) && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait.print / 100):
+			}
+		}
 		if c.count.acked > acked || time.Since(began) > wait.retryMax {
 			delay.Reset() // no server that turns everybody away at once
 		}
@@ -97,17 +115,21 @@ func run(ctx context.Context, config Config, wait patience) {
 	}
 }
 
+// lastLinesWait is how long the last lines may take after a signal.
+const lastLinesWait = 100 * time.Millisecond
+
 // client is a client over all its sessions.
 type client struct {
 	Config
 	wait      patience
 	count     count
+	out       *printer
 	due       time.Time // when the next number is
 	lastError string    // printed since the last seat
 }
 
 func (c *client) print(format string, args ...any) {
-	fmt.Fprintf(c.Out, format+"\n", args...)
+	c.out.print(fmt.Sprintf(format, args...))
 }
 
 // printError prints an error, once until a seat is taken again: a server that
@@ -115,6 +137,10 @@ func (c *client) print(format string, args ...any) {
 // it comes from the server.
 func (c *client) printError(err error) {
 	text := err.Error()
+	// The port of this end is another one with each attempt.
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Source != nil {
+		text = strings.ReplaceAll(text, op.Source.String()+"->", "")
+	}
 	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		text = strconv.Quote(text)
 	}

@@ -25,7 +25,7 @@ const (
 // eager is a client that waits for nothing, but for what is not to happen in a
 // test and what comes at once from a healthy server.
 func eager() patience {
-	return patience{connect: deadline, seat: long, resend: long, quiet: long,
+	return patience{connect: deadline, seat: long, resend: long, quiet: long, print: long,
 		retryMin: time.Millisecond, retryMax: 2 * time.Millisecond}
 }
 

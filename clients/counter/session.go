@@ -43,6 +43,8 @@ func (c *client) session(ctx context.Context) error {
 	defer s.leave.Stop()
 	seated := time.NewTimer(c.wait.seat)
 	defer seated.Stop()
+	printed := time.NewTicker(max(c.wait.print/10, time.Millisecond))
+	defer printed.Stop()
 	for {
 		var err error
 		select {
@@ -63,6 +65,10 @@ func (c *client) session(ctx context.Context) error {
 			}
 		case <-s.leave.C:
 			return nil
+		case <-printed.C:
+			if s.out.stuck(s.wait.print) {
+				return fmt.Errorf("nobody has read this output for %v; the seat is left to another client until it is read", s.wait.print)
+			}
 		}
 		if err == nil {
 			err = s.play()
@@ -132,7 +138,7 @@ func (s *session) play() error {
 		return nil
 	}
 	s.setDue(s.nextDue())
-	s.print("%v counting: %s", s.count.seat, spelling.Spell(n))
+	s.out.printNumber(fmt.Sprintf("%v counting: %s", s.count.seat, spelling.Spell(n)))
 	return s.send(n)
 }
 

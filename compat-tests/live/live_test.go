@@ -217,7 +217,7 @@ func (g *game) unbroken() int64 {
 		g.t.Fatal(err)
 	}
 	if bad != nil {
-		g.t.Fatalf("numbers.txt is no unbroken count: %v\n%s", bad, g.tail())
+		g.t.Fatalf("numbers.txt is not an unbroken count: %v\n%s", bad, g.tail())
 	}
 	return lines
 }

@@ -132,7 +132,7 @@ func (old oldFile) opened(path string) (parts []string) {
 		parts = append(parts, fmt.Sprintf("the numbers up to %d are in it", old.last))
 	}
 	if old.log != "" {
-		parts = append(parts, "it is no unbroken count: "+old.log+"; it is kept as it is")
+		parts = append(parts, "it is not an unbroken count: "+old.log+"; it is kept as it is")
 	}
 	if old.tail != "" {
 		parts = append(parts, fmt.Sprintf("%d bytes that were no whole line were cut off, a copy is in %s.cut-1", len(old.tail), path))
@@ -176,7 +176,7 @@ func expectOpened(t *testing.T, s *subject.Server, parts []string) {
 		}
 	}
 	all := strings.Join(parts, "; ")
-	for _, complaint := range []string{"no unbroken count", "cut off"} {
+	for _, complaint := range []string{"not an unbroken count", "cut off"} {
 		if strings.Contains(line, complaint) && !strings.Contains(all, complaint) {
 			t.Errorf("the log says %q of the file, without reason", line)
 		}

@@ -11,7 +11,7 @@ import (
 const MaxPending = 4 << 20
 
 // lineOverhead is what a line costs in memory beside its text.
-const lineOverhead = 32
+const lineOverhead = 128
 
 // Faithful is the state of one game that is played as the original plays it: it
 // starts from 1 and 2, writes every number as it comes, and leaves a third

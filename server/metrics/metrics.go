@@ -53,6 +53,10 @@ type Gauges struct {
 	// Dropped are the readers that were dropped so far for being too slow, and
 	// the events that they had not been sent.
 	Dropped func() (readers, events int64)
+
+	// Missed are the events that were neither logged nor shown because more
+	// happened than could be told; LogLines are log lines that were left out.
+	Missed, LogLines func() int64
 }
 
 // otherSeat is the label of what belongs to no seat: a fraction, or a client_id
@@ -147,6 +151,8 @@ func (m *Metrics) Ask(g Gauges) {
 	gauge("counting_seats_taken", "Seats that are taken, of two.", g.Taken)
 	gauge("counting_waiting_clients", "Clients that are held back until a seat falls free.", g.Waiting)
 	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)
+	counter("counting_events_missed_total", "Events that were neither logged nor shown, because more happened than could be told.", g.Missed)
+	counter("counting_log_lines_dropped_total", "Log lines that were left out: over a limit, or not read fast enough.", g.LogLines)
 	counter("counting_stream_readers_dropped_total", "Readers of the stream that were dropped for being too slow.", func() int64 { readers, _ := g.Dropped(); return readers })
 	counter("counting_stream_events_dropped_total", "Events that readers who were dropped had not been sent.", func() int64 { _, events := g.Dropped(); return events })
 }

@@ -4,7 +4,7 @@
 // gap, and a line that is reported as written is on the disk. In faithful mode
 // lines are appended as the original does it: see [Options].
 //
-// It needs a system with flock, and a file system that has it for directories.
+// It needs a file system that has locks: flock for directories, or Windows'.
 package numbersfile
 
 import (
@@ -38,8 +38,14 @@ type Options struct {
 	Faithful bool
 	// LockWait is how long Open waits for another server to end; 0 is 10 s.
 	LockWait time.Duration
+	// Progress, if it is not nil, is called with a line for people every 2 s
+	// while something takes long. It must not wait.
+	Progress func(string)
 
-	wrap func(*os.File) disk // tests put faults in
+	// Tests put faults in.
+	wrap    func(*os.File) disk
+	flock   func(*os.File) error
+	syncDir func(*os.File) error
 }
 
 // Reports are what Run tells. It calls them from its own goroutine, one at a
@@ -89,17 +95,21 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, unusable(err)
 	}
-	wait := options.LockWait
-	if wait == 0 {
-		wait = defaultLockWait
+	if options.LockWait == 0 {
+		options.LockWait = defaultLockWait
 	}
-	held, err := lock(ctx, dir, wait)
+	if options.wrap == nil {
+		options.wrap = func(file *os.File) disk { return appended{file} }
+	}
+	if options.flock == nil {
+		options.flock = flock
+	}
+	if options.syncDir == nil {
+		options.syncDir = func(dir *os.File) error { return syncDir(dir) }
+	}
+	held, err := options.lockDir(ctx, dir)
 	if err != nil {
-		var path *os.PathError
-		if errors.As(err, &path) {
-			err = unusable(err)
-		}
-		return nil, err
+		return nil, unusable(err)
 	}
 	f := &File{
 		lock:  held,
@@ -110,10 +120,10 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 	f.queue.filled.L = &f.queue.mu
 	path := filepath.Join(dir, Name)
 	if options.Faithful {
-		f.writer = faithful{path}
+		f.writer = faithful{path, options.flock}
 		return f, nil
 	}
-	if err := f.openDurable(path, options.wrap); err != nil {
+	if err := f.openDurable(ctx, path, options); err != nil {
 		held.Close()
 		return nil, unusable(err)
 	}
@@ -121,11 +131,16 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 	return f, nil
 }
 
+// unusable adds a hint to an error about a path that has none of its own.
 func unusable(err error) error {
+	var path *os.PathError
+	if !errors.As(err, &path) || lacksLocks(err) {
+		return err
+	}
 	return fmt.Errorf("%w (-data must name a directory that this user can write to)", err)
 }
 
-func (f *File) openDurable(path string, wrap func(*os.File) disk) (err error) {
+func (f *File) openDurable(ctx context.Context, path string, o Options) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
 	replaced := errors.Is(err, fs.ErrPermission) && takeOver(path) == nil
 	if replaced {
@@ -146,11 +161,12 @@ func (f *File) openDurable(path string, wrap func(*os.File) disk) (err error) {
 	if !info.Mode().IsRegular() {
 		return &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
-	d := &durable{disk: file, path: path, info: info}
-	if wrap != nil {
-		d.disk = wrap(file)
+	if err := o.lockFile(ctx, file); err != nil {
+		return err
 	}
-	if f.recovery, d.size, err = recoverFile(file); err != nil {
+	d := &durable{disk: o.wrap(file), path: path, info: info}
+	r := recovering{o, file, d.disk, f.lock}
+	if f.recovery, d.size, err = r.recover(); err != nil {
 		return err
 	}
 	f.recovery.Replaced = replaced
@@ -160,7 +176,7 @@ func (f *File) openDurable(path string, wrap func(*os.File) disk) (err error) {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	if err := f.lock.Sync(); err != nil {
+	if err := o.syncDir(f.lock); err != nil {
 		return err
 	}
 	if parent, err := os.Open(filepath.Dir(filepath.Dir(path))); err == nil {

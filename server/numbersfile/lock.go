@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ErrLocked is Open's error when another server has the directory.
+// ErrLocked is Open's error when another server has the directory or the file.
 var ErrLocked = errors.New("is in use by another server; stop it or use another -data directory")
 
 const (
@@ -21,38 +21,66 @@ const (
 	lockPoll = 25 * time.Millisecond
 )
 
-// lock returns a descriptor of dir that holds an exclusive flock on it until it
-// is closed or the process ends, however it ends.
-//
-// The directory itself is locked and not numbers.txt, which may be deleted and
-// made anew, nor a file of its own, which would stand beside it for good. The
-// original takes no lock and is not kept out.
-func lock(ctx context.Context, dir string, wait time.Duration) (*os.File, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, ErrLocked)
+// lockDir returns a file that holds an exclusive lock on dir until it is closed
+// or the process ends, however it ends. The original takes no lock and is not
+// kept out.
+func (o Options) lockDir(ctx context.Context, dir string) (held *os.File, err error) {
+	err = o.lock(ctx, "data directory "+dir, func() error {
+		if held, err = openLock(dir); err != nil {
+			return err
+		}
+		if err = o.flock(held); err != nil {
+			held.Close()
+		}
+		return err
+	})
+	return held, err
+}
+
+// lockFile locks numbers.txt itself, as long as it is open: it may have names
+// in several directories, or be mounted into several containers.
+func (o Options) lockFile(ctx context.Context, file *os.File) error {
+	return o.lock(ctx, file.Name(), func() error { return o.flock(file) })
+}
+
+// lock waits until try no longer fails because another has the lock.
+func (o Options) lock(ctx context.Context, what string, try func() error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.LockWait, ErrLocked)
 	defer cancel()
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
+	report := o.slowly()
 	for {
-		held, err := tryLock(dir)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return held, err
+		switch err := try(); {
+		case err == nil:
+			return nil
+		case lacksLocks(err):
+			return fmt.Errorf("%s cannot be locked (%w): its file system has no locks, as some network shares and shared folders; "+
+				"let -data name a directory on a disk of this machine", what, err)
+		case !errors.Is(err, errHeld):
+			return err
 		}
+		report(func() string { return "Waiting for another server to end: " + what + " is in use." })
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("data directory %s %w", dir, context.Cause(ctx))
+			return fmt.Errorf("%s %w", what, context.Cause(ctx))
 		}
 	}
 }
 
-func tryLock(dir string) (*os.File, error) {
-	held, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+// lacksLocks tells whether err is that of a file system without locks. NFS
+// makes them of locks that a file which was opened for reading cannot have.
+func lacksLocks(err error) bool {
+	return errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EBADF) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// syncDir has the names in a directory on the disk. A file system that cannot
+// sync a directory has no need to, or cannot be helped.
+func syncDir(dir interface{ Sync() error }) error {
+	err := dir.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
 	}
-	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		held.Close()
-		return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
-	}
-	return held, nil
+	return err
 }

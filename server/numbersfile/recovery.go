@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/bits"
 	"os"
+	"strings"
 
 	"counting/server/spelling"
 )
@@ -44,7 +45,7 @@ func (r Recovery) String() string {
 		text = "the number 1 is not in it"
 	}
 	if r.Bad != nil {
-		text += fmt.Sprintf(", but it is no unbroken count: %v; it is kept as it is", r.Bad)
+		text += fmt.Sprintf(", but it is not an unbroken count: %v; it is kept as it is", r.Bad)
 	}
 	if r.Replaced {
 		text += "; it could only be read, so a copy took its place"
@@ -96,15 +97,24 @@ func takeOver(path string) (err error) {
 	return nil
 }
 
-// recoverFile finds out where the count is and makes the file end with a whole
+// recovering is what Open needs to look into the file and to mend it.
+type recovering struct {
+	Options
+	file *os.File
+	disk disk     // to cut file off
+	dir  *os.File // to sync the names of copies
+}
+
+// recover finds out where the count is and makes the file end with a whole
 // line. It returns the file's size.
-func recoverFile(file *os.File) (r Recovery, size int64, err error) {
+func (o recovering) recover() (r Recovery, size int64, err error) {
+	file := o.file
 	info, err := file.Stat()
 	if err != nil {
 		return r, 0, err
 	}
 	size = info.Size()
-	good, err := readPrefix(file, size)
+	good, err := readPrefix(file, size, o.progress(size))
 	if err != nil {
 		return r, 0, err
 	}
@@ -114,8 +124,10 @@ func recoverFile(file *os.File) (r Recovery, size int64, err error) {
 		return r, 0, err
 	}
 	if r.Cut = size - end; r.Cut > 0 {
-		r.Copy, r.CopyErr = keep(file.Name()+".cut", io.NewSectionReader(file, end, r.Cut))
-		if err := file.Truncate(end); err != nil {
+		if r.Copy, r.CopyErr = o.keep(io.NewSectionReader(file, end, r.Cut)); r.CopyErr != nil && !o.remnant(end, r.Cut, good) {
+			return r, 0, fmt.Errorf("%s ends with %d bytes that are no whole line, and they cannot be copied before they are cut off: %w", file.Name(), r.Cut, r.CopyErr)
+		}
+		if err := o.disk.Truncate(end); err != nil {
 			return r, 0, err
 		}
 	}
@@ -124,11 +136,31 @@ func recoverFile(file *os.File) (r Recovery, size int64, err error) {
 	}
 	if r.Bad != nil {
 		rest := io.NewSectionReader(file, good.bytes, end-good.bytes)
-		if r.Last, err = lastUnbroken(rest, good.lines); err != nil {
+		if r.Last, err = lastUnbroken(rest, good.lines, o.progress(rest.Size())); err != nil {
 			return r, 0, err
 		}
 	}
 	return r, end, nil
+}
+
+// progress returns what is to be called with how much of size has been read.
+func (o recovering) progress(size int64) func(done int64) {
+	report := o.slowly()
+	return func(done int64) { report(reading(o.file.Name(), done, size)) }
+}
+
+// remnant tells whether the bytes from end on are no more than the beginning of
+// the line that is due, or what a crash of the machine left of it.
+func (o recovering) remnant(end, size int64, good prefix) bool {
+	const most = 1 << 20 // far more than a crash leaves
+	if end != good.bytes || size > most {
+		return false
+	}
+	tail := make([]byte, size)
+	if _, err := o.file.ReadAt(tail, end); err != nil {
+		return false
+	}
+	return strings.HasPrefix(spelling.Spell(good.lines+1), string(bytes.TrimRight(tail, "\x00")))
 }
 
 // wholeEnd returns where the file's last whole line ends. A line behind the
@@ -163,34 +195,78 @@ func wholeEnd(file io.ReaderAt, size int64, good prefix) (int64, error) {
 	}
 }
 
-// keep writes r to the first of name-1, name-2, … that does not exist yet.
-func keep(name string, r io.Reader) (path string, err error) {
+// keep writes r to the first of numbers.txt.cut-1, -2, … that does not exist
+// yet, and has it and its name on the disk. If one of them is the same, as the
+// file could not be cut off after it was made, there is no need for another.
+func (o recovering) keep(r *io.SectionReader) (path string, err error) {
 	for n := 1; ; n++ {
-		path = fmt.Sprintf("%s-%d", name, n)
+		path = fmt.Sprintf("%s.cut-%d", o.file.Name(), n)
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) {
+			if same(path, r) {
+				return path, o.syncDir(o.dir)
+			}
 			continue
 		}
 		if err != nil {
 			return "", err
 		}
-		_, err = io.Copy(file, r)
-		if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		_, err = io.Copy(file, io.NewSectionReader(r, 0, r.Size()))
+		if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+			err = o.syncDir(o.dir)
+		}
+		if err != nil {
 			return "", errors.Join(err, os.Remove(path))
 		}
 		return path, nil
 	}
 }
 
+// same tells whether the file at path holds what r does.
+func same(path string, r *io.SectionReader) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != r.Size() {
+		return false
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	a, b := bufio.NewReader(file), bufio.NewReader(io.NewSectionReader(r, 0, r.Size()))
+	for {
+		x, errA := a.ReadByte()
+		y, errB := b.ReadByte()
+		if x != y || errA != errB {
+			return false
+		}
+		if errA == io.EOF {
+			return true
+		}
+		if errA != nil {
+			return false
+		}
+	}
+}
+
+const byteOrderMark = "\ufeff"
+
 // lastUnbroken returns the largest k for which all of 1…k are in the file,
 // where 1…known are in front of rest. It is for what the original left behind:
-// lines in any order, and some that spell no number.
-func lastUnbroken(rest *io.SectionReader, known int64) (int64, error) {
+// lines in any order, and some that spell no number; at the start, an editor may
+// have put a byte order mark. progress is called with how much was read.
+func lastUnbroken(rest *io.SectionReader, known int64, progress func(done int64)) (int64, error) {
 	// No line is shorter than "one\n", so no number beyond these can matter.
 	seen := make([]uint64, rest.Size()/4/64+1)
 	lines := bufio.NewReaderSize(rest, 64<<10)
 	n := known
 	var guess []byte
+	read := int64(0)
+	if known == 0 {
+		if mark, _ := lines.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+			lines.Discard(len(mark))
+		}
+	}
 	for within := false; ; { // within a line too long to spell a number
 		line, err := lines.ReadSlice('\n')
 		if err == io.EOF {
@@ -198,6 +274,9 @@ func lastUnbroken(rest *io.SectionReader, known int64) (int64, error) {
 		}
 		if err != nil && err != bufio.ErrBufferFull {
 			return 0, err
+		}
+		if read += int64(len(line)); read>>20 != (read-int64(len(line)))>>20 { // each MB
+			progress(read)
 		}
 		skip := within || err != nil
 		within = err != nil

@@ -3,7 +3,9 @@ package numbersfile
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"counting/server/spelling"
@@ -40,6 +42,10 @@ func TestOpenFindsOutWhereTheCountIs(t *testing.T) {
 		{name: "a_count_that_starts_in_the_middle", text: counted(24, 107), bad: 1},
 		{name: "a_number_far_off", text: "one\nnine quintillion\ntwo\n", last: 2, bad: 2},
 		{name: "windows_line_ends", text: "one\r\ntwo\r\nthree\r\n", last: 3, bad: 1},
+		{name: "a_byte_order_mark", text: "\ufeffone\ntwo\nthree\n", last: 3, bad: 1},
+		{name: "a_byte_order_mark_and_windows_line_ends", text: "\ufeffone\r\ntwo\r\n", last: 2, bad: 1},
+		{name: "a_byte_order_mark_in_the_middle", text: "one\n\ufefftwo\nthree\n", last: 1, bad: 2},
+		{name: "a_byte_order_mark_alone", text: "\ufeff\n", last: 0, bad: 1},
 		{name: "glued_lines", text: "one\ntwo\nthrfour\nfive\n", last: 2, bad: 3},
 		{name: "fractions_and_negatives", text: "one\none point five\nminus seven\nzero\ntwo\n", last: 2, bad: 2},
 		{name: "empty_lines", text: "\none\n\ntwo\n", last: 2, bad: 1},
@@ -140,19 +146,67 @@ func TestCopiesOfWhatWasCutAreNeverOverwritten(t *testing.T) {
 	}
 }
 
-func TestACopyThatCannotBeWrittenHoldsNothingUp(t *testing.T) {
+// A file system that cannot be written to must not keep the server from going on
+// after the beginning of a line; anything else is not thrown away.
+func TestWhatCannotBeCopiedIsOnlyCutIfItIsTheBeginningOfALine(t *testing.T) {
 	t.Parallel()
-	file, err := os.Open(filepath.Join(dirWith(t, "on"), Name)) // to be read alone
-	if err != nil {
-		t.Fatal(err)
+	for text, cut := range map[string]bool{
+		"one\ntw": true, "one\ntwo": true, "one\n\x00\x00": true, "one\ntw\x00": true,
+		"one\nthr": false, "one\ntwo three": false, "one\nfour\nfi": false, "\xfftwo": false,
+	} {
+		dir := dirWith(t, text)
+		path := filepath.Join(dir, Name)
+		o := Options{syncDir: func(*os.File) error { return syscall.EIO }} // in place of a full disk
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		got, _, err := recovering{o, file, appended{file}, nil}.recover()
+		if cut != (err == nil) {
+			t.Errorf("%q: %v, %v, want that it is cut: %v", text, got, err, cut)
+		}
+		if left := content(t, path); !cut && left != text || cut && left != "one\n" {
+			t.Errorf("%q became %q", text, left)
+		}
+		if cut && !strings.Contains(got.String(), "were cut off and are lost: input/output error") {
+			t.Errorf("the log says %q", got.String())
+		}
+		if !cut {
+			checkContains(t, err, "cannot be copied before they are cut off: input/output error")
+		}
 	}
-	defer file.Close()
-	if path, err := keep(filepath.Join(t.TempDir(), "none", "x"), file); err == nil {
-		t.Errorf("kept in %s", path)
+}
+
+// A file that could be appended to and not cut off left one more copy of its end
+// with each start.
+func TestAFileThatCannotBeCutOffIsCopiedOnce(t *testing.T) {
+	t.Parallel()
+	dir := dirWith(t, "one\ntw")
+	path := filepath.Join(dir, Name)
+	var done []string
+	o := Options{
+		wrap: func(file *os.File) disk {
+			return &faulty{File: file, truncate: func() error { done = append(done, "cut"); return syscall.EPERM }}
+		},
+		syncDir: func(d *os.File) error { done = append(done, "sync "+filepath.Base(d.Name())); return nil },
 	}
-	got := Recovery{Last: 3, Cut: 2, CopyErr: os.ErrPermission}.String()
-	if want := "the numbers up to 3 are in it; 2 bytes that were no whole line were cut off and are lost: permission denied"; got != want {
-		t.Errorf("the log says %q, want %q", got, want)
+	for range 5 {
+		_, err := Open(t.Context(), dir, o)
+		checkContains(t, err, "operation not permitted")
+	}
+	copies, err := filepath.Glob(path + ".cut-*")
+	if err != nil || len(copies) != 1 || content(t, copies[0]) != "tw" {
+		t.Errorf("the copies are %q, %v", copies, err)
+	}
+	if want := []string{"sync " + filepath.Base(dir), "cut"}; !slices.Equal(done[:2], want) || len(done) != 10 {
+		t.Errorf("it did %q, want %q first", done, want)
+	}
+	if got := content(t, path); got != "one\ntw" {
+		t.Errorf("the file holds %q", got)
+	}
+	if got := mustOpen(t, dir, Options{}).Recovery(); got.Copy != copies[0] || got.Last != 1 {
+		t.Errorf("once it can be cut off: %v", got)
 	}
 }
 
@@ -170,7 +224,7 @@ func FuzzOpenLeavesWholeLinesAndGoesOn(f *testing.F) {
 		}
 		// The slow and plain way to say what has to be found.
 		seen := map[int64]bool{}
-		for line := range strings.Lines(left) {
+		for line := range strings.Lines(strings.TrimPrefix(left, byteOrderMark)) {
 			if n, ok := spelling.Parse(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")); ok {
 				seen[n] = true
 			}

@@ -2,6 +2,7 @@ package numbersfile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,16 +35,26 @@ func (m Mismatch) String() string {
 //
 // It takes no lock. While a server writes, the last line may be seen torn.
 func Verify(path string) (lines int64, bad *Mismatch, err error) {
+	return VerifySlowly(path, nil)
+}
+
+// VerifySlowly is Verify, and calls progress, if it is not nil, with a line for
+// people every 2 s.
+func VerifySlowly(path string, progress func(string)) (lines int64, bad *Mismatch, err error) {
+	info, err := os.Stat(path) // opening a pipe would wait for who writes to it
+	if err != nil {
+		return 0, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return 0, nil, &os.PathError{Op: "verify", Path: path, Err: errors.New("not a regular file")}
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return 0, nil, err
-	}
-	good, err := readPrefix(file, info.Size())
+	report := Options{Progress: progress}.slowly()
+	good, err := readPrefix(file, info.Size(), func(done int64) { report(reading(path, done, info.Size())) })
 	if err != nil {
 		return 0, nil, fmt.Errorf("verify %s: %w", path, err)
 	}
@@ -59,9 +70,10 @@ type prefix struct{ lines, bytes int64 }
 const spanBlocks = 8
 
 // readPrefix compares the size bytes of r with what they should be, block by
-// block, on as many processors as there are, up to the first difference.
-func readPrefix(r io.ReaderAt, size int64) (prefix, error) {
-	s := search{r: r, size: size}
+// block, on as many processors as there are, up to the first difference. It
+// calls progress again and again with how far it is, one call at a time.
+func readPrefix(r io.ReaderAt, size int64, progress func(done int64)) (prefix, error) {
+	s := search{r: r, size: size, progress: progress}
 	var workers sync.WaitGroup
 	for range min(int64(runtime.GOMAXPROCS(0)), 1+size>>20) {
 		workers.Go(s.work)
@@ -73,8 +85,9 @@ func readPrefix(r io.ReaderAt, size int64) (prefix, error) {
 // search is a readPrefix under way. Spans are claimed in order, so that when
 // one is found to end the prefix, all before it have been looked at.
 type search struct {
-	r    io.ReaderAt
-	size int64
+	r        io.ReaderAt
+	size     int64
+	progress func(done int64)
 
 	mu     sync.Mutex
 	block  int64 // the next to claim
@@ -93,6 +106,7 @@ func (s *search) claim() (block, offset, length int64, ok bool) {
 		return 0, 0, 0, false
 	}
 	block, offset = s.block, s.offset
+	s.progress(offset)
 	for range spanBlocks {
 		s.offset += blockBytes(s.block)
 		s.block++

@@ -2,10 +2,15 @@ package numbersfile
 
 import (
 	"errors"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"counting/server/spelling"
 )
@@ -79,7 +84,53 @@ func TestVerifyOfNoFileIsAnError(t *testing.T) {
 	if _, _, err := Verify(filepath.Join(t.TempDir(), Name)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error is %v, want that there is no such file", err)
 	}
-	if _, _, err := Verify(t.TempDir()); err == nil {
-		t.Error("a directory is verified")
+	for _, path := range []string{t.TempDir(), os.DevNull} {
+		_, _, err := Verify(path)
+		checkContains(t, err, "verify "+path+": not a regular file")
 	}
+}
+
+// slowReader takes a second for each read, one at a time.
+type slowReader struct {
+	io.ReaderAt
+	turn chan struct{} // with room for one
+}
+
+func (r slowReader) ReadAt(b []byte, offset int64) (int, error) {
+	r.turn <- struct{}{}
+	defer func() { <-r.turn }()
+	time.Sleep(time.Second)
+	return r.ReaderAt.ReadAt(b, offset)
+}
+
+func TestWhatTakesLongSaysHowFarItIs(t *testing.T) {
+	t.Parallel()
+	text := counted(1, 100_000)
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		var at []time.Duration
+		began := time.Now()
+		o := Options{Progress: func(line string) {
+			said = append(said, line)
+			at = append(at, time.Since(began))
+		}}
+		report := o.slowly()
+		size := int64(len(text))
+		got, err := readPrefix(slowReader{strings.NewReader(text), make(chan struct{}, 1)}, size, func(done int64) { report(reading("numbers.txt", done, size)) })
+		if err != nil || got.lines != 100_000 {
+			t.Fatalf("%d lines, %v", got.lines, err)
+		}
+		if len(said) < 2 || at[0] < slow || at[1] < at[0]+slow || !strings.HasPrefix(said[0], "Reading numbers.txt: ") || !strings.HasSuffix(said[0], "% of 4 MB.") {
+			t.Errorf("it says %q at %v", said, at)
+		}
+	})
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		held := func(*os.File) error { return errHeld }
+		_, err := Open(t.Context(), dir, Options{flock: held, LockWait: 5 * time.Second, Progress: func(line string) { said = append(said, line) }})
+		if want := "Waiting for another server to end: data directory " + dir + " is in use."; !errors.Is(err, ErrLocked) || !slices.Equal(said, []string{want, want}) {
+			t.Errorf("%v; it says %q", err, said)
+		}
+	})
 }

@@ -29,6 +29,11 @@ type disk interface {
 	Sync() error
 }
 
+// appended is a file that was opened for appending, as a disk.
+type appended struct{ *os.File }
+
+func (a appended) Truncate(size int64) error { return truncate(a.File, size) }
+
 // durable is the writer of the default mode. It writes and syncs, or nothing
 // at all is in the file, unless the file or its disk is no longer to be
 // trusted: each error that it returns is final.
@@ -106,12 +111,21 @@ func (d *durable) Close() error { return d.disk.Close() }
 
 // faithful is the writer of the faithful mode: it opens, appends and closes, as
 // the original does, and syncs nothing. An error is not final.
-type faithful struct{ path string }
+type faithful struct {
+	path  string
+	flock func(*os.File) error
+}
 
 func (f faithful) write(text []byte, _ func(error) bool) (int, error) {
 	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return 0, err
+	}
+	// Another server may have the file under another name, and it may count
+	// on what is in it. Where there are no locks, there is no such server.
+	if err := f.flock(file); errors.Is(err, errHeld) {
+		file.Close()
+		return 0, fmt.Errorf("%s %w", f.path, ErrLocked)
 	}
 	n, err := file.Write(text)
 	return bytes.LastIndexByte(text[:n], '\n') + 1, errors.Join(err, file.Close())

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A log that nobody reads stopped the count: whoever logged waited for it.
+func TestALogThatNobodyReadsIsDroppedAndCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		logger, q := newLogger("text", slog.LevelInfo, w)
+		const lines = 3 * maxLogLines
+		for n := range lines {
+			logger.Info(fmt.Sprintf("Received %d from client1", n), "number", n)
+		}
+		synctest.Wait() // one write stands still
+		dropped := q.Dropped()
+		if dropped < lines-2*maxLogLines || dropped > lines-maxLogLines {
+			t.Errorf("%d of %d lines were dropped, with room for %d", dropped, lines, maxLogLines)
+		}
+		out := new(buffer)
+		go io.Copy(out, r)
+		time.Sleep(time.Second)
+		q.Close(t.Context())
+		text := out.String()
+		if got := strings.Count(text, "Received"); int64(got) != lines-dropped {
+			t.Errorf("%d lines were written, want %d", got, lines-dropped)
+		}
+		if want := fmt.Sprintf("\n%s log lines were dropped", thousands(int(dropped))); !strings.Contains("\n"+text, want) {
+			t.Errorf("the log does not say %q", want)
+		}
+		w.Close()
+	})
+}
+
+func TestClosingTheLogDoesNotWaitForWhoDoesNotRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		logger, q := newLogger("json", slog.LevelInfo, w)
+		logger.Info("hello")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		q.Close(ctx)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		logger.Info("too late")
+		r.Close() // ends the goroutine
+	})
+}
+
+// One connection that sent broken packets filled the disk at 5.5 MB/s.
+func TestLogLinesHaveARate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := new(buffer)
+		logger, q := newLogger("text", slog.LevelInfo, out)
+		for n := range 4711 + maxLinesPerSession {
+			logger.Warn("broken packet", "session", "A")
+			logger.Debug("not logged at all", "session", "A")
+			logger.Info("Received one from client1", "session", "B", "number", n) // each has its line
+			if n%100 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		logger.Warn("another session", "session", "B")
+		synctest.Wait()
+		if got := strings.Count(out.String(), "broken packet"); got != maxLinesPerSession {
+			t.Errorf("%d lines about one session, want %d", got, maxLinesPerSession)
+		}
+		time.Sleep(2 * logWindow)
+		synctest.Wait()
+		for _, want := range []string{"\nanother session session=\"B\"\n", "\nand 4,711 more lines about a session session=\"A\"\n"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("the log lacks %q", want)
+			}
+		}
+
+		// Many sessions, each with a few lines, are no better.
+		before := len(out.String())
+		for n := range 10_000 {
+			logger.Warn("broken packet", "session", fmt.Sprint(n))
+			logger.Info("Waiting for another client to connect...")
+		}
+		logger.Error("what ends the server")
+		time.Sleep(2 * logWindow)
+		synctest.Wait()
+		text := out.String()[before:]
+		if got := strings.Count(text, "\n"); got != maxLinesInAll+2 {
+			t.Errorf("%d lines, want %d, an error and how many more there were", got, maxLinesInAll)
+		}
+		if !strings.Contains(text, "\nand 19,800 more lines\n") || !strings.Contains(text, "what ends the server") {
+			t.Errorf("the log says\n%s", text[len(text)-200:])
+		}
+		q.Close(t.Context())
+	})
+}

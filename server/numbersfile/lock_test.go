@@ -1,0 +1,88 @@
+package numbersfile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Two servers each had a directory of their own, and one file in both: each
+// wrote its lines, and one of them was acked for what the other had written.
+func TestAFileThatIsInTwoDirectoriesHasOneServer(t *testing.T) {
+	t.Parallel()
+	dir, other := dirWith(t, counted(1, 3)), t.TempDir()
+	path := filepath.Join(other, Name)
+	if err := os.Link(filepath.Join(dir, Name), path); err != nil {
+		t.Fatal(err)
+	}
+	first := mustOpen(t, dir, Options{})
+	_, err := Open(t.Context(), other, Options{LockWait: time.Millisecond})
+	if !errors.Is(err, ErrLocked) {
+		t.Errorf("error is %v, want ErrLocked", err)
+	}
+	checkContains(t, err, path+" is in use by another server; stop it or use another -data directory")
+
+	faithful := start(mustOpen(t, other, Options{Faithful: true}))
+	faithful.AppendLine("minus one")
+	if got := faithful.next(t).state; !strings.Contains(got, "is in use by another server") {
+		t.Errorf("a faithful server reports %q", got)
+	}
+	if err := faithful.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	run := start(first)
+	run.Append(4)
+	run.written(t, 4)
+	if err := run.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := mustOpen(t, other, Options{}).Recovery(); got.Last != 4 || got.Bad != nil {
+		t.Errorf("once it is closed, the other finds %v", got)
+	}
+}
+
+// On shared folders and some network shares the server did not start, and the
+// hint was about permissions.
+func TestAFileSystemWithoutLocksIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{syscall.ENOLCK, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EINVAL, syscall.EBADF} {
+		dir := t.TempDir()
+		flock := func(f *os.File) error { return &os.PathError{Op: "lock", Path: f.Name(), Err: cause} }
+		_, err := Open(t.Context(), dir, Options{flock: flock})
+		checkContains(t, err, "data directory "+dir+" cannot be locked (lock "+dir+": "+cause.Error()+"): its file system has no locks")
+		checkContains(t, err, "let -data name a directory on a disk of this machine")
+		if err != nil && strings.Contains(err.Error(), "can write to") {
+			t.Errorf("the hint misleads: %v", err)
+		}
+	}
+	_, err := Open(t.Context(), t.TempDir(), Options{flock: func(*os.File) error { return syscall.EIO }})
+	if !errors.Is(err, syscall.EIO) {
+		t.Errorf("another error is %v", err)
+	}
+}
+
+// syncer is a directory whose sync fails.
+type syncer struct{ err error }
+
+func (s syncer) Sync() error { return s.err }
+
+// On shared folders the server did not start, as they do not sync directories.
+func TestADirectoryThatCannotBeSyncedIsHarmless(t *testing.T) {
+	t.Parallel()
+	for _, harmless := range []error{nil, syscall.EINVAL, syscall.ENOTSUP, &os.PathError{Op: "sync", Path: "data", Err: syscall.EINVAL}} {
+		if err := syncDir(syncer{harmless}); err != nil {
+			t.Errorf("%v is an error", err)
+		}
+	}
+	if err := syncDir(syncer{syscall.EIO}); !errors.Is(err, syscall.EIO) {
+		t.Errorf("an input/output error is %v", err)
+	}
+	_, err := Open(t.Context(), t.TempDir(), Options{syncDir: func(*os.File) error { return syscall.EIO }})
+	if !errors.Is(err, syscall.EIO) {
+		t.Errorf("Open returns %v", err)
+	}
+}

@@ -1,0 +1,115 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// childEnv makes the test binary a server.
+const childEnv = "COUNTING_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// child is a server in a process of its own, whose standard output is read up
+// to the address that it listens on, and no further.
+type child struct {
+	*testServer
+	cmd *exec.Cmd
+}
+
+func startChild(t *testing.T, args ...string) child {
+	t.Helper()
+	c := child{&testServer{data: t.TempDir()}, exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
+	c.cmd.Args = append(c.cmd.Args, "-data", c.data)
+	c.cmd.Env = append(os.Environ(), childEnv+"=1")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.cmd.Stdout = w
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	t.Cleanup(func() {
+		c.cmd.Process.Kill()
+		c.cmd.Wait()
+		r.Close()
+	})
+	lines := bufio.NewScanner(r)
+	for c.url == "" && lines.Scan() {
+		c.url = listening.FindString(lines.Text())
+	}
+	if c.url == "" {
+		t.Fatal("the server does not say where it listens")
+	}
+	return c
+}
+
+// terminate has the server end, and returns its exit code and how long it took.
+func (c child) terminate(t *testing.T) (code int, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	c.cmd.Wait()
+	return c.cmd.ProcessState.ExitCode(), time.Since(began)
+}
+
+// With a log that nobody read the count stood still, newcomers and /metrics
+// hung, /health and /ready said OK, and SIGTERM did nothing.
+func TestAServerWhoseOutputIsNotReadCountsOnAndEnds(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"text", "json"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			c := startChild(t, "-log-format", format, "-log-level", "debug")
+			a, b := joinTwo(t, c.testServer)
+			const last, ahead = 12_000, 64
+			for n := 1; n <= last+ahead; n += 2 {
+				if n <= last {
+					a.send(number(fmt.Sprint(n), "client1", n))
+					b.send(number(fmt.Sprint(n+1), "client2", n+1))
+				}
+				if due := n - ahead; due > 0 {
+					a.expect(fmt.Sprintf("43%d[]", due))
+					b.expect(fmt.Sprintf("43%d[]", due+1))
+				}
+			}
+			b.conn.Close()
+			a.expect(stopped)
+			join(t, c.testServer, assigned2, started, joined) // a newcomer
+			if !c.metric(t, fmt.Sprintf("counting_last_number %d", last)) {
+				waitFor(t, "the metrics to have the last number", func() bool { return c.metric(t, fmt.Sprintf("counting_last_number %d", last)) })
+			}
+			if c.metric(t, "counting_log_lines_dropped_total 0") {
+				t.Error("the metrics say that no log line was dropped")
+			}
+			code, took := c.terminate(t)
+			if code != 0 {
+				t.Errorf("it ended with exit code %d", code)
+			}
+			if took > 5*time.Second { // a second, but for the race detector and other jobs
+				t.Errorf("it took %v to end", took)
+			}
+			if got := len(c.numbers(t)); got != last {
+				t.Errorf("numbers.txt has %d lines, want %d", got, last)
+			}
+			t.Logf("it took %v to end", took)
+		})
+	}
+}

@@ -4,7 +4,7 @@
 // gap, and a line that is reported as written is on the disk. In faithful mode
 // lines are appended as the original does it: see [Options].
 //
-// It needs a system with flock, and a file system that has it for directories.
+// It needs a file system that has locks: flock for directories, or Windows'.
 package numbersfile
 
 import (
@@ -146,7 +146,7 @@ func (f *File) openDurable(path string, wrap func(*os.File) disk) (err error) {
 	if !info.Mode().IsRegular() {
 		return &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
-	d := &durable{disk: file, path: path, info: info}
+	d := &durable{disk: appended{file}, path: path, info: info}
 	if wrap != nil {
 		d.disk = wrap(file)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -21,12 +20,9 @@ const (
 	lockPoll = 25 * time.Millisecond
 )
 
-// lock returns a descriptor of dir that holds an exclusive flock on it until it
-// is closed or the process ends, however it ends.
-//
-// The directory itself is locked and not numbers.txt, which may be deleted and
-// made anew, nor a file of its own, which would stand beside it for good. The
-// original takes no lock and is not kept out.
+// lock returns a file that holds an exclusive lock on dir until it is closed or
+// the process ends, however it ends. The original takes no lock and is not kept
+// out.
 func lock(ctx context.Context, dir string, wait time.Duration) (*os.File, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, ErrLocked)
 	defer cancel()
@@ -34,7 +30,7 @@ func lock(ctx context.Context, dir string, wait time.Duration) (*os.File, error)
 	defer poll.Stop()
 	for {
 		held, err := tryLock(dir)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
+		if !errors.Is(err, errHeld) {
 			return held, err
 		}
 		select {
@@ -43,16 +39,4 @@ func lock(ctx context.Context, dir string, wait time.Duration) (*os.File, error)
 			return nil, fmt.Errorf("data directory %s %w", dir, context.Cause(ctx))
 		}
 	}
-}
-
-func tryLock(dir string) (*os.File, error) {
-	held, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		held.Close()
-		return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
-	}
-	return held, nil
 }

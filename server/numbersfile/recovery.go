@@ -115,7 +115,7 @@ func recoverFile(file *os.File) (r Recovery, size int64, err error) {
 	}
 	if r.Cut = size - end; r.Cut > 0 {
 		r.Copy, r.CopyErr = keep(file.Name()+".cut", io.NewSectionReader(file, end, r.Cut))
-		if err := file.Truncate(end); err != nil {
+		if err := truncate(file, end); err != nil {
 			return r, 0, err
 		}
 	}

@@ -29,6 +29,11 @@ type disk interface {
 	Sync() error
 }
 
+// appended is a file that was opened for appending, as a disk.
+type appended struct{ *os.File }
+
+func (a appended) Truncate(size int64) error { return truncate(a.File, size) }
+
 // durable is the writer of the default mode. It writes and syncs, or nothing
 // at all is in the file, unless the file or its disk is no longer to be
 // trusted: each error that it returns is final.

@@ -55,7 +55,7 @@ func TestSettings(t *testing.T) {
 		interval time.Duration
 		stay     bool
 	}
-	const local = "ws://localhost:5000/socket.io/?EIO=4&transport=websocket"
+	const local = "http://localhost:5000/socket.io/?EIO=4"
 	tests := []struct {
 		name string
 		args []string
@@ -65,9 +65,9 @@ func TestSettings(t *testing.T) {
 		{"nothing given", nil, nil, want{local, 2000, time.Second, false}},
 		{"empty variables", nil, []string{"SERVER_URL", "", "LIMIT", "", "INTERVAL", "", "STAY", ""}, want{local, 2000, time.Second, false}},
 		{"variables", nil, []string{"SERVER_URL", "http://server:80", "LIMIT", "7", "INTERVAL", "10ms", "STAY", "true"},
-			want{"ws://server:80/socket.io/?EIO=4&transport=websocket", 7, 10 * time.Millisecond, true}},
+			want{"http://server:80/socket.io/?EIO=4", 7, 10 * time.Millisecond, true}},
 		{"flags", []string{"-server", "http://server:80", "-limit", "7", "-interval", "0", "-stay"}, nil,
-			want{"ws://server:80/socket.io/?EIO=4&transport=websocket", 7, 0, true}},
+			want{"http://server:80/socket.io/?EIO=4", 7, 0, true}},
 		{"flags go before variables, good or bad", []string{"-limit", "7", "-stay=false"}, []string{"LIMIT", "x", "STAY", "true"},
 			want{local, 7, time.Second, false}},
 	}

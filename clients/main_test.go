@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"counting/clients/counter"
 	"counting/clients/socketio/socketiotest"
 )
 
@@ -100,6 +99,8 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		{"a limit that JSON cannot hold", []string{"-limit", "9007199254740992"}, nil, []string{"-limit", "9007199254740991"}},
 		{"an interval without unit", []string{"-interval", "5"}, nil, []string{"-interval", `"5"`, "10ms"}},
 		{"an interval below nothing", nil, []string{"INTERVAL", "-1s"}, []string{"INTERVAL", `"-1s"`, "10ms"}},
+		{"a health address without a port", nil, []string{"HEALTH", "localhost"}, []string{"HEALTH", `"localhost"`, "127.0.0.1:5001"}},
+		{"a check of nothing", []string{"-check"}, nil, []string{"-check", "-health"}},
 		{"a stay that is neither", []string{"-stay=maybe"}, nil, []string{"-stay", `"maybe"`, "true or false"}},
 		{"an unknown flag", []string{"-lmit", "5"}, nil, []string{"-lmit", "-h"}},
 		{"an argument", []string{"http://localhost:5000"}, nil, []string{`"http://localhost:5000"`, "-h"}},
@@ -130,7 +131,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	if err := run(t.Context(), []string{"-h"}, environment("LIMIT", "x"), &stdout); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range settings(new(counter.Config)) {
+	for _, s := range settings(new(config)) {
 		for _, part := range []string{"-" + s.name, s.env, s.value} {
 			if !strings.Contains(stdout.String(), part) {
 				t.Errorf("-h does not name %s", part)

@@ -75,6 +75,7 @@ var javascript = filepath.Join(filepath.Dir(original("")), "javascript")
 // missing, and never skips it.
 func node(t testing.TB) string {
 	t.Helper()
+	Need(t, NodeProgram)
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Fatal("Node.js is missing, which runs the official JavaScript client: install node 18 or later, or run compat-tests/setup")

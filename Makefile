@@ -1,12 +1,14 @@
-# make run     the server and both clients on this machine, until Ctrl-C or the end of the count
-# make test    everything, under the race detector; sets up what it needs
-# make lint    go vet, staticcheck, gofmt, go.mod
-# make soak    the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
-# make fuzz    every fuzz target, FUZZTIME=10m each; keeps what it finds as seeds
-# make bench   the server beside the original's stack, into the README; then the benchmarks of the pieces
-# make build   bin/server and bin/client
-# make images  the images, counting-server:local and counting-client:local
-# make e2e     the end-to-end script on kubectl's context, as in: make e2e OVERLAY=python-clients
+# make run          the server and both clients on this machine, until Ctrl-C or the end of the count
+# make kill-server  kills the server of make run, which starts it again (kill-client1, kill-client2)
+# make test         what needs Go alone, in a minute or two
+# make test-all     everything; lists what it needs beside Go, and installs it where it may
+# make lint         go vet, staticcheck, gofmt, go.mod; builds and go vet for other systems
+# make soak         the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
+# make fuzz         every fuzz target, FUZZTIME=10m each; keeps what it finds as seeds
+# make bench        the server beside the original's stack, into the README; then the benchmarks of the pieces
+# make build        bin/server and bin/client
+# make images       the images, counting-server:local and counting-client:local
+# make e2e          the end-to-end script on kubectl's context, as in: make e2e OVERLAY=python-clients
 
 # What a run takes, as in: make run INTERVAL=10ms LIMIT=100 DATA=/tmp/data PORT=5001
 INTERVAL ?= 1s
@@ -20,30 +22,108 @@ FUZZTIME  ?= 10m
 KILLS     ?= 1000
 OVERLAY   ?= go-clients
 
-.PHONY: build run test lint soak fuzz bench images e2e clean
+.PHONY: build run kill-server kill-client1 kill-client2 test test-all lint soak fuzz bench images e2e clean
 
 build:
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/server ./server
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/client ./clients
 
-# Ctrl-C, a client that fails, and the end of the count all end every process.
-run: build
-	@trap 'kill $$server $$client1 $$client2 2>/dev/null; wait' EXIT; trap 'exit 130' INT TERM; \
-	bin/server -addr :$(PORT) -data '$(DATA)' -goal $(LIMIT) & server=$$!; \
-	until sleep 0.1; kill -0 $$server 2>/dev/null || exit 1; bin/server -check -addr :$(PORT) 2>/dev/null; do :; done; \
-	export SERVER_URL=http://localhost:$(PORT); \
-	bin/client -interval $(INTERVAL) -limit $(LIMIT) & client1=$$!; \
-	bin/client -interval $(INTERVAL) -limit $(LIMIT) & client2=$$!; \
-	wait $$client1 && wait $$client2
+# The three processes, each started again when a signal has ended it. Ctrl-C, a
+# process that fails and the end of the count end all of them.
+define run
+say() { echo "make run: $$*"; }
+case $$LIMIT in ''|0|*[!0-9]*) say "LIMIT=$$LIMIT is not a whole number from 1 on, such as 2000" >&2; exit 2 ;; esac
+case $$PORT in ''|0|*[!0-9]*|??????*) say "PORT=$$PORT is not a port from 1 to 65535, such as 5000" >&2; exit 2 ;; esac
+counted() { bin/server -verify "$$DATA/numbers.txt" 2>/dev/null | sed -n 's/.* of \([0-9]*\) lines$$/\1/p'; }
+lines=$$(counted)
+if [ "$${lines:-0}" -ge "$$LIMIT" ]; then
+	say "$$DATA/numbers.txt already holds the count to $$LIMIT; choose a higher LIMIT or another DATA to count on"
+	exit 0
+fi
 
+# keep runs a command until it ends by itself.
+keep() { # name command...
+	name=$$1 child=''
+	shift
+	trap 'trap - TERM; kill $$child 2>/dev/null; wait $$child; exit 0' TERM
+	trap '' INT
+	while :; do
+		"$$@" & child=$$!
+		echo "$$child" >"bin/$$name.pid"
+		say "$$name is process $$child"
+		wait "$$child"
+		code=$$?
+		[ "$$code" -gt 128 ] || exit "$$code"
+		say "$$name was killed; it is started again"
+	done
+}
+end() {
+	trap '' INT TERM
+	kill $$server $$client1 $$client2 2>/dev/null
+	wait
+	rm -f bin/server.pid bin/client1.pid bin/client2.pid
+}
+trap end EXIT
+trap 'exit 0' INT TERM
+
+keep server bin/server -addr ":$$PORT" -data "$$DATA" -goal "$$LIMIT" & server=$$!
+until bin/server -check -addr ":$$PORT" 2>/dev/null; do
+	kill -0 $$server 2>/dev/null || { wait $$server; exit $$?; }
+	sleep 0.1
+done
+export SERVER_URL="http://localhost:$$PORT"
+keep client1 bin/client & client1=$$!
+keep client2 bin/client & client2=$$!
+wait $$client1 && wait $$client2 || exit $$?
+say "all is counted: $$(bin/server -verify "$$DATA/numbers.txt")"
+endef
+export run INTERVAL LIMIT DATA PORT
+
+run:
+	@echo "make run: building; the first time this takes a minute"
+	@$(MAKE) --no-print-directory build
+	@sh -c "$$run"
+
+kill-server kill-client1 kill-client2: kill-%:
+	@kill -9 "$$(cat bin/$*.pid)" || { echo "make run runs no $*"; exit 1; }
+
+# The race detector needs a C compiler.
+RACE = $(if $(filter 1,$(shell CGO_ENABLED=$(CGO_ENABLED) go env CGO_ENABLED)),-race)
+
+# Runs the tests of some packages and tells which were left out.
+define go-test
+	@$(if $(RACE),,echo "without the race detector: it needs a C compiler, such as gcc";) \
+	SKIPPED=$$(mktemp) && export SKIPPED && trap 'rm -f "$$SKIPPED"' EXIT && \
+	go test $(RACE) -count=1 $(1); code=$$?; \
+	if [ -s "$$SKIPPED" ]; then \
+		echo "left out, as $(2):"; cut -d: -f1 "$$SKIPPED" | sort | uniq -c | sed 's/$$/ is needed/'; \
+	fi; \
+	exit $$code
+endef
+
+# The page's tests drive a browser, and those of k8s compile Kubernetes' checkers.
 test:
-	@PYTHON=$$(compat-tests/setup) && export PYTHON && go test -race -count=1 ./...
+	$(call go-test,$$(go list ./server/... ./clients/... ./compat-tests/... | grep -v '/compat-tests/page$$'),make test-all has them)
+
+test: export WITHOUT := python,node,chromium,promtool
+
+# What cannot be installed is named and left out; in CI that is an error.
+test-all:
+	@compat-tests/setup >/dev/null || test -z "$$CI"
+	$(call go-test,./...,something is missing here)
+
+test-all: export PYTHON = $(shell compat-tests/setup -python)
+test-all: export WITHOUT = $(shell compat-tests/setup -missing)
 
 lint:
 	go vet ./...
 	go tool staticcheck ./...
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go mod tidy -diff
+	@for os in darwin linux windows; do echo "go build, go vet for $$os on arm64"; \
+		GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./server && \
+		GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./clients && \
+		GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go vet ./server/... ./clients/... || exit; done
 
 soak:
 	@PYTHON=$$(compat-tests/setup) && export PYTHON && \

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -17,7 +19,7 @@ var errVersion = errors.New("the version was asked for")
 
 const help = `The client takes a seat at a counting server and counts, in turn with the
 client on the other seat. Its exit code is 0 when all is counted or a signal
-ended it, 2 when a flag or a variable makes no sense.
+ended it, 1 when it cannot go on, 2 when a flag or a variable makes no sense.
 
 usage: client [flags]
 
@@ -29,8 +31,15 @@ type setting struct {
 	parse                   func(string) error
 }
 
+// config is what the flags and the environment say.
+type config struct {
+	counter.Config
+	health string // host:port, or empty
+	check  bool
+}
+
 // settings are those of config, with their default values.
-func settings(config *counter.Config) []setting {
+func settings(config *config) []setting {
 	return []setting{
 		{"server", "SERVER_URL", "http://localhost:5000",
 			"`URL` of the server; a query in it is kept, and a path",
@@ -66,19 +75,29 @@ func settings(config *counter.Config) []setting {
 				}
 				return nil
 			}},
+		{"health", "HEALTH", "",
+			"`host:port` to answer HTTP on: 200 if the server was heard from\nlately, else 503; empty is nowhere",
+			func(s string) error {
+				if _, _, err := net.SplitHostPort(s); s != "" && err != nil {
+					return errors.New("give host:port, such as 127.0.0.1:5001")
+				}
+				config.health = s
+				return nil
+			}},
 	}
 }
 
 // parse reads the configuration from the flags, else from the environment. It
 // returns flag.ErrHelp when it has written the help to stdout.
-func parse(args []string, getenv func(string) string, stdout io.Writer) (config counter.Config, err error) {
+func parse(args []string, getenv func(string) string, stdout io.Writer) (config config, err error) {
 	flags := flag.NewFlagSet("client", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	version := flags.Bool("version", false, "print the version")
+	flags.BoolVar(&config.check, "check", false, "ask the client that answers on -health whether it has heard from\nthe server lately, and exit with 0 or 1")
 	given := map[string]bool{}
 	settings := settings(&config)
 	for _, s := range settings {
-		usage := fmt.Sprintf("%s\n(environment variable %s, default %s)", s.usage, s.env, s.value)
+		usage := fmt.Sprintf("%s\n(environment variable %s, default %s)", s.usage, s.env, cmp.Or(s.value, "empty"))
 		define := flags.Func
 		if s.name == "stay" {
 			define = flags.BoolFunc
@@ -98,7 +117,7 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (config 
 	case err != nil:
 		return config, fmt.Errorf("%w (-h lists the flags)", err)
 	case flags.NArg() > 0:
-		return config, fmt.Errorf("argument %q is no flag (-h lists the flags)", flags.Arg(0))
+		return config, fmt.Errorf("argument %q is not a flag (-h lists the flags)", flags.Arg(0))
 	case *version:
 		return config, errVersion
 	}
@@ -114,6 +133,9 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (config 
 		if err := s.parse(value); err != nil {
 			return config, fmt.Errorf("invalid value %q for the environment variable %s: %w", value, s.env, err)
 		}
+	}
+	if config.check && config.health == "" {
+		return config, errors.New("-check needs -health, the address that the client answers on")
 	}
 	return config, nil
 }

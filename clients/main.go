@@ -30,12 +30,17 @@ func main() {
 	})
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "client:", err)
-		os.Exit(2)
+		if errors.As(err, new(usageError)) {
+			os.Exit(2)
+		}
+		os.Exit(1)
 	}
 }
 
-// run returns nil when the count is over or ctx has ended, and an error for
-// arguments or an environment that make no sense.
+// usageError is run's error for arguments or an environment that make no sense.
+type usageError struct{ error }
+
+// run returns nil when the count is over or ctx has ended.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
 	config, err := parse(args, getenv, stdout)
 	switch {
@@ -45,10 +50,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		fmt.Fprintln(stdout, "client", builtFrom())
 		return nil
 	case err != nil:
-		return err
+		return usageError{err}
+	case config.check:
+		return check(ctx, config.health)
 	}
 	config.Out = stdout
-	counter.Run(ctx, config)
+	if config.health != "" {
+		var h health
+		config.Heard = h.hear
+		if err := h.serve(ctx, config.health); err != nil {
+			return err
+		}
+	}
+	counter.Run(ctx, config.Config)
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"counting/clients/counter"
 	"counting/clients/socketio/socketiotest"
 )
 
@@ -55,7 +54,7 @@ func TestSettings(t *testing.T) {
 		interval time.Duration
 		stay     bool
 	}
-	const local = "ws://localhost:5000/socket.io/?EIO=4&transport=websocket"
+	const local = "http://localhost:5000/socket.io/?EIO=4"
 	tests := []struct {
 		name string
 		args []string
@@ -65,9 +64,9 @@ func TestSettings(t *testing.T) {
 		{"nothing given", nil, nil, want{local, 2000, time.Second, false}},
 		{"empty variables", nil, []string{"SERVER_URL", "", "LIMIT", "", "INTERVAL", "", "STAY", ""}, want{local, 2000, time.Second, false}},
 		{"variables", nil, []string{"SERVER_URL", "http://server:80", "LIMIT", "7", "INTERVAL", "10ms", "STAY", "true"},
-			want{"ws://server:80/socket.io/?EIO=4&transport=websocket", 7, 10 * time.Millisecond, true}},
+			want{"http://server:80/socket.io/?EIO=4", 7, 10 * time.Millisecond, true}},
 		{"flags", []string{"-server", "http://server:80", "-limit", "7", "-interval", "0", "-stay"}, nil,
-			want{"ws://server:80/socket.io/?EIO=4&transport=websocket", 7, 0, true}},
+			want{"http://server:80/socket.io/?EIO=4", 7, 0, true}},
 		{"flags go before variables, good or bad", []string{"-limit", "7", "-stay=false"}, []string{"LIMIT", "x", "STAY", "true"},
 			want{local, 7, time.Second, false}},
 	}
@@ -100,6 +99,8 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		{"a limit that JSON cannot hold", []string{"-limit", "9007199254740992"}, nil, []string{"-limit", "9007199254740991"}},
 		{"an interval without unit", []string{"-interval", "5"}, nil, []string{"-interval", `"5"`, "10ms"}},
 		{"an interval below nothing", nil, []string{"INTERVAL", "-1s"}, []string{"INTERVAL", `"-1s"`, "10ms"}},
+		{"a health address without a port", nil, []string{"HEALTH", "localhost"}, []string{"HEALTH", `"localhost"`, "127.0.0.1:5001"}},
+		{"a check of nothing", []string{"-check"}, nil, []string{"-check", "-health"}},
 		{"a stay that is neither", []string{"-stay=maybe"}, nil, []string{"-stay", `"maybe"`, "true or false"}},
 		{"an unknown flag", []string{"-lmit", "5"}, nil, []string{"-lmit", "-h"}},
 		{"an argument", []string{"http://localhost:5000"}, nil, []string{`"http://localhost:5000"`, "-h"}},
@@ -130,7 +131,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	if err := run(t.Context(), []string{"-h"}, environment("LIMIT", "x"), &stdout); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range settings(new(counter.Config)) {
+	for _, s := range settings(new(config)) {
 		for _, part := range []string{"-" + s.name, s.env, s.value} {
 			if !strings.Contains(stdout.String(), part) {
 				t.Errorf("-h does not name %s", part)

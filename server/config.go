@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -54,6 +55,36 @@ func (h *heartbeat) Set(s string) error {
 	return nil
 }
 
+// logFormat and logLevel are flags' values, in any case.
+type (
+	logFormat string
+	logLevel  slog.Level
+)
+
+func (l *logFormat) String() string { return string(*l) }
+
+func (l *logFormat) Set(s string) error {
+	switch s = strings.ToLower(s); s {
+	case "text", "json":
+		*l = logFormat(s)
+		return nil
+	}
+	return errors.New("it must be text or json")
+}
+
+func (l *logLevel) String() string { return strings.ToLower(slog.Level(*l).String()) }
+
+func (l *logLevel) Set(s string) error {
+	level, ok := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "warning": slog.LevelWarn, "error": slog.LevelError,
+	}[strings.ToLower(s)]
+	if !ok {
+		return errors.New("it must be debug, info, warn or error")
+	}
+	*l = logLevel(level)
+	return nil
+}
+
 // maxPackets is how many packets one request body may hold. The original drops a
 // body with more; the default mode takes it, as the JavaScript client sends it when
 // it has much to catch up with.
@@ -85,8 +116,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.StringVar(&c.data, "data", "data", "`directory` of numbers.txt; made if it is missing")
 	f.BoolVar(&c.faithful, "faithful", false, "do what the original does, faults included: no resuming, no order, no sync")
 	f.StringVar(&origins, "origins", "*", "`origins` that browsers may connect from, with commas between; * is any")
-	f.StringVar(&c.logFormat, "log-format", "text", "text (the original's lines) or json")
-	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "the least `level` that is logged: debug, info, warn or error")
+	c.logFormat = "text"
+	f.Var((*logFormat)(&c.logFormat), "log-format", "`format` of the log: text (the original's lines) or json")
+	f.Var((*logLevel)(&c.logLevel), "log-level", "the least `level` that is logged: debug, info, warn or error")
 	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
 	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold a seat and not begin to count before it is told to leave; more than the clients' interval, 0 is for ever")
 	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer a client is pinged again, and how long it may take to answer before its session ends")
@@ -116,18 +148,21 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if f.NArg() > 0 {
 		return c, fmt.Errorf("unexpected argument %q; server -h lists the flags", f.Arg(0))
 	}
+	// An empty value is what a script passes whose variable is not set.
+	f.Visit(func(fl *flag.Flag) {
+		if err == nil && fl.Value.String() == "" {
+			err = fmt.Errorf("-%s is empty; give it a value or leave it out", fl.Name)
+		}
+	})
+	if err != nil {
+		return c, err
+	}
 	if err := fromEnvironment(f, lookupEnv); err != nil {
 		return c, err
 	}
 
 	if _, _, err := net.SplitHostPort(c.addr); err != nil {
 		return c, fmt.Errorf("-addr %q is not host:port, like :5000 or 127.0.0.1:5000", c.addr)
-	}
-	if c.data == "" {
-		return c, fmt.Errorf("-data is empty; it must name a directory")
-	}
-	if c.logFormat != "text" && c.logFormat != "json" {
-		return c, fmt.Errorf("-log-format %q is neither text nor json", c.logFormat)
 	}
 	if c.goal < 0 {
 		return c, fmt.Errorf("-goal %d is below 0", c.goal)
@@ -167,8 +202,8 @@ func fromEnvironment(f *flag.FlagSet, lookupEnv func(string) (string, bool)) err
 		if err != nil || given[fl.Name] || !ok || value == "" {
 			return
 		}
-		if f.Set(fl.Name, value) != nil {
-			err = fmt.Errorf("environment variable %s: %q is not a value for -%s", name, value, fl.Name)
+		if setErr := f.Set(fl.Name, value); setErr != nil {
+			err = fmt.Errorf("environment variable %s: %q is not a value for -%s: %w", name, value, fl.Name, setErr)
 		}
 	})
 	return err

@@ -15,13 +15,12 @@ import (
 	"counting/server/clientaddr"
 	"counting/server/engineio"
 	"counting/server/metrics"
-
-	"golang.org/x/sys/unix"
 )
 
 // A peer that vanishes without a word is noticed within 10 s: after 3 s of
 // silence the kernel asks every 2 s, and gives up when nothing was answered,
-// neither a probe nor data, for vanishedAfter.
+// neither a probe nor data, for vanishedAfter. Where the kernel has no such
+// time-out for data, the heartbeat notices it.
 const (
 	vanishedAfter = 9 * time.Second
 	probeAfter    = 3 * time.Second
@@ -72,7 +71,7 @@ func listen(ctx context.Context, addr string, o listenOptions) (*listener, error
 		Control: func(_, _ string, c syscall.RawConn) error {
 			var err error
 			controlErr := c.Control(func(fd uintptr) { // accepted connections inherit it
-				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(vanishedAfter.Milliseconds()))
+				err = setUserTimeout(fd, vanishedAfter)
 			})
 			if controlErr != nil {
 				return controlErr

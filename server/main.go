@@ -57,6 +57,9 @@ func main() {
 	case <-printed:
 	case <-time.After(lastLinesTime): // nobody reads it
 	}
+	if errors.As(err, new(usageError)) {
+		os.Exit(2)
+	}
 	os.Exit(1)
 }
 
@@ -78,11 +81,17 @@ const (
 	exitTime = 900 * time.Millisecond
 )
 
+// usageError is run's error for arguments or an environment that make no sense.
+type usageError struct{ error }
+
 // run serves until ctx ends, which is a clean stop, or something fails.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout io.Writer) error {
 	c, err := parseConfig(args, lookupEnv, stdout)
-	if err != nil {
+	if err == flag.ErrHelp {
 		return err
+	}
+	if err != nil {
+		return usageError{err}
 	}
 	switch {
 	case c.version:
@@ -255,7 +264,8 @@ func check(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	direct := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // not through a proxy
+	response, err := direct.Do(request)
 	if err != nil {
 		return fmt.Errorf("not healthy: %w", err)
 	}
@@ -276,7 +286,13 @@ func verify(ctx context.Context, path string, stdout io.Writer) error {
 		case err != nil:
 			verified <- err
 		case bad != nil:
-			verified <- fmt.Errorf("%s is not an unbroken count: %v", path, bad)
+			last, err := numbersfile.LastUnbroken(path)
+			if err != nil {
+				verified <- err
+				return
+			}
+			verified <- fmt.Errorf("%s is not an unbroken count: it is one up to line %d, but %v; all numbers up to %d are in it, so a server goes on with %d",
+				path, lines, bad, last, last+1)
 		default:
 			fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
 			verified <- nil

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -28,6 +30,8 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 	broken := filepath.Join(dir, "broken")
 	os.WriteFile(file, nil, 0o666)
 	os.WriteFile(broken, []byte("one\ntwo\nfour\n"), 0o666)
+	mixed := filepath.Join(dir, "mixed")
+	os.WriteFile(mixed, []byte("one\nthree\ntwo\nfour\nfive\n"), 0o666)
 	tests := []struct {
 		name string
 		args []string
@@ -41,14 +45,19 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		{"bad_address", []string{"-addr", "5000"}, nil, []string{`-addr "5000"`, ":5000"}},
 		{"bad_port", []string{"-addr", ":99999"}, nil, []string{"-addr", ":99999"}},
 		{"bad_log_format", []string{"-log-format", "xml"}, nil, []string{`"xml"`, "text", "json"}},
-		{"bad_log_level", []string{"-log-level", "loud"}, nil, []string{`"loud"`, "-log-level"}},
+		{"bad_log_level", []string{"-log-level", "loud"}, nil, []string{`"loud"`, "-log-level", "debug, info, warn or error"}},
+		{"bad_log_level_in_the_environment", nil, map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL", `"loud"`, "debug, info, warn or error"}},
 		{"bad_goal", []string{"-goal", "-1"}, nil, []string{"-goal", "below 0"}},
 		{"bad_origin", []string{"-origins", "example.org"}, nil, []string{`"example.org"`, "https://example.org"}},
-		{"empty_data", []string{"-data", ""}, nil, []string{"-data"}},
+		{"empty_data", []string{"-data", ""}, nil, []string{"-data is empty"}},
+		{"empty_address", []string{"-addr", ""}, nil, []string{"-addr is empty"}},
+		{"empty_file_to_verify", []string{"-verify", ""}, nil, []string{"-verify is empty"}},
+		{"empty_origins", []string{"-origins="}, nil, []string{"-origins is empty"}},
 		{"data_is_a_file", []string{"-addr", "127.0.0.1:0", "-data", file}, nil, []string{file, "-data must name a directory"}},
 		{"port_in_use", []string{"-addr", taken.Addr().String(), "-data", dir}, nil, []string{taken.Addr().String(), "in use", "another -addr"}},
 		{"not_healthy", []string{"-check", "-addr", "127.0.0.1:1"}, nil, []string{"not healthy", "127.0.0.1:1"}},
-		{"broken_count", []string{"-verify", broken}, nil, []string{broken, "line 3", "four", "three"}},
+		{"broken_count", []string{"-verify", broken}, nil, []string{broken, "up to line 2", `line 3 is "four", not "three"`, "goes on with 3"}},
+		{"count_that_the_original_began", []string{"-verify", mixed}, nil, []string{"up to line 1", `line 2 is "three"`, "all numbers up to 5 are in it", "goes on with 6"}},
 		{"nothing_to_verify", []string{"-verify", file + "s"}, nil, []string{file + "s"}},
 	}
 	for _, tt := range tests {
@@ -73,16 +82,54 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEveryFlag(t *testing.T) {
+// Documentation that lists flags lists all of them.
+func TestTheReadmeNamesEveryFlag(t *testing.T) {
 	t.Parallel()
 	out := new(buffer)
 	if err := run(context.Background(), []string{"-h"}, noEnv, out); !errors.Is(err, flag.ErrHelp) {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"-addr", "-data", "-faithful", "-origins", "-log-format", "-log-level", "-goal", "-check", "-verify", "-version", "LOG_FORMAT"} {
-		if !strings.Contains(out.String(), name) {
-			t.Errorf("the help does not name %s:\n%s", name, out)
+	var readme strings.Builder
+	for _, file := range []string{"../README.md", "README.md"} {
+		if text, err := os.ReadFile(file); err == nil {
+			readme.Write(text)
 		}
+	}
+	flags := regexp.MustCompile(`(?m)^  (-[a-z-]+)`).FindAllStringSubmatch(out.String(), -1)
+	if len(flags) < 10 {
+		t.Fatalf("the help names %d flags:\n%s", len(flags), out)
+	}
+	for _, name := range flags {
+		if name[1] != "-version" && !regexp.MustCompile("`"+name[1]+"[` ]").MatchString(readme.String()) {
+			t.Errorf("the README does not name %s", name[1])
+		}
+	}
+}
+
+func TestFlagsInAnyCase(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]slog.Level{"DEBUG": slog.LevelDebug, "Info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"WARNING": slog.LevelWarn, "warning": slog.LevelWarn, "Error": slog.LevelError} {
+		env := map[string]string{"LOG_LEVEL": value, "LOG_FORMAT": "JSON"}
+		c, err := parseConfig(nil, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, new(buffer))
+		if err != nil || c.logLevel != want || c.logFormat != "json" {
+			t.Errorf("%s: level is %v, format %q, %v", value, c.logLevel, c.logFormat, err)
+		}
+	}
+}
+
+// Server and client exit with the same codes.
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	lookup := func(name string) (string, bool) { return "x", name == "GOAL" }
+	if err := run(t.Context(), nil, lookup, new(buffer)); !errors.As(err, new(usageError)) {
+		t.Errorf("a bad variable is %T", err)
+	}
+	if err := run(t.Context(), []string{"-patience", "x"}, noEnv, new(buffer)); !errors.As(err, new(usageError)) {
+		t.Errorf("a bad flag is %T", err)
+	}
+	if err := run(t.Context(), []string{"-check", "-addr", "127.0.0.1:1"}, noEnv, new(buffer)); err == nil || errors.As(err, new(usageError)) {
+		t.Errorf("an unhealthy server is %T", err)
 	}
 }
 

@@ -28,6 +28,9 @@ type Config struct {
 	Interval time.Duration
 	// Stay is to remain connected when all is counted, and not to return.
 	Stay bool
+	// Heard, if not nil, is called whenever the server has said something. It
+	// must be safe for concurrent use.
+	Heard func()
 	// Out gets the lines that the original client prints.
 	Out io.Writer
 }
@@ -37,7 +40,7 @@ const MaxLimit = maxNumber - 1
 
 // patience says how long a client waits for what.
 type patience struct {
-	// connect is for the server's CONNECT packet. The server holds it back for
+	// connect is for the server's CONNECT packet, in an open session. The server holds it back for
 	// 5 s while the seats are taken, then refuses.
 	connect time.Duration
 	// seat is for a seat, from CONNECT on. The original leaves a third client

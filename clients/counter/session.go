@@ -25,10 +25,7 @@ type session struct {
 // session counts through one connection. It returns nil when there is nothing
 // more to do, else why the session ended.
 func (c *client) session(ctx context.Context) error {
-	dialing, cancel := context.WithTimeoutCause(ctx, c.wait.connect,
-		fmt.Errorf("the server did not connect within %v", c.wait.connect))
-	defer cancel()
-	conn, err := socketio.Dial(dialing, c.Server)
+	conn, err := socketio.Dial(ctx, c.Server, socketio.Options{ConnectWait: c.wait.connect, Heard: c.Heard})
 	if err != nil {
 		return err
 	}

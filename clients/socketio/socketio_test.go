@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -17,17 +18,28 @@ import (
 
 func TestParseURL(t *testing.T) {
 	t.Parallel()
-	const ask = "EIO=4&transport=websocket"
+	const path = "/socket.io/?EIO=4"
 	tests := []struct{ name, in, want string }{
-		{"the default", "http://localhost:5000", "ws://localhost:5000/socket.io/?" + ask},
-		{"a slash is no path", "http://localhost:5000/", "ws://localhost:5000/socket.io/?" + ask},
-		{"TLS", "https://example.com", "wss://example.com/socket.io/?" + ask},
-		{"a WebSocket's", "ws://example.com", "ws://example.com/socket.io/?" + ask},
-		{"IPv6", "http://[::1]:5000", "ws://[::1]:5000/socket.io/?" + ask},
-		{"a query is kept", "http://h?token=a%26b", "ws://h/socket.io/?EIO=4&token=a%26b&transport=websocket"},
-		{"a query cannot change the transport", "http://h?transport=polling&EIO=3", "ws://h/socket.io/?" + ask},
-		{"a path is kept", "http://h/game/socket.io/", "ws://h/game/socket.io/?" + ask},
-		{"a fragment is not", "http://h#top", "ws://h/socket.io/?" + ask},
+		{"the default", "http://localhost:5000", "http://localhost:5000" + path},
+		{"a slash", "http://localhost:5000/", "http://localhost:5000" + path},
+		{"two slashes", "http://localhost:5000//", "http://localhost:5000" + path},
+		{"TLS", "https://example.com", "https://example.com" + path},
+		{"a WebSocket's", "ws://example.com", "http://example.com" + path},
+		{"a WebSocket's over TLS", "wss://example.com", "https://example.com" + path},
+		{"capitals", "HTTP://h", "http://h" + path},
+		{"IPv6", "http://[::1]:5000", "http://[::1]:5000" + path},
+		{"a query is kept", "http://h?token=a%26b", "http://h/socket.io/?EIO=4&token=a%26b"},
+		{"a query cannot change the transport", "http://h?transport=polling&EIO=3", "http://h" + path},
+		{"Socket.IO's path", "http://h/socket.io/", "http://h" + path},
+		{"Socket.IO's path without its last slash", "http://h:1/socket.io", "http://h:1" + path},
+		{"a prefix", "http://h/counting/", "http://h/counting" + path},
+		{"a prefix without its last slash", "http://h/a/b", "http://h/a/b" + path},
+		{"a prefix that ends like the path", "http://h/my-socket.io", "http://h/my-socket.io" + path},
+		{"a prefix with the path", "http://h/game/socket.io/", "http://h/game" + path},
+		{"a fragment is dropped", "http://h#top", "http://h" + path},
+		{"white space around it", " \thttp://h:5000 \r\n", "http://h:5000" + path},
+		{"a user", "http://me@h", "http://me@h" + path},
+		{"a user with a password", "http://me:a%2Fb@h", "http://me:a%2Fb@h" + path},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -41,18 +53,31 @@ func TestParseURL(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range []string{"", "localhost:5000", "localhost", "ftp://h", "http://", "http://:5000", "http://h:99999",
-		"http://h:x", "http://user@h", "://", "http://h\n"} {
+	for _, bad := range []string{"", " ", "localhost:5000", "localhost", "ftp://h", "http://", "http://:5000", "http://h:99999",
+		"http://h:x", "://", "http://h\nx", "http://a b"} {
 		if u, err := socketio.ParseURL(bad); err == nil {
 			t.Errorf("%q: got %s, want an error", bad, u)
 		}
 	}
 }
 
+// eachTransport runs check with the server for each transport.
+func eachTransport(t *testing.T, check func(t *testing.T, serve func(testing.TB, func(int, *socketiotest.Session)) *url.URL)) {
+	t.Parallel()
+	for name, serve := range map[string]func(testing.TB, func(int, *socketiotest.Session)) *url.URL{
+		"WebSocket": socketiotest.Serve, "polling": socketiotest.ServePolling,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t, serve)
+		})
+	}
+}
+
 // dial opens a session that ends with the test.
-func dial(t *testing.T, script func(int, *socketiotest.Session)) *socketio.Conn {
+func dial(t *testing.T, u *url.URL) *socketio.Conn {
 	t.Helper()
-	conn, err := socketio.Dial(t.Context(), socketiotest.Serve(t, script))
+	conn, err := socketio.Dial(t.Context(), u, socketio.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,28 +86,32 @@ func dial(t *testing.T, script func(int, *socketiotest.Session)) *socketio.Conn 
 }
 
 func TestPacketsComeInOrder(t *testing.T) {
-	t.Parallel()
-	const n = 10_000
-	conn := dial(t, func(_ int, s *socketiotest.Session) {
-		s.Open(`42["n",0]`, `42["n",1]`)
-		for i := 2; i < n; i++ {
-			text, _ := json.Marshal([]any{"n", i})
-			s.Send("42" + string(text))
+	eachTransport(t, func(t *testing.T, serve func(testing.TB, func(int, *socketiotest.Session)) *url.URL) {
+		const n = 10_000
+		conn := dial(t, serve(t, func(_ int, s *socketiotest.Session) {
+			s.Open(`42["n",0]`, `42["n",1]`)
+			for i := 2; i < n; i++ {
+				text, _ := json.Marshal([]any{"n", i})
+				s.Send("42" + string(text))
+			}
+			s.Wait()
+		}))
+		for want := range n {
+			var got int
+			if err := (<-conn.Packets()).Arg(0, &got); err != nil || got != want {
+				t.Fatalf("got %d, %v, want %d", got, err, want)
+			}
 		}
-		s.Wait()
 	})
-	for want := range n {
-		var got int
-		if err := (<-conn.Packets()).Arg(0, &got); err != nil || got != want {
-			t.Fatalf("got %d, %v, want %d", got, err, want)
-		}
-	}
 }
 
 func TestCloseSaysSo(t *testing.T) {
-	t.Parallel()
+	eachTransport(t, testCloseSaysSo)
+}
+
+func testCloseSaysSo(t *testing.T, serve func(testing.TB, func(int, *socketiotest.Session)) *url.URL) {
 	frames := make(chan []string, 1)
-	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+	server := serve(t, func(_ int, s *socketiotest.Session) {
 		s.Open()
 		var got []string
 		for frame, ok := s.Next(); ok; frame, ok = s.Next() {
@@ -90,7 +119,7 @@ func TestCloseSaysSo(t *testing.T) {
 		}
 		frames <- got
 	})
-	conn, err := socketio.Dial(t.Context(), server)
+	conn, err := socketio.Dial(t.Context(), server, socketio.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,28 +136,29 @@ func TestCloseSaysSo(t *testing.T) {
 }
 
 func TestHeartbeatIsAnswered(t *testing.T) {
-	t.Parallel()
-	answer := make(chan string, 1)
-	dial(t, func(_ int, s *socketiotest.Session) {
-		s.Open()
-		s.Send("2")
-		frame, _ := s.Next()
-		answer <- frame
-		s.Wait()
+	eachTransport(t, func(t *testing.T, serve func(testing.TB, func(int, *socketiotest.Session)) *url.URL) {
+		answer := make(chan string, 1)
+		dial(t, serve(t, func(_ int, s *socketiotest.Session) {
+			s.Open()
+			s.Send("2")
+			frame, _ := s.Next()
+			answer <- frame
+			s.Wait()
+		}))
+		if got := <-answer; got != "3" {
+			t.Errorf("the answer is %q", got)
+		}
 	})
-	if got := <-answer; got != "3" {
-		t.Errorf("the answer is %q", got)
-	}
 }
 
 // It takes the ten seconds that a vanished server is given.
 func TestVanishedServerIsNoticed(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})
-	conn := dial(t, func(_ int, s *socketiotest.Session) {
+	conn := dial(t, socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
 		s.Open()
 		<-ended // neither reads nor closes, so pings are not answered
-	})
+	}))
 	defer close(ended)
 	began := time.Now()
 	select {
@@ -161,7 +191,7 @@ func TestSilentServerIsKept(t *testing.T) {
 		s.Wait() // answers pings
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	conn, err := socketio.Dial(ctx, server)
+	conn, err := socketio.Dial(ctx, server, socketio.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +213,7 @@ func TestDialFails(t *testing.T) {
 	}
 	closed.Close()
 	tests := []struct{ name, url, want string }{
-		{"where no WebSocket is", plain.URL, "the server answered 404 Not Found where a WebSocket was asked for"},
+		{"where no WebSocket is", plain.URL, "the server answered 404 Not Found"},
 		{"where nothing listens", "http://" + closed.Addr().String(), "connection refused"},
 	}
 	for _, tt := range tests {
@@ -193,7 +223,7 @@ func TestDialFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = socketio.Dial(t.Context(), u); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err = socketio.Dial(t.Context(), u, socketio.Options{}); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})

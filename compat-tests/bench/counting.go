@@ -123,11 +123,11 @@ func (b *bench) oneInFlight() error {
 	p50, p99, sync := half.median(), slow.median(), percentile(syncs, 50)
 	bounds := p50.against(flask, "Flask", true, 0.5)
 	if p50[bare] > 0 {
-		bounds = append(bounds, bound{p50[goServer] / (p50[bare] + sync), " × (bare + fdatasync)", true, 1.3})
+		bounds = append(bounds, bound{p50[goServer] / (p50[bare] + sync), " × (bare + fsync)", true, 1.3})
 	}
 	b.table.row("one in flight, emit to ack, p50", milliseconds, p50, bounds)
 	b.table.row("the same, p99", milliseconds, p99)
-	b.notes = append(b.notes, fmt.Sprintf("One fdatasync of one line more took %s in the median, on the same file system.", milliseconds(sync)))
+	b.notes = append(b.notes, fmt.Sprintf("One fsync of one line more took %s in the median, on the same file system.", milliseconds(sync)))
 	return end(pairs)
 }
 
@@ -144,7 +144,7 @@ func syncing(dir string, d time.Duration) (took []float64, err error) {
 		if _, err := file.WriteString("one thousand, two hundred and thirty-four\n"); err != nil {
 			return nil, err
 		}
-		if err := syscall.Fdatasync(int(file.Fd())); err != nil {
+		if err := file.Sync(); err != nil {
 			return nil, err
 		}
 		took = append(took, time.Since(began).Seconds())

@@ -54,6 +54,9 @@ func TestTheCountSurvivesChaos(t *testing.T) {
 	for i, game := range games {
 		t.Run(game.name, func(t *testing.T) {
 			t.Parallel()
+			for _, kind := range game.clients {
+				kind.Need(t)
+			}
 			g := newGame(t, rand.New(rand.NewPCG(seed, uint64(i))), game.clients)
 			for g.kills < kills*game.share/100 && !t.Failed() {
 				g.round()

@@ -15,6 +15,7 @@ func TestStartGameAndConnectComeInOnePoll(t *testing.T) {
 	for _, server := range []kindOfServer{goServer, flask} {
 		t.Run("from the "+server.name, func(t *testing.T) {
 			t.Parallel()
+			server.need(t)
 			g := play(t, server.mode)
 			server.start(g)
 			polled(t, g.url)

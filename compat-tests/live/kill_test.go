@@ -102,6 +102,7 @@ func TestGoClientsCountToTheLimit(t *testing.T) {
 		t.Run("on the "+server.name, func(t *testing.T) {
 			t.Parallel()
 			const limit = 100
+			server.need(t)
 			g := play(t, server.mode)
 			server.start(g)
 			client1 := subject.Go.Start(t, g.url, 10*time.Millisecond, limit)

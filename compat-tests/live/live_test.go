@@ -4,6 +4,11 @@ package live
 
 import (
 	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -98,12 +103,59 @@ type kindOfServer struct {
 	name  string
 	start func(*game)
 	mode  contract.Mode
+	// polls says that no client gets a WebSocket. A client that is killed then
+	// keeps its seat until the heartbeat.
+	polls bool
 }
 
 var (
-	goServer = kindOfServer{"Go server", func(g *game) { g.Server = g.place.GoServer(g.t) }, contract.Default}
-	flask    = kindOfServer{"Flask", func(g *game) { g.Server = g.place.Flask(g.t) }, contract.Faithful}
+	goServer = kindOfServer{"Go server", func(g *game) { g.Server = g.place.GoServer(g.t) }, contract.Default, false}
+	flask    = kindOfServer{"Flask", func(g *game) { g.Server = g.place.Flask(g.t) }, contract.Faithful, false}
+
+	// The original without eventlet serves no WebSocket, and a proxy that nobody
+	// has told to does not pass one on.
+	flaskThreading = kindOfServer{"Flask without eventlet",
+		func(g *game) { g.Server = g.place.Flask(g.t, "ASYNC_MODE=threading") }, contract.Faithful, true}
+	goServerBehindProxy = kindOfServer{"Go server behind a proxy without upgrade", func(g *game) {
+		g.Server = g.place.GoServer(g.t)
+		g.url = withoutUpgrade(g.t, g.url)
+	}, contract.Default, true}
 )
+
+// need skips the test if it is to do without what the server or such clients
+// are run by.
+func (k kindOfServer) need(t *testing.T, clients ...subject.Kind) {
+	t.Helper()
+	if k.mode == contract.Faithful {
+		subject.Need(t, subject.PythonProgram)
+	}
+	for _, kind := range clients {
+		kind.Need(t)
+	}
+}
+
+// withoutUpgrade returns the URL of a proxy that passes no upgrade on, as nginx
+// with proxy_pass alone.
+func withoutUpgrade(t *testing.T, target string) string {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(u)
+			r.Out.Header.Del("Upgrade")
+			r.Out.Header.Del("Connection")
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // clients are killed
+	})
+	t.Cleanup(func() {
+		proxy.CloseClientConnections()
+		proxy.Close()
+	})
+	return proxy.URL
+}
 
 // join starts a client and waits until it has the seat, and it alone.
 func (g *game) join(kind subject.Kind, seat protocol.Seat) *subject.Program {

@@ -5,15 +5,17 @@ import (
 	"slices"
 	"testing"
 
+	"counting/compat-tests/contract"
 	"counting/compat-tests/subject"
 	"counting/server/protocol"
 )
 
-// Each server counts with each pair of clients, and goes on when in mid-count
-// one of them is killed and one of another kind takes its seat.
+// Each server counts with each pair of clients, over WebSocket or by polling
+// alone, and goes on when in mid-count one of them is killed and one of another
+// kind takes its seat.
 func TestEveryPairingCounts(t *testing.T) {
 	t.Parallel()
-	for _, server := range []kindOfServer{goServer, flask} {
+	for _, server := range []kindOfServer{goServer, flask, goServerBehindProxy, flaskThreading} {
 		for i, kind1 := range subject.Kinds {
 			for j, kind2 := range subject.Kinds {
 				t.Run(fmt.Sprintf("%s with %s and %s", server.name, kind1, kind2), func(t *testing.T) {
@@ -30,10 +32,18 @@ func TestEveryPairingCounts(t *testing.T) {
 
 // pairing plays with two kinds of clients, and with a third on that seat later.
 func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat protocol.Seat, kind3 subject.Kind) {
+	server.need(t, kind1, kind2, kind3)
 	g := play(t, server.mode)
 	server.start(g)
 	client1, client2 := g.join(kind1, protocol.Client1), g.join(kind2, protocol.Client2)
 	g.grows(20)
+	if server.polls {
+		g.until("both clients have counted", func() bool { return len(counted(client1)) >= 5 && len(counted(client2)) >= 5 })
+		client1.Kill()
+		client2.Kill()
+		server.ends(g)
+		return
+	}
 	leaver, stayer := client1, client2
 	if seat == protocol.Client2 {
 		leaver, stayer = client2, client1
@@ -55,15 +65,22 @@ func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat 
 	if first := counted(newcomer)[0]; protocol.Int(first) != assigned.LastNumber {
 		t.Errorf("%s was to resume from %v and began with %d", newcomer, assigned.LastNumber, first)
 	}
-	if server.name == flask.name {
+	server.ends(g)
+	if lines := g.numbers(); len(lines) < 40 {
+		t.Errorf("numbers.txt has %d lines, and had 40", len(lines))
+	}
+}
+
+// ends ends the server and holds numbers.txt to what the server keeps.
+func (k kindOfServer) ends(g *game) {
+	g.t.Helper()
+	if k.mode == contract.Faithful {
 		g.Kill()
 		eachSeatUnbroken(g)
 		return
 	}
 	g.stops()
-	if lines := g.unbroken(); lines < 40 {
-		t.Errorf("numbers.txt has %d lines, and had 40", lines)
-	}
+	g.unbroken()
 }
 
 // eachSeatUnbroken holds numbers.txt to what the original keeps as long as it

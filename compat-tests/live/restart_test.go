@@ -30,6 +30,7 @@ func TestPythonClientsOutliveTheServer(t *testing.T) {
 }
 
 func outlive(t *testing.T, end func(*game)) {
+	goServer.need(t, subject.Python)
 	g := unrecorded(t)
 	g.pace = slow
 	goServer.start(g)

@@ -70,6 +70,7 @@ func TestGoServerEndsWithinASecond(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			goServer.need(t, tt.clients...)
 			g := unrecorded(t)
 			goServer.start(g)
 			for i, kind := range tt.clients {

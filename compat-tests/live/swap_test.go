@@ -31,6 +31,7 @@ func TestServerIsSwappedInMidCount(t *testing.T) {
 }
 
 func swap(t *testing.T, kind1, kind2 subject.Kind) {
+	flask.need(t, kind1, kind2)
 	g := play(t, contract.Default, contract.Faithful)
 	g.pace = slow
 	flask.start(g)

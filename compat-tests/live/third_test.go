@@ -49,6 +49,7 @@ func TestThirdClient(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			goServer.need(t, tt.kind)
 			g := play(t, contract.Default)
 			goServer.start(g)
 			client1 := g.join(subject.Go, protocol.Client1)

@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"counting/compat-tests/subject"
 )
 
 // patience is how long the page may take on a busy machine.
@@ -84,12 +86,13 @@ func profile(t testing.TB) string {
 // chromium finds the browser. CHROMIUM may name one.
 func chromium(t testing.TB) string {
 	t.Helper()
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
+	subject.Need(t, subject.ChromiumProgram)
+	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
 			return path
 		}
 	}
-	t.Fatal("no Chromium here: run compat-tests/setup, or name one in the environment as CHROMIUM")
+	t.Fatal("Chromium is missing: run compat-tests/setup, or name one in the environment as CHROMIUM")
 	return ""
 }
 

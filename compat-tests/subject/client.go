@@ -27,6 +27,18 @@ const (
 // Kinds are all kinds of clients.
 var Kinds = []Kind{Go, Python, JavaScript}
 
+// Need skips the test if it is to do without the program that runs such clients.
+// It comes before anything is started.
+func (k Kind) Need(t testing.TB) {
+	t.Helper()
+	switch k {
+	case Python:
+		Need(t, PythonProgram)
+	case JavaScript:
+		Need(t, NodeProgram)
+	}
+}
+
 // Start starts a client of that kind against a server. From one of its numbers
 // to the next it takes the interval, and it leaves after the limit.
 func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int) *Program {
@@ -75,6 +87,7 @@ var javascript = filepath.Join(filepath.Dir(original("")), "javascript")
 // missing, and never skips it.
 func node(t testing.TB) string {
 	t.Helper()
+	Need(t, NodeProgram)
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Fatal("Node.js is missing, which runs the official JavaScript client: install node 18 or later, or run compat-tests/setup")

@@ -24,10 +24,11 @@ func NewPlace(t testing.TB) Place {
 // URL is what clients are told.
 func (p Place) URL() string { return "http://127.0.0.1:" + p.Port }
 
-// Flask starts the original's stand-in there and waits until it serves.
-func (p Place) Flask(t testing.TB) *Server {
+// Flask starts the original's stand-in there and waits until it serves. More of
+// its environment can be given as "NAME=value".
+func (p Place) Flask(t testing.TB, env ...string) *Server {
 	t.Helper()
-	s := flask(t, p.Dir, p.Port, nil)
+	s := flask(t, p.Dir, p.Port, env)
 	if s == nil {
 		t.FailNow()
 	}

@@ -14,16 +14,16 @@ import (
 )
 
 // A program is one of this module, built once for each package's tests, with
-// the race detector or as it is released.
+// the race detector if they are, or as it is released.
 type program struct {
 	pkg   string // its import path
 	build func() (string, error)
 }
 
 var (
-	server   = newProgram("counting/server", "-race")
-	client   = newProgram("counting/clients", "-race")
-	recorder = newProgram("counting/compat-tests/recorder", "-race")
+	server   = newProgram("counting/server", raceFlag)
+	client   = newProgram("counting/clients", raceFlag)
+	recorder = newProgram("counting/compat-tests/recorder", raceFlag)
 	released = newProgram("counting/server", "-trimpath")
 )
 

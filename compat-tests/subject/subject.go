@@ -182,6 +182,7 @@ func (s *Server) waitFor(path string) bool {
 // one.
 func python(t testing.TB) string {
 	t.Helper()
+	Need(t, PythonProgram)
 	path, err := interpreter()
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/subject"
 	"counting/server/metrics"
 )
 
@@ -98,6 +99,7 @@ func read(t *testing.T, name string) string {
 
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
+	subject.Need(t, subject.PromtoolProgram)
 	path, err := exec.LookPath("promtool")
 	if err != nil { // compat-tests/setup puts it there
 		path, err = exec.LookPath("../../compat-tests/.tools/promtool")

@@ -62,6 +62,26 @@ func VerifySlowly(path string, progress func(string)) (lines int64, bad *Mismatc
 	return good.lines, bad, err
 }
 
+// LastUnbroken returns the largest k for which all of one to k are in the file at
+// path, in any order, as the original may have left them: a server that opens
+// the file goes on with k+1. It takes no lock.
+func LastUnbroken(path string) (int64, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	good, err := readPrefix(file, info.Size(), func(int64) {})
+	if err != nil {
+		return 0, err
+	}
+	return lastUnbroken(io.NewSectionReader(file, good.bytes, info.Size()-good.bytes), good.lines, func(int64) {})
+}
+
 // A prefix is the part of a file, from its start, that is one, two, three, ….
 type prefix struct{ lines, bytes int64 }
 

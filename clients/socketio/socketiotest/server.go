@@ -1,5 +1,5 @@
-// Package socketiotest serves scripted Socket.IO sessions over WebSocket, for
-// tests of clients: it can be as rude to them as no real server is.
+// Package socketiotest serves scripted Socket.IO sessions over WebSocket or
+// polling, for tests of clients: it can be as rude to them as no real server is.
 package socketiotest
 
 import (
@@ -18,12 +18,14 @@ import (
 
 // Session is one client's connection, as its server sees it.
 type Session struct {
-	tb testing.TB
-	ws *websocket.Conn
+	tb    testing.TB
+	write func(frame string)
+	read  func() (frame string, ok bool)
 }
 
-// Serve runs script for each connection, with its number from 0 on, until the
-// test ends. The connection is closed when its script returns.
+// Serve runs script for each WebSocket, with its number from 0 on, until the
+// test ends. The connection is closed when its script returns. Polling is
+// refused.
 func Serve(tb testing.TB, script func(n int, s *Session)) *url.URL {
 	var (
 		sessions atomic.Int64
@@ -40,7 +42,12 @@ func Serve(tb testing.TB, script func(n int, s *Session)) *url.URL {
 		open.Store(ws, nil)
 		defer open.Delete(ws)
 		defer ws.Close()
-		script(int(sessions.Add(1)-1), &Session{tb: tb, ws: ws})
+		script(int(sessions.Add(1)-1), &Session{tb: tb,
+			write: func(frame string) { ws.WriteMessage(websocket.TextMessage, []byte(frame)) },
+			read: func() (string, bool) {
+				_, data, err := ws.ReadMessage()
+				return string(data), err == nil
+			}})
 	}))
 	tb.Cleanup(func() {
 		open.Range(func(ws, _ any) bool {
@@ -50,7 +57,11 @@ func Serve(tb testing.TB, script func(n int, s *Session)) *url.URL {
 		server.Close()
 		running.Wait()
 	})
-	u, err := socketio.ParseURL(server.URL)
+	return mustParse(tb, server.URL)
+}
+
+func mustParse(tb testing.TB, rawURL string) *url.URL {
+	u, err := socketio.ParseURL(rawURL)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -76,14 +87,13 @@ func (s *Session) Handshake() {
 // Send sends frames. That the client may be gone is no error.
 func (s *Session) Send(frames ...string) {
 	for _, frame := range frames {
-		s.ws.WriteMessage(websocket.TextMessage, []byte(frame))
+		s.write(frame)
 	}
 }
 
 // Next returns the client's next frame, and false when it is gone.
 func (s *Session) Next() (frame string, ok bool) {
-	_, data, err := s.ws.ReadMessage()
-	return string(data), err == nil
+	return s.read()
 }
 
 // Number returns the next number that the client sends, and false when it

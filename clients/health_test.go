@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"counting/clients/socketio/socketiotest"
+)
+
+func TestHealthIsWhetherTheServerWasHeardLately(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var h health
+		check := func(status int, text string) {
+			t.Helper()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+			if got := w.Body.String(); w.Code != status || got != text+"\n" {
+				t.Errorf("got %d %q, want %d %q", w.Code, got, status, text)
+			}
+		}
+		check(503, "nothing heard from the server yet")
+		h.hear()
+		check(200, "OK")
+		time.Sleep(lately)
+		check(200, "OK")
+		time.Sleep(time.Second)
+		check(503, "nothing heard from the server for 41s")
+		h.hear()
+		check(200, "OK")
+	})
+}
+
+// freeAddress returns an address that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// As a probe does: one process asks about the other.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open()
+		s.Wait()
+	})
+	addr := freeAddress(t)
+	check := func() (code int, text string) {
+		out, err := client(t, []string{"HEALTH=" + addr}, "-check").CombinedOutput()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		return code, string(out)
+	}
+	if code, text := check(); code != 1 || !strings.Contains(text, "refused") {
+		t.Errorf("without a client it is %d: %s", code, text)
+	}
+	run := client(t, []string{"HEALTH=" + addr, "SERVER_URL=http://" + server.Host})
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { run.Process.Kill(); run.Wait() })
+	for code, text := check(); code != 0; code, text = check() {
+		if t.Context().Err() != nil {
+			t.Fatalf("it is %d: %s", code, text)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+
+	lost := client(t, []string{"HEALTH=" + addr, "SERVER_URL=http://" + freeAddress(t)})
+	if out, _ := lost.CombinedOutput(); lost.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), addr) {
+		t.Errorf("a second client on the address exits with %d: %s", lost.ProcessState.ExitCode(), out)
+	}
+}

@@ -91,18 +91,31 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.wellBehaved(place.URL())
 }
 
-// A count that is over is done, not interrupted.
+// A count that is over is done, not interrupted: whether the clients leave or
+// stay in their seats, as the Deployments' do, and whether the server is there.
 func TestThePageShowsTheEnd(t *testing.T) {
 	t.Parallel()
-	server := subject.GoServer(t, "-goal", "20")
-	p := open(t, server.URL)
-	subject.Go.Start(t, server.URL, 20*time.Millisecond, 20)
-	subject.Go.Start(t, server.URL, 20*time.Millisecond, 20)
-	p.status("Counted to 20")
-	p.shows("#number", `^20$`)
-	p.shows("#spelling", `^twenty$`)
-	p.shot("8-done")
-	p.wellBehaved(server.URL)
+	for name, args := range map[string][]string{"leave": nil, "stay": {"STAY=true"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := subject.GoServer(t, "-goal", "20")
+			p := open(t, server.URL)
+			for range 2 {
+				subject.Go.Start(t, server.URL, 20*time.Millisecond, 20, args...)
+			}
+			p.status("Counted to 20")
+			p.shows("#number", `^20$`)
+			p.shows("#spelling", `^twenty$`)
+			p.shows("#ago", `^last number ([7-9]|\d\d) s ago$`) // longer than it takes to raise an alarm
+			p.status("Counted to 20")
+			p.shot("8-done-" + name)
+			p.serverAway(true)
+			server.Kill()
+			p.shows(".seat-state", "not known")
+			p.status("Counted to 20")
+			p.wellBehaved(server.URL)
+		})
+	}
 }
 
 // A long count shows its end, and as many dots as there is room for.

@@ -28,10 +28,10 @@ export function showStatus(model) {
 function sentence(model) {
   const { state } = model;
   const since = (from) => coarse(model.now() - from);
+  if (model.done()) return ['done', `Counted to ${count(model.newest().number)}`];
   if (model.awaySince !== null) return ['away', 'The server is away', since(model.awaySince)];
   if (state.failing) return ['trouble', 'numbers.txt cannot be written'];
   const free = state.seats.filter((s) => !s.taken).map((s) => s.seat);
-  if (free.length && model.done()) return ['done', `Counted to ${count(model.newest().number)}`];
   if (free.length === 2) return ['waiting', 'Waiting for both clients', since(Date.parse(state.since))];
   if (free.length) return ['waiting', `Waiting for ${free[0]}`, since(Date.parse(state.since))];
   const still = model.still();

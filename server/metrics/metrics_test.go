@@ -14,7 +14,8 @@ import (
 func started(last int64, lastAt time.Time) *Metrics {
 	m := New("v1", 2000, last, lastAt)
 	one := func() int { return 1 }
-	m.Ask(Gauges{one, one, one, one, func() (int64, int64) { return 1, 2 }})
+	m.Ask(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
+		Dropped: func() (int64, int64, int64) { return 1, 2, 3 }})
 	return m
 }
 

@@ -30,7 +30,7 @@ function sentence(model) {
   const since = (from) => coarse(model.now() - from);
   if (model.done()) return ['done', `Counted to ${count(model.newest().number)}`];
   if (model.awaySince !== null) return ['away', 'The server is away', since(model.awaySince)];
-  if (state.failing) return ['trouble', 'numbers.txt cannot be written'];
+  if (state.failing || state.storage) return ['trouble', 'numbers.txt cannot be written'];
   const free = state.seats.filter((s) => !s.taken).map((s) => s.seat);
   if (free.length === 2) return ['waiting', 'Waiting for both clients', since(Date.parse(state.since))];
   if (free.length) return ['waiting', `Waiting for ${free[0]}`, since(Date.parse(state.since))];

@@ -251,13 +251,13 @@ func reason(err error) string {
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only"
 	case errors.Is(err, fs.ErrPermission):
-		return "permission denied"
+		return "numbers.txt may not be written"
 	case errors.Is(err, fs.ErrNotExist):
-		return "the file or its directory is missing"
+		return "numbers.txt is missing"
 	case errors.Is(err, syscall.EIO):
-		return "the disk reports an error"
+		return "the disk is faulty"
 	}
-	return "the server's log says why"
+	return "numbers.txt cannot be written"
 }
 
 // The rest must be called with f.mu held.

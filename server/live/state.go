@@ -54,8 +54,8 @@ type Seat struct {
 	Times int64     `json:"times"` // how often it was taken since Tally.Since
 }
 
-// StorageFault says since when the file cannot be written, and why, in words
-// that do not name paths.
+// StorageFault says since when the file cannot be written, and why: a short
+// sentence that does not name paths, such as "the disk is full".
 type StorageFault struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`

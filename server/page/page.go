@@ -37,6 +37,7 @@ func Files() map[string]http.Handler {
 		}
 		files[at] = file(name, text)
 	}
+	files["/page/qr.svg"] = http.HandlerFunc(serveQR)
 	return files
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"counting/server/clientaddr"
 	"counting/server/engineio"
+	"counting/server/live"
 )
 
 // config is what the flags and the environment say.
@@ -32,6 +33,11 @@ type config struct {
 	maxConnections, maxConnectionsPerAddress int
 
 	limits  engineio.Limits
+	readers live.Limits
+	// frameAncestors are the origins whose pages may show the live page in a
+	// frame.
+	frameAncestors []string
+
 	check   bool
 	verify  string
 	version bool
@@ -108,7 +114,7 @@ flag goes before the environment.
 // parseConfig reads the flags, and the environment for those not given.
 func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.Writer) (config, error) {
 	var c config
-	var origins, trusted string
+	var origins, trusted, frameAncestors string
 	c.heartbeat = heartbeat{25 * time.Second, 20 * time.Second}
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -131,6 +137,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "how `many` packets may wait for a session that does not take them, before it is ended; 0 is any number")
 	f.Int64Var(&c.limits.Sending, "max-sending", 8<<20, "how many `bytes` may wait for sessions in all, beyond 4 KiB for each, before the session that goes over is ended; 0 is any number")
 	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "how many `bytes` of packets may have been received in part, beyond 4 KiB for each, before another one is refused; 0 is any number")
+	f.IntVar(&c.readers.Readers, "max-readers", 1000, "how `many` may read the stream of the page, or download the file, at the same time; 0 is any number")
+	f.IntVar(&c.readers.PerAddress, "max-readers-per-address", 250, "how `many` of them from one address; 0 is any number")
+	f.StringVar(&frameAncestors, "frame-ancestors", "", "`origins`, with commas between, whose pages may show the live page in a frame, such as slides")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
 	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
@@ -172,6 +181,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 		"max-sessions": int64(c.limits.Sessions), "max-sessions-per-address": int64(c.limits.SessionsPerAddress),
 		"max-connections": int64(c.maxConnections), "max-connections-per-address": int64(c.maxConnectionsPerAddress),
 		"max-waiting": int64(c.limits.PacketsPerSession), "max-sending": c.limits.Sending, "max-receiving": c.limits.Receiving,
+		"max-readers": int64(c.readers.Readers), "max-readers-per-address": int64(c.readers.PerAddress),
 	} {
 		if value < 0 {
 			return c, fmt.Errorf("-%s %d is below 0", name, value)
@@ -186,7 +196,25 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if c.origins, err = parseOrigins(origins); err != nil {
 		return c, fmt.Errorf("-origins: %w", err)
 	}
-	return c, nil
+	c.frameAncestors, err = parseAncestors(frameAncestors)
+	return c, err
+}
+
+// parseAncestors splits -frame-ancestors. The origins become a part of a header:
+// none may contain what has a meaning there.
+func parseAncestors(list string) (origins []string, err error) {
+	for origin := range strings.SplitSeq(list, ",") {
+		origin = strings.TrimSuffix(strings.TrimSpace(origin), "/")
+		if origin == "" {
+			continue
+		}
+		u, err := url.Parse(origin)
+		if origin != "'self'" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || strings.ContainsAny(origin, " ;,'\"?#")) {
+			return nil, fmt.Errorf("-frame-ancestors: %q is not an origin, like https://slides.example.org", origin)
+		}
+		origins = append(origins, origin)
+	}
+	return origins, nil
 }
 
 // fromEnvironment sets the flags that were not given from the environment:

@@ -19,14 +19,18 @@ const (
 		"<p>The method is not allowed for the requested URL.</p>\n"
 )
 
-// watching are the paths for those who watch the count. In faithful mode there
-// are no more of them than Prometheus needs: the original has no page.
-func watching(faithful bool, feed *live.Feed, counts http.Handler) map[string]http.Handler {
+// watching returns the handlers, by path, for those who watch the count. In
+// faithful mode that is only what Prometheus needs: the original has no page.
+func watching(c config, feed *live.Feed, counts http.Handler) map[string]http.Handler {
 	paths := map[string]http.Handler{"/metrics": counts}
-	if !faithful {
+	if !c.faithful {
 		paths["/events"] = http.HandlerFunc(feed.ServeEvents)
 		paths["/state"] = http.HandlerFunc(feed.ServeState)
+		paths["/numbers.txt"] = http.HandlerFunc(feed.ServeFile)
 		maps.Copy(paths, page.Files())
+	}
+	for path, handler := range paths {
+		paths[path] = watch(handler, c.frameAncestors)
 	}
 	return paths
 }
@@ -44,29 +48,39 @@ func routes(socketIO http.Handler, ready func() error, watching map[string]http.
 		case path == "/ready":
 			status(w, r, ready())
 		case watching[path] != nil:
-			watch(w, r, watching[path])
+			watching[path].ServeHTTP(w, r)
 		default:
 			answer(w, http.StatusNotFound, notFoundPage)
 		}
 	})
 }
 
-// watch answers who watches. Nothing that can be watched can be changed, and no
-// browser may be made to show it as a part of something else.
-func watch(w http.ResponseWriter, r *http.Request, handler http.Handler) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		answer(w, http.StatusMethodNotAllowed, notAllowedPage)
-		return
+// watch restricts a handler to reading requests and adds security headers. A
+// browser shows the response within another page only if that page is one of
+// frameAncestors.
+func watch(handler http.Handler, frameAncestors []string) http.Handler {
+	ancestors := "'none'"
+	if len(frameAncestors) > 0 {
+		ancestors = strings.Join(frameAncestors, " ")
 	}
-	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	handler.ServeHTTP(w, r)
+	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors " + ancestors
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			answer(w, http.StatusMethodNotAllowed, notAllowedPage)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		if len(frameAncestors) == 0 {
+			h.Set("X-Frame-Options", "DENY") // for browsers that do not know frame-ancestors
+		}
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // status answers a probe: 200 and OK, or 503 and what is wrong.

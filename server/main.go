@@ -24,6 +24,7 @@ import (
 	"counting/server/live"
 	"counting/server/metrics"
 	"counting/server/numbersfile"
+	"counting/server/page"
 	"counting/server/room"
 	"counting/server/socketio"
 )
@@ -141,23 +142,36 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		logger.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, recovery), "last", recovery.Last)
 		rules = game.New(recovery.Last)
 	}
-	options := live.Options{Path: path, Version: version, Goal: c.goal, LastAt: lastAt}
-	if file.Recovery().Bad == nil {
-		options.Last = file.Recovery().Last
+	counts := metrics.New(version, c.goal, file.Recovery().Last, lastAt)
+	var r *room.Room
+	host, _ := os.Hostname() // without a name the page shows none
+	options := live.Options{
+		Path:         path,
+		History:      filepath.Join(c.data, live.HistoryName),
+		Count:        file.Recovery().Last,
+		Unbroken:     file.Recovery().Bad == nil,
+		LastAt:       lastAt,
+		Goal:         c.goal,
+		Version:      version,
+		Assets:       page.Version(),
+		Host:         host,
+		Limits:       c.readers,
+		Log:          logger,
+		Waiting:      func() int { return r.Waiting() },
+		Interrupted:  func(i live.Interruption) { resumed(logger, counts, i) },
+		Address:      func(r *http.Request) string { return c.trusted.Of(r).String() },
+		LimitReached: func(l live.Limit) { counts.LimitReached(engineio.Limit(l)) },
 	}
 	if c.faithful {
-		options.Path = "" // nobody watches, and nobody reads the file
+		options.Path, options.History = "", "" // the original's directory has one file, and nobody watches
 	}
 	feed, err := live.New(options)
 	if err != nil {
 		return err
 	}
-	defer feed.Close()
-	go feed.Run()
-	counts := metrics.New(version, c.goal, file.Recovery().Last, lastAt)
 	l.options.onLimit = counts.LimitReached
 	failed := make(chan error, 2) // the file's, and the room's
-	r := room.New(rules, room.Options{
+	r = room.New(rules, room.Options{
 		File:      file,
 		Last:      file.Recovery().Last,
 		Observers: []room.Observer{feed, counts},
@@ -171,6 +185,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	go func() {
 		defer close(told)
 		r.Run(telling)
+	}()
+	go feed.Run()
+	defer func() {
+		expired, cancel := context.WithCancel(context.Background())
+		cancel()
+		feed.Close(expired)
 	}()
 	go func() { failed <- file.Run(r.Reports()) }()
 
@@ -199,7 +219,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		LogLines:    lines.Dropped,
 	})
 	server := &http.Server{
-		Handler:           routes(edge, file.Ready, watching(c.faithful, feed, counts)),
+		Handler:           routes(edge, file.Ready, watching(c, feed, counts)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
@@ -222,7 +242,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	// come back from a connection that breaks, and from nothing else.
 	l.Close()
 	r.Close()
-	feed.Close()
+	feed.Stopping()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	err = file.Close(stopping)
@@ -236,7 +256,16 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	case <-told:
 	case <-stopping.Done():
 	}
+	feed.Close(stopping)
+	logger.Info("Server stopped.")
 	return err
+}
+
+// resumed reports an interruption that is over.
+func resumed(log *slog.Logger, counts *metrics.Metrics, i live.Interruption) {
+	counts.Interrupted(string(i.Cause), i.Seconds)
+	log.Info(fmt.Sprintf("The count continues after %.1f s; the cause of the interruption was %s.", i.Seconds, i.Cause),
+		"cause", string(i.Cause), "seconds", i.Seconds, "line", i.Line)
 }
 
 // modified returns when the file was written last, or the zero time.

@@ -25,7 +25,7 @@ func BenchmarkAckWithReaders(b *testing.B) {
 		rounds  = 6
 		pause   = 5 * time.Millisecond // the original's clients leave 600
 	)
-	s := startServer(b)
+	s := startServer(b, "-max-readers-per-address", "0")
 	a, c := joinTwo(b, s)
 	n := 0
 	turn := func() time.Duration {

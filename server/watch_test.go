@@ -139,8 +139,8 @@ func TestTheStateOutlivesTheServer(t *testing.T) {
 	if state.Goal != 100 || !state.Running || state.Last.Text != "two" {
 		t.Errorf("the state is %+v", state)
 	}
-	last := state.Happenings[len(state.Happenings)-1]
-	if last.What != live.CountResumed || last.Seconds <= 0 || last.Seconds > patience.Seconds() {
+	last := state.Activities[len(state.Activities)-1]
+	if last.Type != live.CountResumed || last.Seconds <= 0 || last.Seconds > patience.Seconds() {
 		t.Errorf("what happened last is %+v", last)
 	}
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -32,7 +30,7 @@ type page struct {
 	ctx context.Context
 
 	mu       sync.Mutex
-	offline  bool // requests may fail: the server was killed
+	offline  bool // requests may fail: the server is away, or refuses
 	faults   []string
 	requests []string
 }
@@ -170,35 +168,4 @@ func (p *page) wait(what string, done func() bool) {
 			p.t.Fatalf("waited %v in vain for %s; the page says:\n%s", patience, what, p.text("body"))
 		}
 	}
-}
-
-// shot leaves pictures of the page: light, dark, and on a phone.
-func (p *page) shot(name string) {
-	p.t.Helper()
-	dir := os.Getenv(screenshots)
-	if dir == "" {
-		return
-	}
-	for _, look := range []struct {
-		name          string
-		width, height int64
-		scheme        string
-	}{
-		{"light", 1280, 900, "light"},
-		{"dark", 1280, 900, "dark"},
-		{"phone", 390, 844, "light"},
-		{"phone-dark", 390, 844, "dark"},
-	} {
-		var picture []byte
-		p.run(
-			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}}),
-			chromedp.EmulateViewport(look.width, look.height),
-			chromedp.Sleep(400*time.Millisecond),
-			chromedp.FullScreenshot(&picture, 100),
-		)
-		if err := os.WriteFile(filepath.Join(dir, name+"-"+look.name+".png"), picture, 0o666); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	p.run(chromedp.EmulateViewport(1280, 900))
 }

@@ -30,34 +30,43 @@ const (
 func TestThePageShowsWhatIsKilled(t *testing.T) {
 	t.Parallel()
 	place := subject.NewPlace(t)
-	server := place.GoServer(t, "-goal", "200")
+	server := place.GoServer(t, "-goal", "500")
 	p := open(t, place.URL())
 	p.status("Waiting for both clients")
-	p.shot("1-nobody")
+	p.shows("#start-go", `^SERVER_URL='`+regexp.QuoteMeta(place.URL())+`/' client$`)
+	p.visible("#qr")
+	p.shot("01-empty")
 
 	client1 := subject.Go.Start(t, place.URL(), interval, limit)
 	p.status("Waiting for client2")
+	p.shot("02-one-client")
 	subject.Go.Start(t, place.URL(), interval, limit)
 	p.status("Counting")
 	p.rises(30)
 	p.shows("#spelling", `^[a-z]`)
-	p.shows("#goal", `^of 200$`)
-	p.shot("2-counting")
+	p.shows("#goal", `^of 500$`)
+	p.shows("#tally-text", `^No interruption so far, 0 lost$`)
+	p.title(`^\d+ · Counting$`, "page/icon.svg")
+	p.shot("03-counting")
 
 	// client1 dies, and comes back.
 	client1.Kill()
 	died := time.Now()
-	p.status("Waiting for client1")
+	p.status("client1 is gone")
 	p.shows(".seat.client1 .seat-state", `^empty for`)
 	p.shows("#timeline", `client1 left`)
+	p.title(`^\d+ · client1 is gone$`, "page/icon-trouble.svg")
 	time.Sleep(1500 * time.Millisecond) // so long is the interruption at least
-	p.shot("3-client1-dead")
+	p.shot("04-client-gone")
 	subject.Go.Start(t, place.URL(), interval, limit)
-	p.status("Counting")
-	p.between("#timeline", `^The count went on after ([0-9.]+) s`, 1500*time.Millisecond, time.Since(died))
-	p.shows("#beads .gap", `^[0-9.]+ s$`)
+	p.between("#headline-text", `^Back after ([0-9.]+) s, nothing lost$`, 1500*time.Millisecond, time.Since(died))
+	p.between("#incident-list", `client1 gone, back after ([0-9.]+) s`, 1500*time.Millisecond, time.Since(died))
+	p.shows(".row-gap", `^[0-9.]+ s$`)
+	p.shows(".band-label", `^[0-9.]+ s$`)
+	p.shows("#tally-text", `^1 interruption, longest [0-9.]+ s, 0 lost$`)
+	p.shows(".seat.client1 .seat-nth", `^2nd since `)
 	p.rises(5)
-	p.shot("4-client1-back")
+	p.shot("05-client-back")
 
 	// So does the server.
 	known := p.number()
@@ -65,57 +74,70 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	server.Kill()
 	died = time.Now()
 	p.status("The server is away")
+	p.title(`^\d+ · The server is away$`, "page/icon-trouble.svg")
 	if n := p.number(); n < known {
 		t.Errorf("the page forgot the count: %d after %d", n, known)
 	}
+	p.shows(".seat-state", "not known")
 	time.Sleep(2 * time.Second)
-	p.shot("5-server-away")
-	place.GoServer(t, "-goal", "200")
-	p.status("Counting")
+	p.shot("06-server-gone")
+	place.GoServer(t, "-goal", "500")
+	p.between("#headline-text", `^Back after (?:1 min )?([0-9.]+) s, nothing lost$`, 2*time.Second, time.Since(died)+time.Second)
 	p.serverAway(false)
-	p.between("#timeline", `The server was away for ([0-9.]+) s`, 1500*time.Millisecond, time.Since(died))
+	p.shows("#incident-list", `The server was gone, the count went on after`)
+	p.shows("#incident-list", `client1 gone, back after`) // the history outlives the server
 	p.shows("#timeline", `The server started`)
-	p.shows("#timeline", `(?s:(?:The count went on after.*){2})`) // not only client1's
-	p.between("#timeline", `^The count went on after ([0-9.]+) s`, 2*time.Second, time.Since(died)+time.Second)
+	p.shows("#tally-text", `^2 interruptions, longest `)
 	p.rises(5)
 	p.shows("#proof", `^all [0-9]+ lines in order, none lost, none twice$`)
-	p.shot("6-server-back")
+	p.shot("07-server-back")
 
 	// Who comes now sees it, too.
 	p.reload()
-	p.status("Counting")
-	p.shows("#timeline", `The count went on after`)
-	p.shows("#beads .gap", `^[0-9.]+ s$`)
+	p.shows("#incident-list", `client1 gone, back after`)
+	p.shows(".row-gap", `^[0-9.]+ s$`)
 	p.rises(2)
-	p.shot("7-reloaded")
 	p.wellBehaved(place.URL())
 }
 
-// A count that is over is done, not interrupted.
+// A count that is over is done, not interrupted: whether the clients leave or
+// stay in their seats, as the Deployments' do, and whether the server is there.
 func TestThePageShowsTheEnd(t *testing.T) {
 	t.Parallel()
-	server := subject.GoServer(t, "-goal", "20")
-	p := open(t, server.URL)
-	subject.Go.Start(t, server.URL, 20*time.Millisecond, 20)
-	subject.Go.Start(t, server.URL, 20*time.Millisecond, 20)
-	p.status("Counted to 20")
-	p.shows("#number", `^20$`)
-	p.shows("#spelling", `^twenty$`)
-	p.shot("8-done")
-	p.wellBehaved(server.URL)
+	for name, args := range map[string][]string{"leave": nil, "stay": {"STAY=true"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := subject.GoServer(t, "-goal", "20")
+			p := open(t, server.URL)
+			for range 2 {
+				subject.Go.Start(t, server.URL, 20*time.Millisecond, 20, args...)
+			}
+			p.status("Counted to 20")
+			p.shows("#number", `^20$`)
+			p.shows("#spelling", `^twenty$`)
+			p.shows("#ago", `^last number ([7-9]|\d\d) s ago$`) // longer than it takes to raise an alarm
+			p.status("Counted to 20")
+			p.title(`^20 · Counted to 20$`, "page/icon-done.svg")
+			p.shot("10-done-" + name)
+			p.serverAway(true)
+			server.Kill()
+			p.shows(".seat-state", "not known")
+			p.status("Counted to 20")
+			p.wellBehaved(server.URL)
+		})
+	}
 }
 
-// A long count shows its end, and as many dots as there is room for.
+// A long count shows its end.
 func TestThePageShowsALongCount(t *testing.T) {
 	t.Parallel()
 	place := subject.NewPlace(t)
-	var lines []byte
-	for n := int64(1); n <= 4321; n++ {
-		lines = append(spelling.Append(lines, n), '\n')
-	}
-	if err := os.WriteFile(filepath.Join(place.Dir, "numbers.txt"), lines, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, place, func(lines []byte) []byte {
+		for n := int64(1); n <= 4321; n++ {
+			lines = append(spelling.Append(lines, n), '\n')
+		}
+		return lines
+	})
 	place.GoServer(t, "-goal", "0")
 	p := open(t, place.URL())
 	for range 2 {
@@ -125,28 +147,45 @@ func TestThePageShowsALongCount(t *testing.T) {
 	p.shows("#number", `^4,3\d\d$`)
 	p.shows("#goal", `^$`)
 	p.shows("#proof", `^the last 2,000 lines in order, none lost, none twice$`)
-	var dots int
-	p.run(chromedp.Evaluate(`document.querySelectorAll("#beads .shape").length`, &dots))
-	if dots < 2000 || dots > 2200 {
-		t.Errorf("there are %d dots", dots)
+	var rows, dots int
+	p.run(chromedp.Evaluate(`document.querySelectorAll(".row").length`, &rows), chromedp.Evaluate(`document.querySelectorAll(".row .shape").length`, &dots))
+	if rows > 21 || dots < 1900 || dots > 2100 {
+		t.Errorf("there are %d dots in %d rows", dots, rows)
 	}
-	p.shot("9-long")
 	p.wellBehaved(place.URL())
 }
 
-// What an old file holds is shown as text, whatever it is.
+// What an old file holds is shown as text, whatever it is, and the count goes on
+// after it.
 func TestThePageShowsAnOldFile(t *testing.T) {
 	t.Parallel()
 	place := subject.NewPlace(t)
-	old := "one\ntwo\ntwo\n<img src=x onerror=alert(1)>\nthree\n"
-	if err := os.WriteFile(filepath.Join(place.Dir, "numbers.txt"), []byte(old), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, place, func([]byte) []byte {
+		return []byte("one\ntwo\ntwo\n<img src=x onerror=alert(1)>\nthree\n" + strings.Repeat("x", 300) + "\n")
+	})
 	place.GoServer(t)
 	p := open(t, place.URL())
 	p.shows("#line-rows", `<img src=x onerror=alert\(1\)>`)
-	p.shows("#proof", `^line 3 is not 3$`)
+	p.shows("#number", `^3$`)
+	p.shows("#proof", `^an old file: counted on from 4$`)
+	p.shot("12-old-file")
+	for range 2 {
+		subject.Go.Start(t, place.URL(), interval, limit)
+	}
+	p.rises(5)
+	p.shows("#proof", `^an old file: counted on from 4$`)
+	p.shows("#tally-text", `0 lost$`)
+	p.reload()
+	p.rises(2)
+	p.shows("#proof", `^an old file: counted on from 4$`)
 	p.wellBehaved(place.URL())
+}
+
+func writeFile(t *testing.T, place subject.Place, text func([]byte) []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(place.Dir, "numbers.txt"), text(nil), 0o666); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // rises waits until the count has gone up by that many.
@@ -165,7 +204,7 @@ func (p *page) number() int {
 // status waits until the page says so.
 func (p *page) status(what string) {
 	p.t.Helper()
-	p.shows("#status-text", "^"+regexp.QuoteMeta(what))
+	p.shows("#headline-text", "^"+regexp.QuoteMeta(what))
 }
 
 // shows waits until the text of an element matches.
@@ -185,4 +224,25 @@ func (p *page) between(selector, pattern string, least, most time.Duration) {
 	if got := time.Duration(seconds * float64(time.Second)); err != nil || got < least || got > most {
 		p.t.Errorf("%s says %v, which is not between %v and %v", selector, got, least, most)
 	}
+}
+
+// title waits until the tab's title matches, and its icon is that one.
+func (p *page) title(pattern, icon string) {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	var title, href string
+	p.wait("the title to be "+pattern+" and the icon "+icon, func() bool {
+		p.run(chromedp.Title(&title), chromedp.Evaluate(`document.getElementById("icon").getAttribute("href")`, &href))
+		return re.MatchString(title) && href == icon
+	})
+}
+
+// visible waits until an element is shown.
+func (p *page) visible(selector string) {
+	p.t.Helper()
+	var shown bool
+	p.wait(selector+" to be shown", func() bool {
+		p.run(chromedp.Evaluate(`document.querySelector("`+selector+`")?.getBoundingClientRect().width > 0`, &shown))
+		return shown
+	})
 }

@@ -40,8 +40,9 @@ func (k Kind) Need(t testing.TB) {
 }
 
 // Start starts a client of that kind against a server. From one of its numbers
-// to the next it takes the interval, and it leaves after the limit.
-func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int) *Program {
+// to the next it takes the interval, and it leaves after the limit. More of its
+// environment can be given as "NAME=value".
+func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int, env ...string) *Program {
 	t.Helper()
 	var cmd *exec.Cmd
 	count, step := interval, time.Duration(0)
@@ -58,6 +59,7 @@ func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int)
 	}
 	cmd.Env = append(cmd.Environ(), "SERVER_URL="+url, "LIMIT="+strconv.Itoa(limit),
 		"INTERVAL="+interval.String(), "COUNT_SLEEP="+seconds(count), "STEP_SLEEP="+seconds(step))
+	cmd.Env = append(cmd.Env, env...)
 	return start(t, fmt.Sprintf("the %s client", k), cmd)
 }
 

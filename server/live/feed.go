@@ -1,129 +1,163 @@
-// Package live shows the count while it goes on: a stream of server-sent
-// events, and a snapshot of how things stand.
+// Package live shows the count to those who watch: a stream of server-sent
+// events, and a snapshot.
 //
-// Nothing here changes anything, and nobody who watches can hold up the count:
-// what happens is noted in a ring of the latest events, under a lock that is
-// held for microseconds, and each reader takes from there, or from numbers.txt,
-// what it has not seen.
+// Nothing here changes the count or delays it. What happens is noted in a ring
+// of the latest events, under a lock that is held for microseconds. Each reader
+// takes what it has not seen from there, or from numbers.txt.
 package live
 
 import (
-	"encoding/json"
-	"fmt"
-	"math"
-	"strconv"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"counting/server/game"
 	"counting/server/protocol"
-	"counting/server/spelling"
 )
 
 const (
-	// remembered is how many events the ring holds. A reader that is further
-	// behind is dropped; it comes back and reads on from the file.
-	remembered = 4096
-	// history is how many happenings a snapshot holds.
-	history = 100
-	// beat is the time from one event "time" to the next: by it a reader
-	// knows that the server is there.
+	// beat is the time from one event "time" to the next. It tells a reader
+	// that the server is there, and what its clock says.
 	beat = 5 * time.Second
+	// A status is sent when it changes, but not more often than each statusGap.
+	statusGap = 250 * time.Millisecond
+	// repeatGap is the least time between two events about one activity.
+	repeatGap = time.Second
+	// saveGap is the least time between two writes of the history, saveAlways
+	// the longest: from it the next server knows until when this one ran.
+	saveGap    = time.Second
+	saveAlways = 10 * time.Second
 )
 
-// Options are what a Feed is told at the start.
+// Options configure a Feed. The zero value is a feed of an empty file without a
+// history and without limits.
 type Options struct {
-	Path    string // of numbers.txt; "" is an empty file
-	Last    int64  // where the count is, if the file is 1…Last and nothing else; 0 if it has to be read
-	Version string
-	Goal    int64     // the number the count is on its way to, 0 if unknown
-	LastAt  time.Time // when the last line was written, zero if unknown
+	Path     string    // of numbers.txt; "" is an empty file
+	History  string    // path of the history; "" keeps none
+	Count    int64     // the number that the count has reached
+	Unbroken bool      // the file holds one, two, three up to Count and nothing else
+	LastAt   time.Time // when the last line was written, zero if unknown
+	Goal     int64     // last number of the count, 0 if unknown
+	Version  string
+	Assets   string // see Status.Assets
+	Host     string
+	Limits   Limits
+	Log      *slog.Logger // may be nil
+
+	// Waiting, if not nil, returns how many clients wait for a seat. It is
+	// called a few times a second, with no lock held.
+	Waiting func() int
+	// Interrupted, if not nil, is called when an interruption is over. It must
+	// not wait or call the feed.
+	Interrupted func(Interruption)
+	// LimitReached, if not nil, is called when a reader is refused. It must be
+	// safe for concurrent use.
+	LimitReached func(Limit)
+	// Address, if not nil, returns the address of who sent a request; else it
+	// is that of the connection.
+	Address func(*http.Request) string
 }
 
-// Feed notes what happens, for all who watch. It is an observer of the table,
-// and an http.Handler each for the stream and the snapshot. It may be used by
-// any number of goroutines.
+// Feed notes what happens, and serves it. It is an observer of the table. All
+// methods may be called by any number of goroutines.
 type Feed struct {
-	lines *lines
-	news  chan struct{} // has one element when there is something for Run to do
-	done  chan struct{} // closed by Close
-	close func()
+	lines       *lines
+	limiter     limiter
+	log         *slog.Logger
+	waiting     func() int
+	interrupted func(Interruption)
+	historyPath string
+	news        chan struct{} // has one element when there is something for Run to do
+	closed      chan struct{} // closed by Close
+	saved       chan struct{} // closed when the history is saved for the last time
+	close       func()
 
-	mu          sync.Mutex
-	state       State     // but for Now
-	happened    int64     // happenings so far
-	latest      event     // of the last line that has been written
-	lastAt      time.Time // when that was
-	disturbed   bool      // something happened since the last line that interrupts the count
-	ring        [remembered]event
-	next        int64 // the events so far: the next one goes to ring[next%remembered]
-	oldest      int64 // all lines from this one on are in the ring
-	readers     map[*reader]struct{}
-	tooSlow     int64
-	undelivered int64
+	mu    sync.Mutex
+	state State // but for Now and Last
+	ring  ring
+	pace  pace
+
+	last             *Line     // when the feed was made
+	lastAt           time.Time // of the last line
+	lastActivity     int64     // the highest ID so far
+	lastInterruption int64
+	repeating        map[int64]bool // activities that have grown since they were sent
+	watched          time.Time      // when the pace was last watched
+
+	changed    bool // since the last status was sent
+	statusSent time.Time
+	unsaved    bool // changed since the history was last saved
+
+	tooSlow, undelivered, behind int64
 }
 
-// event is one of the stream. A line is put into words and JSON when a reader
-// asks for it first: where nobody watches, it costs the count nothing.
-type event struct {
-	line   int64 // 0 if it is none
-	number float64
-	at     time.Time
-	text   []byte // as it goes out, or nil; it is never changed
-}
-
-// asLine returns the line that the event tells.
-func (e event) asLine() *Line {
-	text, _ := spelling.SpellFloat(e.number)
-	line := &Line{Line: e.line, Text: text, At: &e.at}
-	if e.number == math.Trunc(e.number) && e.number > 0 {
-		line.Number, line.Seat = int64(e.number), protocol.SeatOf(int64(e.number)).String()
-	}
-	return line
-}
-
-// New returns the feed of a server that has just opened numbers.txt and writes
-// nothing to it yet. Run must be called, and Close.
+// New returns the feed of a server that has just opened numbers.txt and has not
+// written to it. The caller must call Run, and Close.
 func New(o Options) (*Feed, error) {
 	f := &Feed{
-		lines:   newLines(o.Path, o.Last > 0),
-		news:    make(chan struct{}, 1),
-		done:    make(chan struct{}),
-		readers: make(map[*reader]struct{}),
-		lastAt:  o.LastAt,
+		lines:       newLines(o.Path, o.Unbroken),
+		limiter:     limiter{limits: o.Limits, reached: o.LimitReached, address: o.Address},
+		log:         o.Log,
+		waiting:     o.Waiting,
+		interrupted: o.Interrupted,
+		historyPath: o.History,
+		news:        make(chan struct{}, 1),
+		closed:      make(chan struct{}),
+		saved:       make(chan struct{}),
+		repeating:   make(map[int64]bool),
+		lastAt:      o.LastAt.UTC(),
 	}
-	f.close = sync.OnceFunc(func() { close(f.done) })
-	count := o.Last
-	if count == 0 {
+	if o.LastAt.IsZero() {
+		f.lastAt = time.Time{}
+	}
+	f.close = sync.OnceFunc(func() { close(f.closed) })
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
+	}
+	inFile := o.Count
+	if !o.Unbroken {
 		var err error
-		if count, err = f.lines.count(); err != nil {
+		if inFile, err = f.lines.count(); err != nil {
 			return nil, err
 		}
 	}
 	now := time.Now().UTC()
-	f.state = State{Version: o.Version, Goal: o.Goal, Started: now, Since: now, Lines: count, Happenings: []Happening{}}
+	f.state.Status = Status{Version: o.Version, Assets: o.Assets, Host: o.Host, Started: now, Goal: o.Goal, Lines: inFile, Count: o.Count,
+		Unbroken: o.Unbroken || inFile == 0, Since: now, Tally: Tally{Since: now}}
+	f.state.Lanes = []Lane{{Name: "server"}}
 	for _, seat := range protocol.Seats {
 		f.state.Seats = append(f.state.Seats, Seat{Seat: seat.String(), Since: now})
+		f.state.Lanes = append(f.state.Lanes, Lane{Name: seat.String()})
 	}
-	f.oldest = count + 1
-	if count > 0 {
-		last, err := f.lines.read(count-1, count)
+	f.ring.init(inFile)
+	if inFile > 0 {
+		last, err := f.lines.read(inFile-1, inFile)
 		if err != nil {
 			return nil, err
 		}
-		f.state.Last = &last[0]
-		if !o.LastAt.IsZero() {
-			at := o.LastAt.UTC()
-			f.state.Last.At = &at
+		f.last = &last[0]
+		if !f.lastAt.IsZero() {
+			at := f.lastAt
+			f.last.At = &at
 		}
 	}
-	f.happen(Happening{What: ServerStarted, At: now})
-	f.disturbed = true
+	if o.History != "" {
+		h, err := readHistory(o.History, inFile)
+		if err != nil {
+			f.log.Warn("The page's history begins anew: " + err.Error())
+		}
+		f.takeOver(h)
+	}
+	f.state.Lanes[0].enter(now)
+	f.note(Activity{Type: ServerStarted, At: now})
+	f.interrupt(CauseServer, now)
 	return f, nil
 }
-
-// Close ends all streams, and Run.
-func (f *Feed) Close() { f.close() }
 
 // Happened notes what the game did.
 func (f *Feed) Happened(effect game.Effect) {
@@ -132,139 +166,155 @@ func (f *Feed) Happened(effect game.Effect) {
 	defer f.mu.Unlock()
 	switch e := effect.(type) {
 	case game.Seated:
-		f.seat(e.Seat, true, now)
-		f.happen(Happening{What: SeatTaken, Seat: e.Seat.String(), At: now})
+		f.seat(e.Seat.String(), true, now)
 	case game.Left:
-		f.disturbed = true
-		f.seat(e.Seat, false, now)
-		f.happen(Happening{What: SeatLeft, Seat: e.Seat.String(), At: now})
+		f.seat(e.Seat.String(), false, now)
 	case game.Full:
-		f.happen(Happening{What: BothSeatsTaken, At: now})
-	default:
-		return
-	}
-	running := f.state.Seats[0].Taken && f.state.Seats[1].Taken
-	if running != f.state.Running {
-		f.state.Running, f.state.Since = running, now
-		what := GameStopped
-		if running {
-			what = GameStarted
-		}
-		f.happen(Happening{What: what, At: now})
+		f.note(Activity{Type: BothSeatsTaken, At: now})
+	case game.Refused:
+		f.note(Activity{Type: NumberRefused, At: now, Reason: string(e.Code)})
 	}
 }
 
-// Written notes lines that have come into the file.
+// Written notes the numbers of lines that were added to the file.
 func (f *Feed) Written(numbers []float64, _ time.Duration) {
+	if len(numbers) == 0 {
+		return
+	}
 	now := time.Now().UTC()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.disturbed && !f.lastAt.IsZero() {
-		f.happen(Happening{What: CountResumed, At: now, Seconds: now.Sub(f.lastAt).Seconds()})
-	}
-	f.disturbed, f.lastAt = false, now
-	for _, n := range numbers {
-		f.state.Lines++
-		f.latest = event{line: f.state.Lines, number: n, at: now}
-		f.publish(f.latest)
-	}
-}
-
-// Storage notes that the file cannot be written, or can be again. What the
-// error says is for the log: it names paths.
-func (f *Feed) Storage(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.disturbed = true
-	f.state.Failing = err != nil
-	what := StorageRestored
-	if f.state.Failing {
-		what = StorageFailing
-	}
-	f.happen(Happening{What: what, At: time.Now().UTC()})
-}
-
-// Readers returns how many read the stream.
-func (f *Feed) Readers() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.readers)
-}
-
-// Dropped returns how many readers were dropped so far for being too slow, and
-// how many events they had not been sent.
-func (f *Feed) Dropped() (readers, events int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tooSlow, f.undelivered
-}
-
-// The rest is called with the lock held.
-
-func (f *Feed) seat(seat protocol.Seat, taken bool, now time.Time) {
-	for i := range f.state.Seats {
-		if s := &f.state.Seats[i]; s.Seat == seat.String() {
-			s.Taken, s.Since = taken, now
+	s := &f.state
+	if s.Interruption == nil && !f.lastAt.IsZero() {
+		gap := now.Sub(f.lastAt)
+		if gap > f.pace.stall() && s.Running && s.Since.Before(f.lastAt) {
+			f.interrupt(CauseStall, now) // it was over before it was noticed
+		} else {
+			f.pace.add(gap / time.Duration(len(numbers)))
 		}
 	}
-}
-
-func (f *Feed) happen(h Happening) {
-	f.happened++
-	h.ID = f.happened
-	if len(f.state.Happenings) == history {
-		f.state.Happenings = append(f.state.Happenings[:0:0], f.state.Happenings[1:]...) // snapshots keep the old one
+	f.resume(s.Lines+1, now)
+	f.lastAt = now
+	for _, n := range numbers {
+		s.Lines++
+		s.Count = int64(n)
+		f.publish(event{line: s.Lines, number: n, at: now})
 	}
-	f.state.Happenings = append(f.state.Happenings, h)
-	f.publish(event{text: encode("happening", 0, h)})
-}
-
-// publish puts an event into the ring and has the readers woken.
-func (f *Feed) publish(e event) {
-	slot := &f.ring[f.next%remembered]
-	if slot.line > 0 {
-		f.oldest = slot.line + 1
-	}
-	*slot = e
-	f.next++
-	select {
-	case f.news <- struct{}{}:
-	default:
+	if f.done() {
+		f.changed = true
 	}
 }
 
-// text returns an event of the ring as it goes out.
-func (f *Feed) text(n int64) []byte {
-	e := &f.ring[n%remembered]
-	if e.text == nil {
-		e.text = encode("line", e.line, e.asLine())
+// Storage notes that the file cannot be written, or can be again.
+func (f *Feed) Storage(err error) {
+	now := time.Now().UTC()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		f.state.Storage = nil
+		f.note(Activity{Type: StorageRestored, At: now})
+		return
 	}
-	return e.text
+	f.state.Storage = &StorageFault{Since: now, Reason: reason(err)}
+	f.note(Activity{Type: StorageFailing, At: now, Reason: f.state.Storage.Reason})
+	f.interrupt(CauseStorage, now)
 }
 
-// snapshot returns how things stand. The slices and pointers in it are not
-// written to any more, but for the seats, which it copies.
+// Missed notes that activities were left out, and which seats are taken now. No
+// line is ever left out.
+func (f *Feed) Missed(_ int64, taken []protocol.Seat) {
+	now := time.Now().UTC()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, seat := range protocol.Seats {
+		f.seat(seat.String(), slices.Contains(taken, seat), now)
+	}
+}
+
+// Stopping notes that the server was asked to stop.
+func (f *Feed) Stopping() {
+	now := time.Now().UTC()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note(Activity{Type: ServerStopped, At: now})
+	f.state.Lanes[0].leave(now)
+}
+
+// reason says in a few words why the file cannot be written. The error itself
+// names paths, and is for the log.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "the disk is full"
+	case errors.Is(err, syscall.EDQUOT):
+		return "the disk quota is used up"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only"
+	case errors.Is(err, fs.ErrPermission):
+		return "numbers.txt may not be written"
+	case errors.Is(err, fs.ErrNotExist):
+		return "numbers.txt is missing"
+	case errors.Is(err, syscall.EIO):
+		return "the disk is faulty"
+	}
+	return "numbers.txt cannot be written"
+}
+
+// The rest must be called with f.mu held.
+
+// seat notes that a seat was taken or left.
+func (f *Feed) seat(name string, taken bool, now time.Time) {
+	s := &f.state
+	i := slices.IndexFunc(s.Seats, func(s Seat) bool { return s.Seat == name })
+	if i < 0 || s.Seats[i].Taken == taken {
+		return
+	}
+	s.Seats[i].Taken, s.Seats[i].Since = taken, now
+	if taken {
+		s.Seats[i].Times++
+		s.Lanes[i+1].enter(now)
+		f.note(Activity{Type: SeatTaken, Seat: name, At: now})
+	} else {
+		s.Lanes[i+1].leave(now)
+		f.note(Activity{Type: SeatLeft, Seat: name, At: now})
+	}
+	running := s.Seats[0].Taken && s.Seats[1].Taken
+	if running == s.Running {
+		return
+	}
+	s.Running, s.Since = running, now
+	if running {
+		f.note(Activity{Type: GameStarted, At: now})
+	} else {
+		f.note(Activity{Type: GameStopped, At: now})
+		f.interrupt(Cause(name), now)
+	}
+}
+
+// snapshot returns a copy of the state.
 func (f *Feed) snapshot() State {
 	s := f.state
-	s.Now = time.Now().UTC()
-	s.Seats = append([]Seat(nil), s.Seats...)
-	if f.latest.line > 0 {
-		s.Last = f.latest.asLine()
+	s.Status = f.status()
+	s.Last = f.last
+	if e := f.ring.latest; e.line > 0 && e.line == s.Lines {
+		s.Last = e.asLine()
+	}
+	s.Activities = append([]Activity{}, s.Activities...)
+	s.Interruptions = append([]Interruption{}, s.Interruptions...)
+	s.Lanes = slices.Clone(s.Lanes)
+	for i := range s.Lanes {
+		s.Lanes[i] = s.Lanes[i].clone()
+		if s.Lanes[i].Spans == nil {
+			s.Lanes[i].Spans = []Span{}
+		}
 	}
 	return s
 }
 
-// encode returns an event as it goes over the wire. JSON has no line breaks.
-func encode(name string, id int64, data any) []byte {
-	body, err := json.Marshal(data)
-	if err != nil {
-		panic(fmt.Sprintf("live: %T cannot be sent: %v", data, err))
-	}
-	var b []byte
-	if id > 0 {
-		b = strconv.AppendInt(append(b, "id: "...), id, 10)
-		b = append(b, '\n')
-	}
-	b = append(append(append(b, "event: "...), name...), "\ndata: "...)
-	return append(append(b, body...), "\n\n"...)
+// status returns a copy of the status.
+func (f *Feed) status() Status {
+	s := f.state.Status
+	s.Now = time.Now().UTC()
+	s.Seats = slices.Clone(s.Seats)
+	return s
 }

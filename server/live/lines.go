@@ -3,11 +3,13 @@ package live
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"sync"
+	"time"
 
 	"counting/server/protocol"
 	"counting/server/spelling"
@@ -20,23 +22,46 @@ const (
 	// longestLine is how much of a line is shown, in bytes. No spelling is as
 	// long, but an old file may hold anything.
 	longestLine = 300
+	// restFactor is how much longer than the reading of a block the pause after
+	// it is.
+	restFactor = 4
 )
 
-// lines knows the lines of numbers.txt by their numbers. It opens the file for
-// each block and never holds up who writes it; an unbroken count it need not
-// even open. It may be used by any number of goroutines; one of them reads at a
-// time, so that a thousand who come back at once do not take the processor from
-// the count.
+// lines finds the lines of numbers.txt by their numbers. It opens the file for
+// each block; for an unbroken count it does not even need to. It may be used by
+// any number of goroutines.
 type lines struct {
 	path     string
 	unbroken bool // line n is the spelling of n
+
+	// turn has one element while a block is read and encoded for a reader, and
+	// for restFactor times as long after that: readers that catch up, however
+	// many, together use a part of one processor.
+	turn chan struct{}
 
 	mu    sync.Mutex
 	marks []int64 // marks[i] is where line i*block+1 begins
 }
 
 func newLines(path string, unbroken bool) *lines {
-	return &lines{path: path, unbroken: unbroken, marks: []int64{0}}
+	return &lines{path: path, unbroken: unbroken, turn: make(chan struct{}, 1), marks: []int64{0}}
+}
+
+// encoded does what read does, when it is this reader's turn, and returns the
+// lines as events.
+func (l *lines) encoded(ctx context.Context, after, last int64) (events [][]byte, err error) {
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	began := time.Now()
+	found, err := l.read(after, last)
+	for _, line := range found {
+		events = append(events, encode("line", line.Line, line))
+	}
+	time.AfterFunc(restFactor*time.Since(began), func() { <-l.turn })
+	return events, err
 }
 
 // read returns the lines behind the one with the number after, up to the one
@@ -57,7 +82,7 @@ func (l *lines) read(after, last int64) ([]Line, error) {
 	if err := l.mark(file, i); err != nil {
 		return nil, err
 	}
-	r := bufio.NewReader(section(file, l.marks[i]))
+	r := bufio.NewReader(from(file, l.marks[i]))
 	var found []Line
 	for n := i*block + 1; n <= min(last, (i+1)*block); n++ {
 		text, err := readLine(r)
@@ -139,8 +164,8 @@ func (l *lines) scan(file *os.File, i int64) (n int64, err error) {
 	}
 }
 
-func section(file *os.File, from int64) io.Reader {
-	return io.NewSectionReader(file, from, 1<<62-from)
+func from(file *os.File, at int64) io.Reader {
+	return io.NewSectionReader(file, at, 1<<62-at)
 }
 
 // readLine returns what is shown of the next line.

@@ -45,15 +45,27 @@ func start(t testing.TB, text string, o Options) *count {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/events", c.ServeEvents)
 	mux.HandleFunc("/state", c.ServeState)
+	mux.HandleFunc("/numbers.txt", c.ServeFile)
 	server := httptest.NewServer(mux)
 	c.url = server.URL
 	go c.Run()
 	t.Cleanup(func() {
-		c.Close()
+		c.end()
 		server.CloseClientConnections()
 		server.Close()
 	})
 	return c
+}
+
+// end closes the feed and waits until its history is saved.
+func (c *count) end() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c.Close(ctx)
+	if ctx.Err() != nil {
+		c.t.Error("the feed does not end")
+	}
 }
 
 // prefix is the text of a file that holds 1 to n.
@@ -110,7 +122,7 @@ func (c *count) open(query, lastEventID string) *stream {
 	return &stream{c.t, bufio.NewReader(response.Body), cancel, 0}
 }
 
-// next returns the next event but "time".
+// next returns the next line, happening or state.
 func (s *stream) next() (name, id, data string) {
 	s.t.Helper()
 	for {
@@ -127,7 +139,7 @@ func (s *stream) next() (name, id, data string) {
 		case "data":
 			data = value
 		case "":
-			if name != "" && name != "time" {
+			if name == "line" || name == "happening" || name == "state" {
 				return name, id, data
 			}
 			name, id, data = "", "", ""
@@ -231,7 +243,7 @@ func TestAnUnbrokenCountIsKnownWithoutReadingIt(t *testing.T) {
 			t.Errorf("behind %d up to %d: %v, %v, want %v", at[0], at[1], got, err, want)
 		}
 	}
-	feed, err := New(Options{Path: "does not exist", Last: 3000})
+	feed, err := New(Options{Path: "does not exist", Count: 3000, Unbroken: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,18 +308,18 @@ func TestAnOldFileIsShownAsItIs(t *testing.T) {
 
 func TestWhatHappensIsStreamed(t *testing.T) {
 	t.Parallel()
-	c := start(t, "one\n", Options{LastAt: time.Now().Add(-time.Minute), Goal: 2000, Version: "v1"})
+	c := start(t, "one\n", Options{Count: 1, LastAt: time.Now().Add(-time.Minute), Goal: 2000, Version: "v1"})
 	s := c.open("", "")
 	state := s.state()
 	if state.Goal != 2000 || state.Version != "v1" || state.Last.Text != "one" || state.Last.At == nil || state.Running || len(state.Seats) != 2 {
 		t.Errorf("the state is %+v", state)
 	}
-	expect := func(what What, seat string) Happening {
+	expect := func(what Type, seat string) Activity {
 		t.Helper()
 		name, id, data := s.next()
-		var h Happening
+		var h Activity
 		json.Unmarshal([]byte(data), &h)
-		if name != "happening" || id != "" || h.What != what || h.Seat != seat || h.At.IsZero() {
+		if name != "happening" || id != "" || h.Type != what || h.Seat != seat || h.At.IsZero() {
 			t.Fatalf("event %s %s %s came in place of %s %s", name, id, data, what, seat)
 		}
 		return h
@@ -349,7 +361,7 @@ func TestWhatHappensIsStreamed(t *testing.T) {
 	if err := json.NewDecoder(response.Body).Decode(&state); err != nil {
 		t.Fatal(err)
 	}
-	if state.Lines != 4 || !state.Running || state.Failing || !state.Seats[0].Taken || len(state.Happenings) != 13 {
+	if state.Lines != 4 || !state.Running || state.Storage != nil || !state.Seats[0].Taken || len(state.Activities) != 13 {
 		t.Errorf("the state is %+v", state)
 	}
 }
@@ -369,7 +381,7 @@ func TestAStuckReaderIsDropped(t *testing.T) {
 	reading := c.open("", "")
 	reading.state()
 	waitFor(t, "two readers", func() bool { return c.Readers() == 2 })
-	dropped := func() bool { readers, _ := c.Dropped(); return readers > 0 }
+	dropped := func() bool { readers, _, _ := c.Dropped(); return readers > 0 }
 	n := int64(0)
 	for began := time.Now(); !dropped(); { // at its write deadline at the latest
 		if time.Since(began) > writeTimeout+patience {
@@ -386,7 +398,7 @@ func TestAStuckReaderIsDropped(t *testing.T) {
 			time.Sleep(10 * time.Millisecond) // it is stuck by now
 		}
 	}
-	if readers, events := c.Dropped(); readers != 1 || events < remembered {
+	if readers, events, _ := c.Dropped(); readers != 1 || events < atOnce {
 		t.Errorf("%d readers were dropped, with %d events", readers, events)
 	}
 	waitFor(t, "one reader", func() bool { return c.Readers() == 1 })
@@ -397,24 +409,13 @@ func TestCloseEndsTheStreams(t *testing.T) {
 	c := start(t, "", Options{})
 	s := c.open("", "")
 	s.state()
-	c.Close()
+	c.end()
 	for {
 		if _, err := s.body.ReadString('\n'); err != nil {
 			break
 		}
 	}
 	waitFor(t, "no reader", func() bool { return c.Readers() == 0 })
-}
-
-func TestAHistoryIsBounded(t *testing.T) {
-	t.Parallel()
-	c := start(t, "", Options{})
-	for range 3 * history {
-		c.Happened(game.Full{})
-	}
-	if n := len(c.snapshot().Happenings); n != history {
-		t.Errorf("it holds %d happenings", n)
-	}
 }
 
 func waitFor(t testing.TB, what string, done func() bool) {

@@ -4,41 +4,66 @@ import "time"
 
 // The JSON of the stream and of the snapshot. Times are the server's, in UTC.
 
-// State is how things stand: GET /state answers it, and the stream sends it as
-// the event "state" before anything that happens after it.
+// State is the snapshot: GET /state answers it, and the stream sends it as the
+// event "state" before anything that happens after it.
 type State struct {
+	Status
+	Last          *Line          `json:"last,omitempty"` // of the file, nil if it is empty
+	Activities    []Activity     `json:"happenings"`     // the latest, oldest first
+	Interruptions []Interruption `json:"interruptions"`  // the latest that are over, oldest first
+	Lanes         []Lane         `json:"lanes"`          // the server's, then one for each seat
+}
+
+// Status is the part of the snapshot that is small. The stream sends it as the
+// event "status" when it changes, but not for each line.
+type Status struct {
 	Now     time.Time `json:"now"`
 	Version string    `json:"version"`
-	// Started is when this server started. It tells one from its successor.
+	// Assets changes with the files of the live page: a page that was loaded
+	// from another server reloads.
+	Assets string `json:"assets"`
+	Host   string `json:"host"` // the name of the machine, or of the pod
+	// Started is when this server started. It tells one server from the next.
 	Started time.Time `json:"started"`
-	// Goal is the number that the count is on its way to, as far as the server
-	// was told: the clients decide where they stop. 0 is unknown.
+	// Goal is the last number of the count as set by -goal; the clients decide
+	// where they stop. 0 means unknown.
 	Goal int64 `json:"goal"`
-	// Lines is how many lines numbers.txt has, the Last of them given if there
-	// is one.
-	Lines int64 `json:"lines"`
-	Last  *Line `json:"last,omitempty"`
-	// Running is true while both seats are taken, Since when it became so or
-	// ceased to be.
+	// Lines is the number of lines in numbers.txt, Count the number that the
+	// count has reached. They differ if Unbroken is false: then the file holds
+	// something else than one, two, three and so on.
+	Lines    int64 `json:"lines"`
+	Count    int64 `json:"count"`
+	Unbroken bool  `json:"unbroken"`
+	// Running is true while both seats are taken, Since is when that changed.
 	Running bool      `json:"running"`
 	Since   time.Time `json:"since"`
 	Seats   []Seat    `json:"seats"`
-	// Failing is true while numbers.txt cannot be written.
-	Failing bool `json:"failing"`
-	// Happenings are the latest, oldest first.
-	Happenings []Happening `json:"happenings"`
+	Waiting int       `json:"waiting"` // clients that wait for a seat
+	// Storage is set while numbers.txt cannot be written.
+	Storage *StorageFault `json:"storage,omitempty"`
+	// Interruption is set while the count is interrupted.
+	Interruption *Interruption `json:"interruption,omitempty"`
+	Tally        Tally         `json:"tally"`
 }
 
 // Seat is one of the two.
 type Seat struct {
 	Seat  string    `json:"seat"`
 	Taken bool      `json:"taken"`
-	Since time.Time `json:"since"` // it was taken or fell free
+	Since time.Time `json:"since"` // when it was taken or became free
+	Times int64     `json:"times"` // how often it was taken since Tally.Since
+}
+
+// StorageFault says since when the file cannot be written, and why: a short
+// sentence that does not name paths, such as "the disk is full".
+type StorageFault struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
 }
 
 // Line is a line of numbers.txt, as the event "line"; the event's id is its
-// number. Number and Seat are absent if the line spells no whole number, At if
-// it was written before this server can tell when.
+// number. Number and Seat are absent if the line does not spell a whole number,
+// At if this server does not know when it was written.
 type Line struct {
 	Line   int64      `json:"line"`
 	Text   string     `json:"text"`
@@ -47,29 +72,87 @@ type Line struct {
 	At     *time.Time `json:"at,omitempty"`
 }
 
-// Happening is something that happened, as the event "happening".
-type Happening struct {
-	ID   int64     `json:"id"` // counted by each server from 1 on
-	At   time.Time `json:"at"`
-	What What      `json:"what"`
-	Seat string    `json:"seat,omitempty"` // for SeatTaken and SeatLeft
-	// Seconds, for CountResumed, are those from the last line before the
-	// interruption to the first one behind it.
+// Activity is something that happened, as the event "happening". An activity
+// that goes on repeating is one Activity with a growing Times; the event is sent
+// again, with the same ID, about once a second.
+type Activity struct {
+	ID    int64      `json:"id"` // ascending, also across servers
+	At    time.Time  `json:"at"` // the first time
+	Type  Type       `json:"what"`
+	Seat  string     `json:"seat,omitempty"`  // for SeatTaken and SeatLeft
+	Times int64      `json:"times,omitempty"` // if more than one
+	Until *time.Time `json:"until,omitempty"` // the last time, if more than one
+	// Seconds, for CountResumed, is the time from the last line before the
+	// interruption to the first one after it.
+	Seconds float64 `json:"seconds,omitempty"`
+	Reason  string  `json:"reason,omitempty"` // for StorageFailing and NumberRefused
+}
+
+// Type says what happened.
+type Type string
+
+// The types of activities.
+const (
+	ServerStarted   Type = "server_started"
+	ServerStopped   Type = "server_stopped" // it was asked to
+	SeatTaken       Type = "seat_taken"
+	SeatLeft        Type = "seat_left"
+	BothSeatsTaken  Type = "both_seats_taken" // a third client came, and waits
+	NumberRefused   Type = "number_refused"
+	GameStarted     Type = "game_started"    // the second seat was taken
+	GameStopped     Type = "game_stopped"    // one of two seats became free
+	StorageFailing  Type = "storage_failing" // numbers.txt cannot be written
+	StorageRestored Type = "storage_restored"
+	CountResumed    Type = "count_resumed" // the first line after an interruption
+)
+
+// Interruption is a time without a number for a reason, as the event
+// "interruption": sent when it begins, and again when it is over.
+type Interruption struct {
+	ID    int64     `json:"id"` // ascending, also across servers
+	Cause Cause     `json:"cause"`
+	At    time.Time `json:"at"` // when the cause was noticed
+	// After is when the last line before it was written, or At if that is
+	// not known.
+	After time.Time `json:"after"`
+	// Line is the first line after it and Seconds the time from After to that
+	// line; both are 0 while the interruption lasts.
+	Line    int64   `json:"line,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
 }
 
-// What says what happened.
-type What string
+// Cause is why the count is interrupted: the first reason, if there are several.
+type Cause string
 
-// What can happen.
+// The causes.
 const (
-	ServerStarted   What = "server_started"
-	SeatTaken       What = "seat_taken"
-	SeatLeft        What = "seat_left"
-	BothSeatsTaken  What = "both_seats_taken" // a third client came, and waits
-	GameStarted     What = "game_started"     // the second seat was taken
-	GameStopped     What = "game_stopped"     // one of two seats fell free
-	StorageFailing  What = "storage_failing"  // numbers.txt cannot be written
-	StorageRestored What = "storage_restored"
-	CountResumed    What = "count_resumed" // the first line after an interruption
+	CauseServer  Cause = "server"  // the server was gone, or did not run
+	CauseClient1 Cause = "client1" // the seat was left
+	CauseClient2 Cause = "client2"
+	CauseStorage Cause = "storage" // the file could not be written
+	CauseStall   Cause = "stall"   // both clients are there, and no number comes
 )
+
+// Causes lists all of them.
+var Causes = [...]Cause{CauseServer, CauseClient1, CauseClient2, CauseStorage, CauseStall}
+
+// Tally sums up the interruptions since the count began, or since it last stood
+// still for longer than tallyPause.
+type Tally struct {
+	Since         time.Time `json:"since"`
+	Interruptions int64     `json:"interruptions"`
+	Longest       float64   `json:"longest"` // in seconds
+	Total         float64   `json:"total"`   // in seconds
+}
+
+// Lane is when the server, or a client on a seat, was there.
+type Lane struct {
+	Name  string `json:"name"`
+	Spans []Span `json:"spans"` // oldest first
+}
+
+// Span is a time of presence. Until is absent in the one that lasts.
+type Span struct {
+	From  time.Time  `json:"from"`
+	Until *time.Time `json:"until,omitempty"`
+}

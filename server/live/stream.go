@@ -12,66 +12,11 @@ import (
 )
 
 const (
-	// maxReaders bounds what all readers together may cost.
-	maxReaders = 4096
 	// writeTimeout is how long a reader may take to receive what it is sent.
 	writeTimeout = 10 * time.Second
-	// atOnce is how many events a reader takes from the ring at once.
+	// atOnce is how many events a reader takes from the ring in one step.
 	atOnce = 256
-
-	// Readers are woken in small groups with a pause between: a thousand that
-	// all want to write at the same moment would take the processor from the
-	// count. Nobody sees the difference.
-	group      = 16
-	groupPause = time.Millisecond
-	// roundPause is the least time from one round to the next, for each reader.
-	// What happens meanwhile goes out together.
-	roundPause = 50 * time.Microsecond
 )
-
-// reader is who reads the stream.
-type reader struct {
-	next int64         // the first event that it has not taken
-	wake chan struct{} // has one element when there may be more
-}
-
-// Run wakes the readers when there is something for them, until Close.
-func (f *Feed) Run() {
-	beats := time.NewTicker(beat)
-	defer beats.Stop()
-	for {
-		select {
-		case <-f.done:
-			return
-		case <-beats.C:
-			f.mu.Lock()
-			f.publish(event{text: encode("time", 0, time.Now().UTC())})
-			f.mu.Unlock()
-		case <-f.news:
-			time.Sleep(time.Duration(f.wakeAll()) * roundPause)
-		}
-	}
-}
-
-// wakeAll wakes all readers, and returns how many there are.
-func (f *Feed) wakeAll() int {
-	f.mu.Lock()
-	all := make([]*reader, 0, len(f.readers))
-	for r := range f.readers {
-		all = append(all, r)
-	}
-	f.mu.Unlock()
-	for i, r := range all {
-		select {
-		case r.wake <- struct{}{}:
-		default: // it has not yet taken what it was woken for
-		}
-		if i%group == group-1 {
-			time.Sleep(groupPause)
-		}
-	}
-	return len(all)
-}
 
 // ServeState answers GET /state: the State as JSON.
 func (f *Feed) ServeState(w http.ResponseWriter, r *http.Request) {
@@ -79,31 +24,36 @@ func (f *Feed) ServeState(w http.ResponseWriter, r *http.Request) {
 	state := f.snapshot()
 	f.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Cache-Control", "no-store, no-transform")
 	json.NewEncoder(w).Encode(state)
 }
 
-// ServeEvents answers GET /events: first the lines behind the one that
+// ServeEvents answers GET /events: first the lines after the one that
 // Last-Event-ID names, or else the parameter "after"; without either, no line
-// that is there already. Then how things stand, and from there on each line and
-// whatever happens.
+// that is already there. Then the state, and from there on each line and
+// whatever happens. With the parameter "once" it ends after the state: for
+// browsers behind a proxy that collects a response before it passes it on.
 func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	lines, full := f.state.Lines, len(f.readers) >= maxReaders
+	lines := f.state.Lines
 	f.mu.Unlock()
 	after, err := position(r, lines)
-	switch {
-	case err != nil:
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
-	case full:
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, fmt.Sprintf("%d readers are as many as there may be", maxReaders), http.StatusServiceUnavailable)
-		return
+	}
+	if r.Method != http.MethodHead {
+		release := f.limiter.acquire(w, r)
+		if release == nil {
+			return
+		}
+		defer release()
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not collect events
+	// A proxy must neither compress events, for which it would collect them,
+	// nor collect them for another reason.
+	w.Header().Set("Cache-Control", "no-store, no-transform")
+	w.Header().Set("X-Accel-Buffering", "no")
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -113,56 +63,75 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	if out.write([]byte("retry: 1000\n\n")) != nil {
 		return
 	}
-
-	// Lines that the ring has forgotten come from the file, a block at a time.
-	var me *reader
+	once := r.URL.Query().Has("once")
 	for {
-		r, first, upTo := f.join(after)
-		if me = r; me != nil {
-			defer f.leave(me)
-			if err := out.write(first()...); err != nil {
-				f.gone(me, err)
-				return
-			}
-			break
-		}
-		missed, err := f.lines.read(after, upTo)
-		if err != nil {
-			return // it comes back; that the file is gone is for who writes it to tell
-		}
-		var text [][]byte
-		for _, line := range missed {
-			text = append(text, encode("line", line.Line, line))
-		}
-		if out.write(text...) != nil {
-			return
-		}
-		after += int64(len(missed))
-	}
-	for {
-		events, err := f.take(me)
-		if err == nil && len(events) > 0 {
-			err = out.write(events...)
-		}
-		if err != nil {
-			f.gone(me, err)
-			return
-		}
-		if len(events) > 0 {
-			me.next += int64(len(events))
-			continue
-		}
-		select {
-		case <-me.wake:
-		case <-r.Context().Done():
-			return
-		case <-f.done:
+		after, err = f.follow(r, out, after, once)
+		if err != errBehind {
 			return
 		}
 	}
 }
 
-// position returns the number of the line behind which the stream is to start.
+// follow sends a reader the lines after that number from the file, and what is
+// new from the ring, until the reader leaves or the feed is closed. The error is
+// errBehind, and the first result the last line that was sent, if it has to start
+// again.
+func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int64, error) {
+	me, first, upTo := f.join(after)
+	for me == nil {
+		text, err := f.lines.encoded(r.Context(), after, upTo)
+		if err != nil {
+			return after, err // the reader comes back; a missing file is for its writer to report
+		}
+		if err := f.send(out, text, nil); err != nil {
+			return after, err
+		}
+		after += int64(len(text))
+		me, first, upTo = f.join(after)
+	}
+	defer f.leave(me)
+	if err := f.send(out, first(), me); err != nil || once {
+		return after, err
+	}
+	for {
+		events, err := f.take(me)
+		if err != nil {
+			return me.line, err
+		}
+		if len(events) > 0 {
+			if err := f.send(out, events, me); err != nil {
+				return after, err
+			}
+			continue
+		}
+		select {
+		case <-me.wake:
+		case <-r.Context().Done():
+			return after, r.Context().Err()
+		case <-f.closed:
+			return after, nil
+		}
+	}
+}
+
+// send writes events to a reader. One that does not take them in time is counted
+// as dropped, with the events that it misses.
+func (f *Feed) send(out *writer, events [][]byte, me *reader) error {
+	err := out.write(events...)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.tooSlow++
+		f.undelivered += int64(len(events))
+		if me != nil {
+			f.undelivered += f.ring.next - me.next
+		}
+	}
+	return err
+}
+
+// position returns the number of the line after which the stream is to start.
 func position(r *http.Request, lines int64) (int64, error) {
 	name, value := "Last-Event-ID", r.Header.Get("Last-Event-ID")
 	if value == "" {
@@ -181,68 +150,6 @@ func position(r *http.Request, lines int64) (int64, error) {
 	return after, nil
 }
 
-// join makes a reader of who has all lines up to after, if the ring has those
-// behind it. First is what it is to be sent then: these lines, and how things
-// stand when they are there. Otherwise it returns no reader, and up to which
-// line the file has to be read.
-func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if after+1 < f.oldest {
-		return nil, nil, f.oldest - 1
-	}
-	from := f.next
-	for n := f.state.Lines; n > after; from-- {
-		if f.ring[(from-1)%remembered].line == n {
-			n--
-		}
-	}
-	var events [][]byte
-	for ; from < f.next; from++ {
-		if f.ring[from%remembered].line > 0 {
-			events = append(events, f.text(from))
-		}
-	}
-	state := f.snapshot()
-	r = &reader{next: f.next, wake: make(chan struct{}, 1)}
-	f.readers[r] = struct{}{}
-	return r, func() [][]byte { return append(events, encode("state", 0, state)) }, 0
-}
-
-// errTooSlow is take's error when the ring has forgotten what is next.
-var errTooSlow = errors.New("the reader is too far behind")
-
-// take returns the next events for a reader.
-func (f *Feed) take(r *reader) (events [][]byte, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.next-r.next > remembered {
-		return nil, errTooSlow
-	}
-	for n := r.next; n < f.next && len(events) < atOnce; n++ {
-		events = append(events, f.text(n))
-	}
-	return events, nil
-}
-
-// gone counts a reader that was too slow, and what it misses. Others have left.
-func (f *Feed) gone(r *reader, err error) {
-	var timeout net.Error
-	if err != errTooSlow && !(errors.As(err, &timeout) && timeout.Timeout()) {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.tooSlow++
-	f.undelivered += f.next - r.next
-}
-
-func (f *Feed) leave(r *reader) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.readers, r)
-}
-
 // writer sends events to one reader, with a deadline.
 type writer struct {
 	io.Writer
@@ -259,4 +166,17 @@ func (w *writer) write(events ...[]byte) error {
 		}
 	}
 	return w.control.Flush()
+}
+
+// Readers returns how many requests are served from the stream, or from the
+// file.
+func (f *Feed) Readers() int { return f.limiter.count() }
+
+// Dropped returns how many readers were dropped so far because they did not
+// take what they were sent, how many events they had not been sent, and how
+// often a reader that fell behind had to continue from the file.
+func (f *Feed) Dropped() (readers, events, behind int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tooSlow, f.undelivered, f.behind
 }

@@ -9,6 +9,7 @@ import (
 
 	"counting/server/engineio"
 	"counting/server/game"
+	"counting/server/live"
 	"counting/server/protocol"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,9 @@ type Metrics struct {
 	lastAt   prometheus.Gauge
 	appended prometheus.Histogram
 	failing  prometheus.Gauge
+	taken    *prometheus.GaugeVec
+	stopped  *prometheus.CounterVec
+	seconds  prometheus.Histogram
 }
 
 // Limits on connections, beside those of package engineio.
@@ -50,13 +54,14 @@ type Gauges struct {
 	Waiting func() int // clients that are held back
 	Readers func() int // readers of the stream
 
-	// Dropped are the readers that were dropped so far for being too slow, and
-	// the events that they had not been sent.
-	Dropped func() (readers, events int64)
-
 	// Missed are the events that were neither logged nor shown because more
 	// happened than could be told; LogLines are log lines that were left out.
 	Missed, LogLines func() int64
+
+	// Dropped returns how many readers were dropped so far for not taking what
+	// they were sent, how many events they had not been sent, and how often a
+	// reader that fell behind had to continue from the file.
+	Dropped func() (readers, events, behind int64)
 }
 
 // otherSeat is the label of what belongs to no seat: a fraction, or a client_id
@@ -101,6 +106,19 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 			Name: "counting_storage_failing",
 			Help: "1 while numbers.txt cannot be written, else 0.",
 		}),
+		taken: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "counting_seat_taken",
+			Help: "1 while a client holds the seat, else 0.",
+		}, []string{"seat"}),
+		stopped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "counting_interruptions_total",
+			Help: "Interruptions of the count that are over, by cause.",
+		}, []string{"cause"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "counting_interruption_seconds",
+			Help:    "From the last number before an interruption to the first one after it.",
+			Buckets: []float64{0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600},
+		}),
 	}
 	whereTo := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "counting_goal",
@@ -113,18 +131,25 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.last, m.lastAt, m.appended, m.failing, whereTo, build,
+	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.last, m.lastAt, m.appended, m.failing, m.taken, m.stopped, m.seconds, whereTo, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	// What has not happened yet is 0, not absent: a rate needs a start.
 	for _, seat := range protocol.Seats {
 		m.written.WithLabelValues(seat.String())
 		m.repeated.WithLabelValues(seat.String())
+		m.taken.WithLabelValues(seat.String())
+	}
+	for _, cause := range live.Causes {
+		m.stopped.WithLabelValues(string(cause))
 	}
 	for _, code := range game.Codes {
 		m.refused.WithLabelValues(string(code))
 	}
 	for _, limit := range append(engineio.AllLimits[:], LimitConnections, LimitConnectionsPerAddress) {
+		m.limits.WithLabelValues(string(limit))
+	}
+	for _, limit := range live.AllLimits {
 		m.limits.WithLabelValues(string(limit))
 	}
 	m.last.Set(float64(last))
@@ -153,8 +178,9 @@ func (m *Metrics) Ask(g Gauges) {
 	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)
 	counter("counting_events_missed_total", "Events that were neither logged nor shown, because more happened than could be told.", g.Missed)
 	counter("counting_log_lines_dropped_total", "Log lines that were left out: over a limit, or not read fast enough.", g.LogLines)
-	counter("counting_stream_readers_dropped_total", "Readers of the stream that were dropped for being too slow.", func() int64 { readers, _ := g.Dropped(); return readers })
-	counter("counting_stream_events_dropped_total", "Events that readers who were dropped had not been sent.", func() int64 { _, events := g.Dropped(); return events })
+	counter("counting_stream_readers_dropped_total", "Readers of the stream that were dropped for being too slow.", func() int64 { readers, _, _ := g.Dropped(); return readers })
+	counter("counting_stream_events_dropped_total", "Events that readers who were dropped had not been sent.", func() int64 { _, events, _ := g.Dropped(); return events })
+	counter("counting_stream_readers_behind_total", "How often a reader of the stream fell behind and continued from the file.", func() int64 { _, _, behind := g.Dropped(); return behind })
 }
 
 // ServeHTTP answers a scrape.
@@ -162,18 +188,28 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }
 
-// Happened counts repetitions and refusals.
+// Happened counts repetitions and refusals, and notes who holds a seat.
 func (m *Metrics) Happened(effect game.Effect) {
 	switch e := effect.(type) {
 	case game.Repeated:
 		m.repeated.WithLabelValues(label(protocol.SeatNamed(e.Number.ClientID))).Inc()
 	case game.Refused:
 		m.refused.WithLabelValues(string(e.Code)).Inc()
+	case game.Seated:
+		m.taken.WithLabelValues(e.Seat.String()).Set(1)
+	case game.Left:
+		m.taken.WithLabelValues(e.Seat.String()).Set(0)
 	}
 }
 
 // LimitReached counts a client's going over a limit.
 func (m *Metrics) LimitReached(limit engineio.Limit) { m.limits.WithLabelValues(string(limit)).Inc() }
+
+// Interrupted counts an interruption that is over.
+func (m *Metrics) Interrupted(cause string, seconds float64) {
+	m.stopped.WithLabelValues(cause).Inc()
+	m.seconds.Observe(seconds)
+}
 
 // Written counts the numbers of a batch.
 func (m *Metrics) Written(numbers []float64, took time.Duration) {

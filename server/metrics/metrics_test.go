@@ -15,8 +15,8 @@ func started(last int64, lastAt time.Time) *Metrics {
 	m := New("v1", 2000, last, lastAt)
 	one := func() int { return 1 }
 	three := func() int64 { return 3 }
-	two := func() (int64, int64) { return 1, 2 }
-	m.Ask(Gauges{Sessions: one, Connections: one, Usage: two, Taken: one, Waiting: one, Readers: one, Dropped: two, Missed: three, LogLines: three})
+	m.Ask(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
+		Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, Missed: three, LogLines: three})
 	return m
 }
 

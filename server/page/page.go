@@ -37,7 +37,21 @@ func Files() map[string]http.Handler {
 		}
 		files[at] = file(name, text)
 	}
+	files["/page/qr.svg"] = http.HandlerFunc(serveQR)
 	return files
+}
+
+// Version returns a value that changes with the page's files.
+func Version() string {
+	sum := sha256.New()
+	fs.WalkDir(static, "static", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			text, _ := static.ReadFile(name) // it is in the binary
+			fmt.Fprintf(sum, "%s %d\n%s", name, len(text), text)
+		}
+		return err
+	})
+	return fmt.Sprintf("%x", sum.Sum(nil)[:8])
 }
 
 // types are given by name: those of the system differ from machine to machine.

@@ -1,10 +1,23 @@
 // Numbers, durations and times as people read them.
 
 const whole = new Intl.NumberFormat('en-US');
-const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const minutes = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const seconds = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const days = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
 
 export const count = (n) => whole.format(n);
-export const time = (ms) => clock.format(ms);
+export const clock = (ms) => minutes.format(ms);
+
+// moment is a time, with its date unless that is today's.
+export function moment(ms, now) {
+  return days.format(ms) === days.format(now) ? seconds.format(ms) : `${days.format(ms)}, ${seconds.format(ms)}`;
+}
+
+// ordinal is "1st", "2nd" and so on.
+export function ordinal(n) {
+  const teens = n % 100 > 10 && n % 100 < 14;
+  return `${whole.format(n)}${(!teens && ['th', 'st', 'nd', 'rd'][n % 10]) || 'th'}`;
+}
 
 // duration says how long something lasted: "8 ms", "0.6 s", "12 s", "3 min 4 s".
 export function duration(ms) {

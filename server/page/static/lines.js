@@ -19,8 +19,8 @@ function row(l) {
   number.scope = 'row';
   const said = make('td');
   const shape = make('span', `shape ${l.seat ?? 'nobody'}`);
-  shape.title = l.seat ?? 'no number';
+  shape.title = l.seat ?? 'not a number';
   said.append(shape, l.text);
-  tr.append(number, said, make('td', l.long ? 'late' : '', l.gap === null ? '' : `+${duration(l.gap)}`));
+  tr.append(number, said, make('td', l.interruption ? 'late' : '', l.gap === null ? '' : `+${duration(l.gap)}`));
   return tr;
 }

@@ -1,39 +1,62 @@
-// The live page. It takes what the stream tells into the model, and shows the
-// model at most once a frame.
+// The live page. It puts what the stream says into the model, and shows the
+// model a few times a second at most.
 
+import { gameQuery } from './address.js';
 import { follow } from './stream.js';
 import { Model } from './model.js';
-import { showCount } from './count.js';
-import { showStatus } from './status.js';
+import { showTitle, showHeadline } from './headline.js';
+import { showHero } from './hero.js';
 import { showSeats } from './seats.js';
-import { showBeads } from './beads.js';
+import { showLanes } from './lanes.js';
+import { showDots } from './dots.js';
+import { showIncidents } from './incidents.js';
+import { showTimeline } from './timeline.js';
 import { showLines } from './lines.js';
 import { showRate } from './rate.js';
-import { showTimeline } from './timeline.js';
+import { prepare } from './prepare.js';
 
+const shortest = 100; // ms from one showing to the next
 const model = new Model();
-const views = [showStatus, showCount, showSeats, showBeads, showLines, showRate, showTimeline];
+const views = [showHeadline, showHero, showSeats, showLanes, showDots, showIncidents, showTimeline, showLines, showRate];
 let due = false;
+let shown = 0;
+let titleDue = false;
 
 function show() {
   due = false;
+  shown = performance.now();
+  showHeadline(model);
   if (model.state === null) return;
   for (const view of views) view(model);
 }
 
+// changed has the page shown soon. The title and the icon do not wait for an
+// animation frame, which a hidden tab does not get.
 function changed() {
-  if (due) return;
+  if (!titleDue) {
+    titleDue = true;
+    setTimeout(() => { titleDue = false; showTitle(model); }, document.hidden ? 500 : shortest);
+  }
+  if (due || document.hidden) return;
   due = true;
-  requestAnimationFrame(show);
+  const wait = shown + shortest - performance.now();
+  if (wait <= 0) requestAnimationFrame(show);
+  else setTimeout(() => requestAnimationFrame(show), wait);
 }
 
-const then = (take) => (what) => { take(what); changed(); };
+const then = (take) => (data) => { take(data); changed(); };
 
+prepare(gameQuery());
 follow({
   state: then((s) => model.takeState(s)),
+  status: then((s) => model.takeStatus(s)),
   line: then((l) => model.takeLine(l)),
-  happening: then((h) => model.takeHappening(h)),
-  away: then(() => model.takeAway()),
+  happening: then((a) => model.takeActivity(a)),
+  interruption: then((i) => model.takeInterruption(i)),
+  time: then((t) => model.takeTime(t)),
+  heard: () => model.takeHeard(),
+  link: then((how) => model.takeLink(how)),
   position: () => model.position(),
 });
-setInterval(changed, 1_000); // clocks go on when nothing happens
+setInterval(changed, 1_000); // durations grow while nothing happens
+document.addEventListener('visibilitychange', () => { due = false; changed(); });

@@ -1,132 +1,173 @@
 // What the page knows. It outlives the server: when that goes away, all of this
-// stays as it is.
+// stays.
 
-export const keep = 2_000; // lines, and a dot for each
-const history = 200;
-const usualGaps = 50; // the latest gaps tell what is usual
+export const keep = 2_000; // lines
+export const bucket = 3_000; // ms, of which the lines are counted for the rate
+const activities = 200;
+const quiet = 6_500; // ms without anything from the server; it sends something every 5 s
+export const recent = 20_000; // ms for which a recovery is news
 
 export class Model {
-  state = null; // the last snapshot, kept up to date by what happens
-  lines = []; // the latest, in order; at is in ms, or null if nobody knows
+  state = null; // the last snapshot, kept up to date by the stream
+  lines = []; // the latest, in order; at is in ms, or null if unknown
   start = 0; // how often lines began anew
-  happenings = []; // oldest first
-  awaySince = null; // ms, while the server is away
-  #offset = 0; // of the server's clock from this one's
-  #usual = 600;
+  fault = null; // the last line that does not follow the one before
+  lost = 0; // numbers that are missing before such lines
+  oldFrom = 0; // the first number after what is not a count, in an old file
+  activities = []; // oldest first
+  interruptions = new Map(); // those that are over, by the line after them
+  perBucket = new Map(); // lines by time, for the rate
+  awaySince = null; // ms, while the server does not answer
+  opened = performance.now();
+  refused = false; // the server has too many readers
+  #base = 0; // the server's clock when performance.now() was 0
+  #heard = performance.now();
 
-  // now is the time on the server's clock.
-  now() { return Date.now() + this.#offset; }
+  // now is the time on the server's clock. It does not depend on this machine's
+  // clock, which may be set at any time.
+  now() { return this.#base + performance.now(); }
+
+  takeTime(t) { this.#base = Date.parse(t) - performance.now(); }
+
+  takeHeard() { this.#heard = performance.now(); }
+
+  // silent is for how long nothing has come from the server, if that is long.
+  silent() {
+    const ms = performance.now() - this.#heard;
+    return ms > quiet && !document.hidden ? ms : 0;
+  }
+
+  takeLink(how) {
+    this.refused = how === 'refused';
+    if (how === 'away') {
+      if (this.awaySince === null && this.state !== null) this.awaySince = this.#base + this.#heard;
+    } else {
+      this.awaySince = null;
+    }
+  }
 
   takeState(s) {
-    this.#offset = Date.parse(s.now) - Date.now();
-    if (this.awaySince !== null) this.#back(Date.parse(s.started));
+    if (this.state !== null && this.state.assets !== s.assets) reload(s.assets);
     const known = this.last()?.line ?? 0;
     if (known > s.lines || s.lines - known > keep) {
       this.lines = [];
       this.start++;
+      [this.fault, this.lost, this.oldFrom] = [null, 0, 0];
     }
     this.state = s;
+    this.takeTime(s.now);
+    this.takeLink('live');
     const last = this.last();
     if (last?.line === s.last?.line && last?.at === null && s.last.at) last.at = Date.parse(s.last.at);
-    for (const h of s.happenings) this.#add(h);
+    for (const a of s.happenings) this.takeActivity(a);
+    for (const i of s.interruptions) this.takeInterruption(i);
   }
 
-  // position is the line behind which the stream has to begin.
+  takeStatus(s) {
+    const { lines, count } = this.state;
+    Object.assign(this.state, { storage: undefined, interruption: undefined }, s);
+    this.state.lines = Math.max(lines, s.lines);
+    this.state.count = Math.max(count, s.count);
+    this.takeTime(s.now);
+    for (const [i, seat] of s.seats.entries()) presence(this.state.lanes[i + 1].spans, seat.taken, seat.since);
+  }
+
+  // position is the line after which the stream has to begin.
   position() {
     return this.last()?.line ?? Math.max(0, this.state.lines - keep);
   }
 
   takeLine(l) {
-    if (l.line <= (this.last()?.line ?? 0)) return;
-    const at = l.at ? Date.parse(l.at) : null;
     const before = this.last();
-    const gap = at !== null && before?.at ? at - before.at : this.#gapAt(at);
-    this.lines.push({ ...l, at, gap, long: gap !== null && gap > this.longGap() });
+    if (before && l.line <= before.line) return;
+    const at = l.at ? Date.parse(l.at) : null;
+    const interruption = this.interruptions.get(l.line);
+    const gap = interruption ? interruption.seconds * 1000 : at !== null && before?.at ? at - before.at : null;
+    this.#check(before, l);
+    this.lines.push({ ...l, at, timed: at !== null, gap, interruption });
     if (this.lines.length > keep) this.lines.shift();
-    this.#learn(gap);
-    if (this.state) this.state.lines = Math.max(this.state.lines, l.line);
-  }
-
-  // gapAt is how long the count stood still until then, in the words of a server
-  // whose forerunner wrote the line before; null if it says nothing.
-  #gapAt(at) {
-    const resumed = this.happenings.find((h) => h.what === 'count_resumed' && h.at === at);
-    return resumed ? resumed.seconds * 1000 : null;
-  }
-
-  takeHappening(h) {
-    this.#add(h);
-    const seat = this.state.seats.find((s) => s.seat === h.seat);
-    switch (h.what) {
-      case 'seat_taken': case 'seat_left':
-        seat.taken = h.what === 'seat_taken';
-        seat.since = h.at;
-        break;
-      case 'game_started': case 'game_stopped':
-        this.state.running = h.what === 'game_started';
-        this.state.since = h.at;
-        break;
-      case 'storage_failing': case 'storage_restored':
-        this.state.failing = h.what === 'storage_failing';
-        break;
+    if (at !== null) {
+      const b = Math.floor(at / bucket);
+      this.perBucket.set(b, (this.perBucket.get(b) ?? 0) + 1);
+      if (l.number) this.state.count = Math.max(this.state.count, l.number);
     }
+    this.state.lines = Math.max(this.state.lines, l.line);
   }
 
-  takeAway() {
-    if (this.awaySince !== null || this.state === null) return;
-    this.awaySince = this.now();
-    this.#note({ key: `away ${this.awaySince}`, what: 'server_away', at: this.awaySince });
+  // check compares a line with the one before. What stood in an old file before
+  // the count was continued is not a fault.
+  #check(before, l) {
+    if (!before) {
+      if (l.number === l.line || this.state.unbroken === false) return;
+      this.fault = l;
+      return;
+    }
+    const missing = l.line - before.line - 1;
+    if (missing === 0 && l.number === before.number + 1) return;
+    if (missing === 0 && !this.state.unbroken && !before.timed) {
+      this.oldFrom = l.number ?? 0;
+      return;
+    }
+    this.fault = l;
+    this.lost += Math.max(missing, (l.number ?? 0) - (before.number ?? 0) - 1, 0);
   }
 
-  // #back ends being away: when the new server started, or now if it is the
-  // old one, which could not be reached.
-  #back(started) {
-    const away = this.happenings.findLast((h) => h.what === 'server_away');
-    const until = started > this.awaySince ? started : this.now();
-    away.seconds = (until - this.awaySince) / 1000;
-    this.awaySince = null;
+  takeActivity(a) {
+    const known = this.activities.findIndex((b) => b.id === a.id && b.at === a.at);
+    if (known >= 0) this.activities[known] = a;
+    else this.activities.push(a);
+    if (this.activities.length > activities) this.activities.shift();
   }
 
-  #add(h) {
-    const key = `${this.state.started} ${h.id}`;
-    if (this.happenings.some((known) => known.key === key)) return;
-    this.#note({ ...h, key, at: Date.parse(h.at) });
-  }
-
-  #note(h) {
-    this.happenings.push(h);
-    this.happenings.sort((a, b) => a.at - b.at);
-    if (this.happenings.length > history) this.happenings.shift();
+  takeInterruption(i) {
+    if (!i.line) {
+      this.state.interruption = i;
+      return;
+    }
+    if (this.state.interruption?.id === i.id) this.state.interruption = undefined;
+    this.interruptions.set(i.line, i);
+    if (this.interruptions.size > activities) this.interruptions.delete(this.interruptions.keys().next().value);
   }
 
   last() { return this.lines.at(-1); }
 
-  // newest is the last line, which at first is known from the snapshot alone.
-  newest() { return this.last() ?? this.state.last; }
+  // next says which number is due, and whose it is.
+  next() {
+    const number = this.state.count + 1;
+    return { number, seat: number % 2 ? 'client1' : 'client2' };
+  }
 
-  // lastAt is when the last line came, or null.
+  // lastAt is when the last line was written, or null.
   lastAt() {
     const at = this.last()?.at;
     if (at) return at;
     return this.state.last?.at ? Date.parse(this.state.last.at) : null;
   }
 
-  // still is for how long nothing has come, if that is long.
-  still() {
-    const at = this.lastAt();
-    const gap = at === null ? 0 : this.now() - at;
-    return gap > this.longGap() ? gap : 0;
-  }
+  done() { return this.state.goal > 0 && this.state.count >= this.state.goal; }
 
-  // longGap is what is much longer than usual between one line and the next.
-  longGap() { return Math.max(1_500, 3 * this.#usual); }
-
-  #learn(gap) {
-    if (gap === null) return;
-    this.#usual += (Math.min(gap, 4 * this.#usual) - this.#usual) / usualGaps;
+  // recovery is the last interruption, if it was over just now.
+  recovery() {
+    const i = [...this.interruptions.values()].at(-1);
+    if (!i) return null;
+    const over = Date.parse(i.after) + i.seconds * 1000;
+    return this.now() - over < recent ? i : null;
   }
+}
 
-  done() {
-    return this.state.goal > 0 && (this.newest()?.number ?? 0) >= this.state.goal;
-  }
+// presence keeps the spans of a lane up to date.
+function presence(spans, there, since) {
+  const last = spans.at(-1);
+  if (there && (!last || last.until)) spans.push({ from: since });
+  else if (there && last.from < since && Date.parse(since) - Date.parse(last.from) > 1) {
+    last.until = since;
+    spans.push({ from: since });
+  } else if (!there && last && !last.until) last.until = since;
+}
+
+// reload gets the files of a new version of the server, once for each version.
+function reload(assets) {
+  if (sessionStorage.getItem('reloaded') === assets) return;
+  sessionStorage.setItem('reloaded', assets);
+  location.reload();
 }

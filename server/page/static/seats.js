@@ -1,24 +1,22 @@
-// Who sits on which seat.
+// Who holds the seats.
 
-import { coarse, count } from './format.js';
+import { coarse, count, moment, ordinal } from './format.js';
 import { text } from './dom.js';
 
 const cards = [...document.querySelectorAll('.seat')];
 
 export function showSeats(model) {
-  const away = model.awaySince !== null;
+  const known = model.awaySince === null && !model.silent();
+  const next = model.next();
+  const { state } = model;
   for (const card of cards) {
-    const seat = model.state.seats.find((s) => s.seat === card.dataset.seat);
-    const last = model.lines.findLast((l) => l.seat === seat.seat);
-    card.classList.toggle('free', !seat.taken || away);
-    card.classList.toggle('turn', !away && seat.taken && model.last()?.seat === seat.seat);
-    text(card.querySelector('.seat-state'), state(seat, away, model));
-    text(card.querySelector('.seat-last'), last ? `counted ${count(last.number)}` : '');
+    const seat = state.seats.find((s) => s.seat === card.dataset.seat);
+    const due = next.seat === seat.seat && !model.done();
+    card.classList.toggle('free', !seat.taken || !known);
+    card.classList.toggle('turn', due && seat.taken && known);
+    text(card.querySelector('.seat-state'), known ? `${seat.taken ? 'here' : 'empty'} for ${coarse(model.now() - Date.parse(seat.since))}` : 'not known');
+    text(card.querySelector('.seat-nth'), seat.times > 1 ? `${ordinal(seat.times)} since ${moment(Date.parse(state.tally.since), model.now())}` : '');
+    text(card.querySelector('.seat-next'), due ? `next: ${count(next.number)}` : '');
   }
-}
-
-function state(seat, away, model) {
-  if (away) return 'not known';
-  const since = coarse(model.now() - Date.parse(seat.since));
-  return seat.taken ? `here for ${since}` : `empty for ${since}`;
+  text('waiting', state.waiting && known ? `${state.waiting} ${state.waiting === 1 ? 'client waits' : 'clients wait'} for a seat` : '');
 }

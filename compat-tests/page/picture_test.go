@@ -1,0 +1,151 @@
+package page
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// A look is a way in which somebody sees the page.
+type look struct {
+	name          string
+	width, height int64
+	display       bool
+	features      []*emulation.MediaFeature
+}
+
+func feature(name, value string) *emulation.MediaFeature {
+	return &emulation.MediaFeature{Name: name, Value: value}
+}
+
+var looks = []look{
+	{"laptop-light", 1366, 768, false, nil},
+	{"laptop-dark", 1366, 768, false, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
+	{"laptop-forced", 1366, 768, false, []*emulation.MediaFeature{feature("forced-colors", "active"), feature("prefers-reduced-motion", "reduce")}},
+	{"phone-light", 390, 844, false, nil},
+	{"phone-dark", 390, 844, false, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
+	{"1080p-light", 1920, 1080, true, nil},
+	{"1080p-dark", 1920, 1080, true, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
+	{"1080p-forced", 1920, 1080, true, []*emulation.MediaFeature{feature("forced-colors", "active")}},
+	{"4k-light", 3840, 2160, true, nil},
+}
+
+// shot looks at the page in each of the ways. In none has axe anything to
+// complain of, nothing is wider than the window, and on a display nothing has to
+// be scrolled and what matters can be read from afar. It leaves pictures where
+// the environment asks for them.
+func (p *page) shot(name string) {
+	p.t.Helper()
+	dir := os.Getenv(screenshots)
+	for _, l := range looks {
+		p.look(l)
+		p.fits(name+", "+l.name, l)
+		if l.width < 3000 { // the same as on a smaller display
+			p.axe(name + ", " + l.name)
+		}
+		if dir == "" {
+			continue
+		}
+		var picture []byte
+		p.run(chromedp.FullScreenshot(&picture, 100))
+		if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), picture, 0o666); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.look(looks[0])
+}
+
+func (p *page) look(l look) {
+	p.t.Helper()
+	features := append([]*emulation.MediaFeature{feature("prefers-color-scheme", "light"), feature("forced-colors", "none"), feature("prefers-reduced-motion", "no-preference")}, l.features...)
+	p.run(
+		emulation.SetEmulatedMedia().WithFeatures(features),
+		chromedp.EmulateViewport(l.width, l.height),
+		chromedp.Evaluate(fmt.Sprintf(`document.body.classList.toggle("display", %v); new Promise((r) => requestAnimationFrame(() => setTimeout(r, 350)))`, l.display), nil, awaited),
+	)
+}
+
+func awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+
+// axe fails the test for each violation of the accessibility rules.
+func (p *page) axe(where string) {
+	p.t.Helper()
+	script, err := os.ReadFile("../javascript/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		p.t.Fatalf("%v: run compat-tests/setup", err)
+	}
+	var violations []string
+	p.run(
+		chromedp.Evaluate(`if (!window.axe) {`+string(script)+"\n}", nil),
+		chromedp.Evaluate(`axe.run({resultTypes: ['violations']}).then((r) => r.violations.flatMap((v) => v.nodes.map((n) => v.id + ': ' + n.target + ': ' + n.failureSummary)))`, &violations, awaited),
+	)
+	for _, v := range violations {
+		p.t.Errorf("%s: axe says %s", where, v)
+	}
+}
+
+// What has to be read from the back of a room, if it is there, and the arc
+// minutes that a capital letter has to have there.
+var (
+	readable   = []string{"#headline-text", "#number", "#tally-text", "#tally-last", ".band-label", ".row-gap", ".seat-state", ".seat-next"}
+	arcMinutes = 16.0
+)
+
+// fits fails the test if the page is wider than the window, or, on a display, if
+// it has to be scrolled, if text is cut off, or if it is too small for somebody
+// 6 m from a picture that is 2 m wide.
+func (p *page) fits(where string, l look) {
+	p.t.Helper()
+	var faults []string
+	p.run(chromedp.Evaluate(fmt.Sprintf(`(() => {
+		const faults = [];
+		const root = document.documentElement;
+		if (root.scrollWidth > innerWidth) faults.push('the page is ' + root.scrollWidth + ' px wide in a window of ' + innerWidth);
+		if (!%v) return faults;
+		if (root.scrollHeight > innerHeight) faults.push('the page is ' + root.scrollHeight + ' px high in a window of ' + innerHeight);
+		for (const e of document.querySelectorAll('header, section, #headline, #counted, #start, #facts, #tally-text, .seat, .seat-state')) {
+			const box = e.getBoundingClientRect();
+			if (!box.height || getComputedStyle(e).position === 'absolute') continue;
+			const name = e.id || e.className;
+			if (box.bottom > innerHeight + 1 || box.right > innerWidth + 1 || box.top < -1) faults.push(name + ' is not in the window');
+			if (e.scrollHeight > e.clientHeight + 3 && getComputedStyle(e).display !== 'inline') faults.push(name + ' is cut off: ' + e.scrollHeight + ' px in ' + e.clientHeight);
+		}
+		const context = document.createElement('canvas').getContext('2d');
+		for (const selector of %q.split('|')) for (const e of document.querySelectorAll(selector)) {
+			if (!e.textContent.trim() || !e.getBoundingClientRect().height) continue;
+			const style = getComputedStyle(e);
+			context.font = style.fontWeight + ' ' + style.fontSize + ' ' + style.fontFamily;
+			const capital = context.measureText('H').actualBoundingBoxAscent;
+			const minutes = Math.atan(capital / innerWidth * 2 / 6) * 180 / Math.PI * 60;
+			if (minutes < %g) faults.push(selector + ' "' + e.textContent + '" has ' + minutes.toFixed(1) + ' arc minutes');
+		}
+		return faults;
+	})()`, l.display, strings.Join(readable, "|"), arcMinutes), &faults))
+	for _, f := range faults {
+		p.t.Errorf("%s: %s", where, f)
+	}
+}
+
+// shifts returns the sum of the layout shifts in the time that f takes.
+func (p *page) shifts(f func()) (sum float64) {
+	p.t.Helper()
+	p.run(chromedp.Evaluate(`window.shifts = 0; new PerformanceObserver((l) => { for (const e of l.getEntries()) shifts += e.value; }).observe({type: 'layout-shift'})`, nil))
+	f()
+	p.run(chromedp.Evaluate(`shifts`, &sum))
+	return sum
+}
+
+// wallTime is how long a count is watched for shifts and the like.
+func wallTime(t *testing.T) time.Duration {
+	if testing.Short() {
+		return time.Second
+	}
+	return 4 * time.Second
+}

@@ -1,0 +1,76 @@
+package live
+
+import "time"
+
+const (
+	// keptActivities and keptInterruptions bound a snapshot.
+	keptActivities    = 100
+	keptInterruptions = 100
+	// Of what repeats, the first few stand alone, so that a client killed three
+	// times is listed three times. Further ones within repeatTime of the last
+	// are counted in that one: nobody can push everything else off the list.
+	standAlone = 3
+	repeatTime = time.Minute
+)
+
+// note adds an activity, or counts it in an equal one. f.mu must be held.
+func (f *Feed) note(a Activity) {
+	if same := f.repeated(a); same != nil {
+		same.Times = max(same.Times, 1) + 1
+		at := a.At
+		same.Until = &at
+		f.repeating[same.ID] = true
+		f.changed = true
+		return
+	}
+	f.lastActivity++
+	a.ID = f.lastActivity
+	f.state.Activities = latest(append(f.state.Activities, a), keptActivities)
+	f.publish(event{text: encode("happening", 0, a)})
+	f.changed = true
+}
+
+// repeated returns the activity in which a is to be counted, or nil.
+func (f *Feed) repeated(a Activity) *Activity {
+	if a.Type == CountResumed || a.Type == ServerStarted || a.Type == ServerStopped {
+		return nil
+	}
+	var newest *Activity
+	recent := 0
+	for i := range f.state.Activities {
+		b := &f.state.Activities[i]
+		last := b.At
+		if b.Until != nil {
+			last = *b.Until
+		}
+		if b.Type == a.Type && b.Seat == a.Seat && b.Reason == a.Reason && a.At.Sub(last) < repeatTime {
+			newest = b
+			recent++
+		}
+	}
+	if recent < standAlone {
+		return nil
+	}
+	return newest
+}
+
+// publishRepeating sends the activities whose Times have grown.
+func (f *Feed) publishRepeating() {
+	if len(f.repeating) == 0 {
+		return
+	}
+	for _, a := range f.state.Activities {
+		if f.repeating[a.ID] {
+			f.publish(event{text: encode("happening", 0, a)})
+		}
+	}
+	clear(f.repeating)
+}
+
+// latest returns the last n elements of s, in place.
+func latest[T any](s []T, n int) []T {
+	if len(s) > n {
+		s = append(s[:0], s[len(s)-n:]...)
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package live
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// ServeFile answers GET /numbers.txt: the whole lines of the file, with an ETag,
+// ranges and conditions.
+func (f *Feed) ServeFile(w http.ResponseWriter, r *http.Request) {
+	release := f.limiter.acquire(w, r)
+	if release == nil {
+		return
+	}
+	defer release()
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-cache")
+	content, tag, err := wholeLines(f.lines.path)
+	if err != nil {
+		f.log.Warn("numbers.txt cannot be downloaded: " + err.Error())
+		http.Error(w, "numbers.txt cannot be read; the server's log says why", http.StatusInternalServerError)
+		return
+	}
+	defer content.Close()
+	h.Set("ETag", tag)
+	// Without a time of modification: within a second the file changes often.
+	http.ServeContent(&slowWriter{w, http.NewResponseController(w)}, r, "", time.Time{}, content)
+}
+
+// section is a part of a file.
+type section struct {
+	io.ReadSeeker
+	io.Closer
+}
+
+// wholeLines opens the file up to the end of its last line, which may be being
+// written. A missing file is empty.
+func wholeLines(path string) (content section, tag string, err error) {
+	file, err := os.Open(path)
+	if path == "" || os.IsNotExist(err) {
+		return section{strings.NewReader(""), io.NopCloser(nil)}, `"0"`, nil
+	}
+	if err != nil {
+		return section{}, "", err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return section{}, "", err
+	}
+	size := info.Size()
+	for buf := make([]byte, 4096); size > 0; {
+		from := max(0, size-int64(len(buf)))
+		n, err := file.ReadAt(buf[:size-from], from)
+		if err != nil && err != io.EOF {
+			file.Close()
+			return section{}, "", err
+		}
+		if end := bytes.LastIndexByte(buf[:n], '\n'); end >= 0 {
+			size = from + int64(end) + 1
+			break
+		}
+		size = from
+	}
+	tag = fmt.Sprintf(`"%x-%x"`, size, info.ModTime().UnixNano())
+	return section{io.NewSectionReader(file, 0, size), file}, tag, nil
+}
+
+// slowWriter gives each part of a response the time that writeTimeout is.
+type slowWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	if err := w.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(p)
+}

@@ -1,0 +1,130 @@
+package live
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// HistoryName is the name of the history's file, beside numbers.txt.
+const HistoryName = "history.json"
+
+// maxHistory bounds what is read of the history, in bytes. What is written stays
+// below a tenth of it.
+const maxHistory = 1 << 20
+
+// history is what outlives the server. It is a convenience for people: the
+// server starts without it, and never waits for it.
+type history struct {
+	Saved         time.Time        `json:"saved"`
+	Lines         int64            `json:"lines"` // of numbers.txt
+	Activities    []Activity       `json:"happenings"`
+	Interruptions []Interruption   `json:"interruptions"`
+	Interruption  *Interruption    `json:"interruption,omitempty"` // that lasts
+	Tally         Tally            `json:"tally"`
+	Times         map[string]int64 `json:"times"` // of each seat
+	Lanes         []Lane           `json:"lanes"`
+}
+
+// readHistory returns the history of a file of that many lines; it is empty, and
+// the error says why, if there is none that fits.
+func readHistory(path string, lines int64) (history, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return history{}, nil
+	case err != nil:
+		return history{}, err
+	case !info.Mode().IsRegular(): // opening a FIFO would wait
+		return history{}, fmt.Errorf("%s is not a regular file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return history{}, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxHistory))
+	if err != nil {
+		return history{}, err
+	}
+	var h history
+	if err := json.Unmarshal(text, &h); err != nil {
+		return history{}, fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	if h.Lines > lines {
+		return history{}, fmt.Errorf("%s is about a numbers.txt of %d lines; there are %d", path, h.Lines, lines)
+	}
+	h.Activities = latest(h.Activities, keptActivities)
+	h.Interruptions = latest(h.Interruptions, keptInterruptions)
+	return h, nil
+}
+
+// save writes the history to a new file that then takes the old one's place.
+func (h history) save(path string) error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	os.Remove(tmp) // whatever it is: opening a FIFO would wait
+	if err := os.WriteFile(tmp, text, 0o666); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// takeOver continues a history. It must be called before the feed is used.
+func (f *Feed) takeOver(h history) {
+	s := &f.state
+	if s.Lines > h.Lines {
+		h.Interruption = nil // it ended before the last server did
+	}
+	s.Activities, s.Interruptions, s.Interruption, s.Tally = h.Activities, h.Interruptions, h.Interruption, h.Tally
+	if s.Tally.Since.IsZero() {
+		s.Tally.Since = s.Started
+	}
+	for i := range s.Seats {
+		s.Seats[i].Times = h.Times[s.Seats[i].Seat]
+	}
+	for _, a := range h.Activities {
+		f.lastActivity = max(f.lastActivity, a.ID)
+	}
+	for _, i := range h.Interruptions {
+		f.lastInterruption = max(f.lastInterruption, i.ID)
+	}
+	if h.Interruption != nil {
+		f.lastInterruption = max(f.lastInterruption, h.Interruption.ID)
+	}
+	// The last server was there until it wrote its last line or its history.
+	until := h.Saved
+	if f.lastAt.After(until) {
+		until = f.lastAt
+	}
+	for i := range s.Lanes {
+		for _, lane := range h.Lanes {
+			if lane.Name == s.Lanes[i].Name {
+				s.Lanes[i].Spans = latest(lane.Spans, keptSpans)
+				s.Lanes[i].leave(until)
+			}
+		}
+	}
+}
+
+// history returns what is to be saved. f.mu must be held.
+func (f *Feed) history(now time.Time) history {
+	s := f.state
+	h := history{Saved: now, Lines: s.Lines, Activities: slices.Clone(s.Activities), Interruptions: slices.Clone(s.Interruptions),
+		Interruption: s.Interruption, Tally: s.Tally, Times: make(map[string]int64)}
+	for _, seat := range s.Seats {
+		h.Times[seat.Seat] = seat.Times
+	}
+	for i := range s.Lanes {
+		h.Lanes = append(h.Lanes, s.Lanes[i].clone())
+	}
+	return h
+}

@@ -1,0 +1,365 @@
+package live
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"counting/server/game"
+	"counting/server/protocol"
+)
+
+// run makes a feed that runs, in a synctest bubble; stop ends it, as a server
+// that was killed.
+func run(t *testing.T, o Options) (f *Feed, stop func()) {
+	t.Helper()
+	f, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go f.Run()
+	synctest.Wait()
+	return f, func() { f.Close(t.Context()) }
+}
+
+func (f *Feed) get() State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.snapshot()
+}
+
+// events returns how many events there were so far.
+func (f *Feed) events() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ring.next
+}
+
+func (f *Feed) sit(seats ...protocol.Seat) {
+	for _, seat := range seats {
+		f.Happened(game.Seated{Seat: seat})
+	}
+}
+
+// countTo adds the numbers up to last, one each interval.
+func (f *Feed) countTo(last int64, interval time.Duration) {
+	for n := f.get().Count + 1; n <= last; n++ {
+		time.Sleep(interval)
+		f.Written([]float64{float64(n)}, 0)
+	}
+}
+
+// What repeats is counted in one activity, and displaces nothing else; the first
+// few stand alone.
+func TestWhatRepeatsIsMerged(t *testing.T) {
+	tests := map[string]func(f *Feed){
+		"a client that finds both seats taken": func(f *Feed) { f.Happened(game.Full{}) },
+		"a client that takes a seat and leaves": func(f *Feed) {
+			f.Happened(game.Seated{Seat: protocol.Client2})
+			f.Happened(game.Left{Seat: protocol.Client2})
+		},
+		"a number that is refused":   func(f *Feed) { f.Happened(game.Refused{Code: game.WrongParity}) },
+		"a disk that is full or not": func(f *Feed) { f.Storage(syscall.ENOSPC); f.Storage(nil) },
+	}
+	for name, once := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, stop := run(t, Options{})
+				defer stop()
+				f.sit(protocol.Client1)
+				const times = 1000
+				for range times {
+					once(f)
+					time.Sleep(60 * time.Millisecond)
+				}
+				state := f.get()
+				all := make(map[Type]int64)
+				for _, a := range state.Activities {
+					all[a.Type] += max(a.Times, 1)
+				}
+				if all[ServerStarted] != 1 || state.Activities[0].Type != ServerStarted {
+					t.Errorf("the start of the server is gone: %+v", state.Activities)
+				}
+				if n := len(state.Activities); n > 20 {
+					t.Errorf("there are %d activities", n)
+				}
+				for what, n := range all {
+					if n != 1 && n != times && n != times+1 {
+						t.Errorf("%s is said to have happened %d times of %d", what, n, times)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A flood of equal activities costs readers one event a second, not one each.
+func TestWhatRepeatsCostsReadersLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, stop := run(t, Options{})
+		defer stop()
+		before := f.events()
+		const seconds = 10
+		for range seconds * 1000 {
+			f.Happened(game.Full{})
+			time.Sleep(time.Millisecond)
+		}
+		if events := f.events() - before; events > 10*seconds {
+			t.Errorf("%d activities in %d s made %d events", seconds*1000, seconds, events)
+		}
+	})
+}
+
+// Each cause makes one interruption, which lasts from the line before it to the
+// line after it.
+func TestInterruptions(t *testing.T) {
+	client1, client2 := protocol.Client1, protocol.Client2
+	tests := []struct {
+		name      string
+		interrupt func(f *Feed)
+		want      []Cause
+		seconds   float64 // of the last, at least; at most a second more
+	}{
+		{"a client leaves and comes back", func(f *Feed) {
+			f.Happened(game.Left{Seat: client1})
+			time.Sleep(12 * time.Second)
+			f.sit(client1)
+		}, []Cause{CauseClient1}, 12},
+		{"both leave, one after the other", func(f *Feed) {
+			f.Happened(game.Left{Seat: client2})
+			f.Happened(game.Left{Seat: client1})
+			time.Sleep(3 * time.Second)
+			f.sit(client1)
+			f.sit(client2)
+		}, []Cause{CauseClient2}, 3},
+		{"the disk is full", func(f *Feed) {
+			f.Storage(syscall.ENOSPC)
+			time.Sleep(8 * time.Second)
+			f.Storage(nil)
+		}, []Cause{CauseStorage}, 8},
+		{"a client hangs", func(f *Feed) { time.Sleep(30 * time.Second) }, []Cause{CauseStall}, 30},
+		{"a pause that is not long", func(f *Feed) { time.Sleep(4 * time.Second) }, nil, 0},
+		{"a client comes and goes without a number", func(f *Feed) {
+			for range 5 {
+				f.Happened(game.Left{Seat: client2})
+				time.Sleep(time.Second)
+				f.sit(client2)
+				time.Sleep(time.Second)
+			}
+		}, []Cause{CauseClient2}, 10},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var reported []Cause
+				f, stop := run(t, Options{Interrupted: func(i Interruption) { reported = append(reported, i.Cause) }})
+				defer stop()
+				f.sit(client1, client2)
+				f.countTo(20, 500*time.Millisecond)
+				tt.interrupt(f)
+				if open := f.get().Interruption; (open == nil) != (tt.want == nil) {
+					t.Errorf("before the next line the interruption is %+v", open)
+				}
+				f.countTo(40, 500*time.Millisecond)
+				state := f.get()
+				var got []Cause
+				for _, i := range state.Interruptions {
+					got = append(got, i.Cause)
+				}
+				if !reflect.DeepEqual(got, tt.want) || !reflect.DeepEqual(reported, tt.want) {
+					t.Fatalf("the interruptions are %v, reported %v, want %v", got, reported, tt.want)
+				}
+				if state.Interruption != nil || state.Tally.Interruptions != int64(len(tt.want)) {
+					t.Errorf("the state is %+v", state.Status)
+				}
+				if len(got) > 0 {
+					last := state.Interruptions[len(got)-1]
+					if last.Line != 21 || last.Seconds < tt.seconds || last.Seconds > tt.seconds+1 || state.Tally.Longest != last.Seconds {
+						t.Errorf("the interruption is %+v, the tally %+v", last, state.Tally)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A count at its own pace is not interrupted, however slow it is; clients that
+// both start with start_game leave a short gap after each long one.
+func TestThePaceIsLearned(t *testing.T) {
+	for _, interval := range []time.Duration{10 * time.Millisecond, time.Second, 12 * time.Second, 50 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			f, stop := run(t, Options{})
+			defer stop()
+			f.sit(protocol.Client1, protocol.Client2)
+			for range 30 {
+				f.countTo(f.get().Count+2, time.Millisecond)
+				time.Sleep(interval)
+				if open := f.get().Interruption; open != nil {
+					t.Fatalf("at a number each %v the count is interrupted: %+v", interval, open)
+				}
+			}
+			time.Sleep(max(leastStall, stallFactor*interval) + time.Second)
+			if open := f.get().Interruption; open == nil || open.Cause != CauseStall {
+				t.Errorf("at a number each %v a stall is %+v", interval, open)
+			}
+		})
+	}
+}
+
+// A count that has reached its goal is over: nothing interrupts it.
+func TestNothingInterruptsACountThatIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, stop := run(t, Options{Goal: 20})
+		defer stop()
+		f.sit(protocol.Client1, protocol.Client2)
+		f.countTo(20, time.Second)
+		time.Sleep(time.Hour)
+		f.Happened(game.Left{Seat: protocol.Client1})
+		time.Sleep(time.Hour)
+		if state := f.get(); state.Interruption != nil || len(state.Interruptions) > 0 {
+			t.Errorf("the state is %+v", state)
+		}
+	})
+}
+
+// The next server knows what happened under the last one, when it was there, and
+// how long the count stood still.
+func TestTheHistoryOutlivesTheServer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), HistoryName)
+	synctest.Test(t, func(t *testing.T) {
+		f, stop := run(t, Options{History: path})
+		f.sit(protocol.Client1, protocol.Client2)
+		f.countTo(10, time.Second)
+		f.Happened(game.Left{Seat: protocol.Client1})
+		time.Sleep(5 * time.Second)
+		f.sit(protocol.Client1)
+		f.countTo(20, time.Second)
+		before := f.get()
+		stop()
+		time.Sleep(7 * time.Second)
+
+		f, stop = run(t, Options{History: path, Count: 20, Unbroken: true, LastAt: before.Last.At.Add(0)})
+		defer stop()
+		state := f.get()
+		if n := len(before.Activities); len(state.Activities) != n+1 || !reflect.DeepEqual(state.Activities[:n], before.Activities) {
+			t.Errorf("the activities were\n%+v, now they are\n%+v", before.Activities, state.Activities)
+		}
+		if state.Activities[len(state.Activities)-1].ID <= before.Activities[len(before.Activities)-1].ID {
+			t.Error("the IDs begin anew")
+		}
+		if state.Interruption == nil || state.Interruption.Cause != CauseServer {
+			t.Errorf("the interruption is %+v", state.Interruption)
+		}
+		f.sit(protocol.Client1, protocol.Client2)
+		f.countTo(21, time.Second)
+		state = f.get()
+		if got := state.Tally; got.Interruptions != 2 || got.Longest < 8 || got.Longest > 9 {
+			t.Errorf("the tally is %+v", got)
+		}
+		if got := state.Seats; got[0].Times != 3 || got[1].Times != 2 {
+			t.Errorf("the seats were taken %d and %d times", got[0].Times, got[1].Times)
+		}
+		server := state.Lanes[0].Spans
+		if len(server) != 2 || server[0].Until == nil || server[1].From.Sub(*server[0].Until) < 7*time.Second || server[1].Until != nil {
+			t.Errorf("the server's lane is %+v", server)
+		}
+	})
+}
+
+// A history that is damaged, missing, of another file, or nothing that can be
+// read is as none, and is replaced by a good one.
+func TestABadHistoryStopsNoStart(t *testing.T) {
+	t.Parallel()
+	for name, put := range map[string]func(path string) error{
+		"missing": func(string) error { return nil },
+		"empty":   func(path string) error { return os.WriteFile(path, nil, 0o666) },
+		"torn":    func(path string) error { return os.WriteFile(path, []byte(`{"lines":1,"happenings":[{"id"`), 0o666) },
+		"zeroes":  func(path string) error { return os.WriteFile(path, make([]byte, 4096), 0o666) },
+		"too_long": func(path string) error {
+			return os.WriteFile(path, []byte(`{"lines":0,"happenings":["`+strings.Repeat("x", 2*maxHistory)), 0o666)
+		},
+		"too_many": func(path string) error {
+			return os.WriteFile(path, []byte(`{"happenings":[`+strings.Repeat(`{},`, 9999)+`{}]}`), 0o666)
+		},
+		"null": func(path string) error { return os.WriteFile(path, []byte("null"), 0o666) },
+		"odd_lanes": func(path string) error {
+			return os.WriteFile(path, []byte(`{"lanes":[{"name":"server","spans":null},{},{"name":"x"}]}`), 0o666)
+		},
+		"future": func(path string) error {
+			return os.WriteFile(path, []byte(`{"lines":99,"tally":{"interruptions":7}}`), 0o666)
+		},
+		"directory":       func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o777) },
+		"fifo":            func(path string) error { return syscall.Mkfifo(path, 0o666) },
+		"unreadable_link": func(path string) error { return os.Symlink("/nowhere/at/all", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), HistoryName)
+			if err := put(path); err != nil {
+				t.Fatal(err)
+			}
+			f, err := New(Options{History: path, Count: 3, Unbroken: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if state := f.get(); state.Tally.Interruptions != 0 || state.Interruption == nil || len(state.Activities) > keptActivities {
+				t.Errorf("the state is %+v", state)
+			}
+			go f.Run()
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			f.Close(ctx)
+			if _, err := readHistory(path, 3); err != nil && name != "directory" {
+				t.Errorf("it was not replaced: %v", err)
+			}
+		})
+	}
+}
+
+// Lanes are bounded in time and in number.
+func TestLanesAreBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	var l Lane
+	for range 10 * keptSpans {
+		l.enter(now)
+		l.leave(now.Add(time.Second))
+		now = now.Add(2 * time.Second)
+	}
+	if n := len(l.Spans); n > keptSpans {
+		t.Errorf("there are %d spans", n)
+	}
+	if oldest := l.Spans[0]; now.Sub(*oldest.Until) > laneTime+time.Minute {
+		t.Errorf("the oldest is %v ago", now.Sub(*oldest.Until))
+	}
+	var flicker Lane
+	for range 100 {
+		flicker.enter(now)
+		flicker.leave(now.Add(time.Millisecond))
+		now = now.Add(2 * time.Millisecond)
+	}
+	if n := len(flicker.Spans); n != 1 {
+		t.Errorf("an absence of a millisecond makes %d spans", n)
+	}
+}
+
+// After activities were dropped the seats are as they are said to be.
+func TestMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, stop := run(t, Options{})
+		defer stop()
+		f.sit(protocol.Client1)
+		f.countTo(3, time.Second)
+		f.Missed(100, []protocol.Seat{protocol.Client2})
+		state := f.get()
+		if state.Seats[0].Taken || !state.Seats[1].Taken || state.Running || state.Lines != 3 {
+			t.Errorf("the state is %+v", state.Status)
+		}
+	})
+}

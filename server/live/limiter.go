@@ -1,0 +1,111 @@
+package live
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+)
+
+// Limits bound what readers of the stream, and downloads of the file, cost. 0 is
+// no limit.
+type Limits struct {
+	Readers    int // at the same time
+	PerAddress int // of them from one address; for IPv6, one /64
+}
+
+// Limit names a limit that was reached.
+type Limit string
+
+// The limits.
+const (
+	LimitReaders           Limit = "readers"
+	LimitReadersPerAddress Limit = "readers_per_address"
+)
+
+// AllLimits lists all of them.
+var AllLimits = [...]Limit{LimitReaders, LimitReadersPerAddress}
+
+// limiter bounds the requests that are served at the same time, from their first
+// moment on.
+type limiter struct {
+	limits  Limits
+	reached func(Limit)                // may be nil
+	address func(*http.Request) string // may be nil
+
+	mu   sync.Mutex
+	all  int
+	from map[string]int // by address
+}
+
+// acquire counts a request in, or answers it with a refusal and returns nil.
+// The caller must call release when the request is served.
+func (l *limiter) acquire(w http.ResponseWriter, r *http.Request) (release func()) {
+	from := l.key(r)
+	limit := l.enter(from)
+	if limit == "" {
+		return func() { l.leave(from) }
+	}
+	if l.reached != nil {
+		l.reached(limit)
+	}
+	w.Header().Set("Retry-After", "5")
+	if limit == LimitReaders {
+		http.Error(w, "too many readers of the count; try again later", http.StatusServiceUnavailable)
+	} else {
+		http.Error(w, "too many readers of the count from one address; close some", http.StatusTooManyRequests)
+	}
+	return nil
+}
+
+func (l *limiter) enter(from string) Limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.limits.Readers > 0 && l.all >= l.limits.Readers:
+		return LimitReaders
+	case l.limits.PerAddress > 0 && l.from[from] >= l.limits.PerAddress:
+		return LimitReadersPerAddress
+	}
+	if l.from == nil {
+		l.from = make(map[string]int)
+	}
+	l.all++
+	l.from[from]++
+	return ""
+}
+
+func (l *limiter) leave(from string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.from[from]--; l.from[from] == 0 {
+		delete(l.from, from)
+	}
+}
+
+func (l *limiter) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
+}
+
+// key returns what requests from one address have in common.
+func (l *limiter) key(r *http.Request) string {
+	address := r.RemoteAddr
+	if l.address != nil {
+		address = l.address(r)
+	}
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Is4() || ip.Is4In6() {
+		return address
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
+}

@@ -1,0 +1,51 @@
+// The interruptions: one row for each, the latest first.
+
+import { coarse, duration, moment } from './format.js';
+import { make, text } from './dom.js';
+
+const list = document.getElementById('incident-list');
+const most = 50;
+let before = '';
+
+const words = {
+  server: (time) => `The server was gone, the count went on after ${time}`,
+  client1: (time) => `client1 gone, back after ${time}`,
+  client2: (time) => `client2 gone, back after ${time}`,
+  storage: (time) => `numbers.txt could not be written, the count went on after ${time}`,
+  stall: (time) => `Both clients there, no number for ${time}`,
+};
+const now = {
+  server: 'The server was gone, the count stands still for',
+  client1: 'client1 gone for',
+  client2: 'client2 gone for',
+  storage: 'numbers.txt cannot be written, the count stands still for',
+  stall: 'Both clients there, no number for',
+};
+
+export function showIncidents(model) {
+  const over = [...model.interruptions.values()].filter((i) => words[i.cause]).slice(-most).reverse();
+  const open = model.done() ? undefined : model.state.interruption;
+  const key = `${over.map((i) => i.id)} ${open?.id}`;
+  if (key !== before) {
+    before = key;
+    const rows = over.map((i) => item(i, words[i.cause](duration(i.seconds * 1000)), model));
+    if (open && now[open.cause]) rows.unshift(item(open, '', model));
+    list.replaceChildren(...(rows.length ? rows : [make('li', 'none', 'None so far')]));
+    text('tally-last', over.length && !open ? `${at(over[0], model)} ${words[over[0].cause](duration(over[0].seconds * 1000))}` : '');
+  }
+  if (open && now[open.cause]) {
+    const lasting = `${now[open.cause]} ${coarse(model.now() - Date.parse(open.after))}`;
+    text(list.querySelector('.what'), lasting);
+    text('tally-last', `${at(open, model)} ${lasting}`);
+  }
+}
+
+const at = (i, model) => moment(Date.parse(i.at), model.now());
+
+function item(i, what, model) {
+  const li = make('li', i.line ? `cause-${i.cause}` : `cause-${i.cause} open`);
+  const time = make('time', '', at(i, model));
+  time.dateTime = i.at;
+  li.append(time, make('span', 'what', what));
+  return li;
+}

@@ -2,9 +2,7 @@ package socketio
 
 import (
 	"fmt"
-	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"counting/server/engineio"
 )
@@ -17,7 +15,7 @@ type connection struct {
 	sessions []*Session   // at most one for each namespace
 	joined   atomic.Int32 // sessions that were not refused and have not left
 	binary   *packet      // waits for attachments
-	warnings warnings
+	name     string       // in the log, when there is something to log about it
 }
 
 func (s *Server) accept(session *engineio.Session) engineio.Handler {
@@ -54,6 +52,7 @@ func (c *connection) dispatch(p packet) {
 		c.engine.Send(head(kindConnectError, p.nsp) + `"Unable to connect"`)
 	case p.kind == kindConnect:
 		session = newSession(c, p.nsp, p.data)
+		c.name = session.ID
 		c.sessions = append(c.sessions, session)
 		handler.Connect(session)
 	case session == nil:
@@ -155,42 +154,10 @@ func (c *connection) setJoined(delta int32) {
 	c.engine.SetJoined(c.joined.Add(delta) > 0)
 }
 
-// warn logs what is wrong with what the client sends, up to a rate.
+// warn logs what is wrong with what the client sends.
 func (c *connection) warn(message string) {
-	if ok, unsaid := c.warnings.allow(time.Now()); ok {
-		attrs := []any{slog.String("address", c.engine.Addr())}
-		if len(c.sessions) > 0 {
-			attrs = append(attrs, slog.String("session", c.sessions[0].ID))
-		}
-		if unsaid > 0 {
-			attrs = append(attrs, slog.Int("more", unsaid))
-		}
-		c.server.options.Log.Warn(message, attrs...)
+	if c.name == "" {
+		c.name = newID()
 	}
-}
-
-// warnings bounds what one client can have logged.
-type warnings struct {
-	since  time.Time
-	count  int
-	unsaid int
-}
-
-// A client may cause this many warnings in this time.
-const (
-	maxWarnings    = 5
-	warningsWithin = 10 * time.Second
-)
-
-// allow tells whether to log another one, and how many were not since the last.
-func (w *warnings) allow(now time.Time) (ok bool, unsaid int) {
-	if now.Sub(w.since) > warningsWithin {
-		w.since, w.count = now, 0
-	}
-	if w.count++; w.count > maxWarnings {
-		w.unsaid++
-		return false, 0
-	}
-	unsaid, w.unsaid = w.unsaid, 0
-	return true, unsaid
+	c.server.options.Log.Warn(message, "session", c.name, "address", c.engine.Addr())
 }

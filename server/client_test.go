@@ -182,7 +182,11 @@ type poller struct {
 
 func openPolling(t testing.TB, s *testServer) poller {
 	t.Helper()
-	base := s.url + "/socket.io/?EIO=4&transport=polling"
+	return openPollingAt(t, s.url+"/socket.io/?EIO=4&transport=polling")
+}
+
+func openPollingAt(t testing.TB, base string) poller {
+	t.Helper()
 	_, body, _ := request(t, "GET", base, nil)
 	sid := regexp.MustCompile(`"sid":"([^"]+)"`).FindStringSubmatch(body)
 	if sid == nil {

@@ -32,6 +32,7 @@ func (b *bench) idle() error {
 const idlers = 5000
 
 func (b *bench) idling(what string, args []string) error {
+	args = append(args, "-max-sessions", "0", "-max-sessions-per-address", "0", "-max-connections", "0", "-max-connections-per-address", "0")
 	s, err := b.start(goServer, args...)
 	if err != nil {
 		return err

@@ -200,7 +200,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case sid == "" && transport == "websocket" && !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
 		refuse(w, http.StatusBadRequest, "Invalid websocket upgrade")
 	case sid == "":
-		s.handshake(w, r, query, transport, jsonp)
+		s.handshake(w, r, transport, jsonp)
 	default:
 		session, over := s.session(sid)
 		switch {
@@ -242,14 +242,14 @@ func (s *Server) forget(session *Session, unanswered bool) {
 }
 
 // handshake opens a session.
-func (s *Server) handshake(w http.ResponseWriter, r *http.Request, query url.Values, transport, jsonp string) {
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport, jsonp string) {
 	if s.options.Authorize != nil && !s.options.Authorize(r) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)
 		io.WriteString(w, `"Unauthorized"`)
 		return
 	}
-	session := newSession(s, r, query)
+	session := newSession(s, r)
 	s.mu.Lock()
 	victim, reached := s.slots.acquire(session.addressKey)
 	if reached != "" {

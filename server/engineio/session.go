@@ -24,7 +24,7 @@ type Session struct {
 	addr       string
 	addressKey netip.Addr
 	header     http.Header
-	query      url.Values
+	query      string
 
 	// Guarded by Server.mu.
 	beat                *list.Element // in Server.pongs if pinged, else in Server.pings
@@ -50,7 +50,7 @@ type Session struct {
 	conn    *conn        // the WebSocket that is the transport; nil while polling
 }
 
-func newSession(server *Server, r *http.Request, query url.Values) *Session {
+func newSession(server *Server, r *http.Request) *Session {
 	address := server.options.Trusted.Of(r)
 	addr := address.String()
 	if !address.IsValid() {
@@ -62,7 +62,7 @@ func newSession(server *Server, r *http.Request, query url.Values) *Session {
 		addr:       addr,
 		addressKey: clientaddr.Key(address),
 		header:     r.Header,
-		query:      query,
+		query:      r.URL.RawQuery,
 	}
 	s.calls.Lock() // until open
 	return s
@@ -89,8 +89,11 @@ func (s *Session) Addr() string { return s.addr }
 // Header returns the header of the handshake's request. It must not be changed.
 func (s *Session) Header() http.Header { return s.header }
 
-// Query returns the query of the handshake's request. It must not be changed.
-func (s *Session) Query() url.Values { return s.query }
+// Query returns the query of the handshake's request.
+func (s *Session) Query() url.Values {
+	query, _ := url.ParseQuery(s.query) // what cannot be parsed is left out
+	return query
+}
 
 // Send sends a text message.
 func (s *Session) Send(text string) { s.send(packet{data: string(typeMessage) + text}) }

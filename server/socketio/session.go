@@ -77,8 +77,7 @@ func (s *Session) Auth() string { return s.auth }
 // not be changed.
 func (s *Session) Header() http.Header { return s.connection.engine.Header() }
 
-// Query returns the query of the request that opened the connection. It must not
-// be changed.
+// Query returns the query of the request that opened the connection.
 func (s *Session) Query() url.Values { return s.connection.engine.Query() }
 
 // Emit sends an event with its payloads. Those of type []byte are sent as binary

@@ -126,7 +126,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.Var((*logFormat)(&c.logFormat), "log-format", "`format` of the log: text (the original's lines) or json")
 	f.Var((*logLevel)(&c.logLevel), "log-level", "the least `level` that is logged: debug, info, warn or error")
 	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
-	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold a seat and not begin to count before it is told to leave; more than the clients' interval, 0 is for ever")
+	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold up the count without having begun before it is asked to leave, and a third of how long before it is cut off while another waits for a seat; must exceed the clients' interval, 0 disables both")
 	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer a client is pinged again, and how long it may take to answer before its session ends")
 	f.StringVar(&trusted, "trusted-proxies", "", "`addresses` or CIDR prefixes, with commas between, of the proxies whose X-Forwarded-For is believed")
 	f.StringVar(&c.tokenFile, "token-file", "", "`file` with a token; who does not send it, as in SERVER_URL=http://server:5000?token=TOKEN, cannot open a session")

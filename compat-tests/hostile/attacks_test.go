@@ -288,8 +288,12 @@ var attackTime, heartbeat = func() (time.Duration, string) {
 	if os.Getenv("SOAK") != "" {
 		return time.Minute, "25s/20s"
 	}
-	return 2 * time.Second, "2s/2s"
+	return time.Second, "2s/2s"
 }()
+
+// soaking tells that the machine has nothing else to do, so that rates and memory
+// can be compared.
+var soaking = os.Getenv("SOAK") != ""
 
 // Each attack is tried alone, at full strength, on a server of its own, beside two
 // honest clients that count at 10 ms.
@@ -300,7 +304,9 @@ func TestAttacks(t *testing.T) {
 	table := results.New(t, "attacks", "what is done", "times", "numbers in a second before", "meanwhile", "memory at most", "memory afterwards")
 	for _, attack := range attacks {
 		t.Run(strings.ReplaceAll(attack.name, " ", "_"), func(t *testing.T) {
-			t.Setenv("GOMEMLIMIT", "100MiB")
+			if !soaking {
+				t.Parallel()
+			}
 			server := subject.ReleasedServer(t, "-heartbeat", heartbeat)
 			honest := []*subject.Program{
 				subject.Go.Start(t, server.URL, 10*time.Millisecond, math.MaxInt32),
@@ -355,15 +361,20 @@ func TestAttacks(t *testing.T) {
 					t.Errorf("%s was disturbed:\n%.2000s", client, out)
 				}
 			}
-			if meanwhile < calm/2 {
+			if soaking && meanwhile < calm/2 || meanwhile == 0 {
 				t.Errorf("%.0f numbers a second were counted meanwhile, %.0f before", meanwhile, calm)
 			}
 			if most.Load() > maxMemory {
 				t.Errorf("the server used %d MB", most.Load()>>20)
 			}
-			var after int
 			waitFor(t, "the sessions to end", func() bool { return measure(t, server.URL).sessions <= 2 })
-			waitFor(t, "the memory to be given back", func() bool { after = server.Memory(t); return after < atRest+40<<20 })
+			after := server.Memory(t)
+			for deadline := time.Now().Add(5 * time.Minute); soaking && after > atRest+10<<20 && time.Now().Before(deadline); after = server.Memory(t) {
+				time.Sleep(time.Second) // it is given back to the system slowly
+			}
+			if soaking && after > atRest+10<<20 {
+				t.Errorf("the server uses %d MB afterwards, and %d MB before", after>>20, atRest>>20)
+			}
 			table.Row(attack.name, times.Load(), fmt.Sprintf("%.0f", calm), fmt.Sprintf("%.0f", meanwhile), megabytes(int(most.Load())), megabytes(after))
 		})
 	}

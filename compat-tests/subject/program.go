@@ -50,6 +50,9 @@ func (p *program) command(t testing.TB, args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	// The race detector would keep each program for a second at its end.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	if p == released {
+		cmd.Env = append(cmd.Env, "GOMEMLIMIT=100MiB") // as in the manifests
+	}
 	return cmd
 }
 

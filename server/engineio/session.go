@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"counting/server/clientaddr"
@@ -36,7 +38,8 @@ type Session struct {
 	calls   sync.Mutex // held while the handler is called
 	handler Handler    // nil once Close was called; guarded by calls
 
-	reserved int64 // by the handler
+	reserved int64        // by the handler
+	handled  atomic.Int64 // packets
 
 	mu      sync.Mutex
 	ending  bool // Close is about to be called, or was
@@ -183,9 +186,17 @@ func (s *Session) call(f func(Handler)) {
 	f(s.handler)
 }
 
+// yieldEvery is how many packets in a row are handled before other goroutines get
+// their turn: otherwise those that have always something to handle would be
+// interrupted only every 10 ms, and everybody else would wait for all of them.
+const yieldEvery = 16
+
 // packet handles one packet of the client, in order. It returns an error if the
 // packet is none that a client may send; what that means depends on the transport.
 func (s *Session) packet(kind byte, data []byte, binary bool) error {
+	if s.handled.Add(1)%yieldEvery == 0 {
+		runtime.Gosched()
+	}
 	switch {
 	case binary || kind == typeMessage:
 		s.call(func(h Handler) { h.Message(data, binary) })

@@ -42,6 +42,14 @@ func TestComposeFile(t *testing.T) {
 		if name != "server" && service.DependsOn["server"].Condition != types.ServiceConditionHealthy {
 			t.Errorf("%s does not wait for the server", name)
 		}
+		for _, port := range service.Ports {
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("%s listens on %q", name, port.HostIP)
+			}
+		}
+		if service.Logging == nil || service.Logging.Options["max-size"] == "" {
+			t.Errorf("the log of %s has no limit", name)
+		}
 		for _, volume := range service.Volumes {
 			if volume.Type != types.VolumeTypeVolume || project.Volumes[volume.Source].Name == "" {
 				t.Errorf("%s has the volume %v, which is not a named one", name, volume)

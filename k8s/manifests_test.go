@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -188,18 +189,115 @@ func checkService(t *testing.T, service *corev1.Service, server *appsv1.Deployme
 	t.Errorf("the port %v of %s is none of the server's", service.Spec.Ports[0].TargetPort, service.Name)
 }
 
-// One writer of one file on a volume for one node, and two seats.
-func TestThereIsOneOfEachAndNeverTwo(t *testing.T) {
+// One writer of one file on a volume for one node. Go clients have a spare each,
+// and roll: nobody leaves before the next is there. A Python client that finds no
+// seat ends, so it has none.
+func TestReplicasAndStrategies(t *testing.T) {
 	t.Parallel()
 	eachOverlay(t, func(t *testing.T, m manifests) {
 		for name, d := range m.deployments {
-			if d.Spec.Replicas == nil || *d.Spec.Replicas != 1 || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
-				t.Errorf("%s is neither one nor recreated", name)
+			replicas, strategy := int32(1), appsv1.RecreateDeploymentStrategyType
+			if name != "server" {
+				strategy = appsv1.RollingUpdateDeploymentStrategyType
+				if strings.HasPrefix(d.Spec.Template.Spec.Containers[0].Image, "counting-client:") {
+					replicas = 2
+				}
+				if r := d.Spec.Strategy.RollingUpdate; r == nil || r.MaxSurge.IntValue() != 1 || r.MaxUnavailable.IntValue() != 0 {
+					t.Errorf("%s rolls by %v", name, r)
+				}
+			}
+			if d.Spec.Replicas == nil || *d.Spec.Replicas != replicas || d.Spec.Strategy.Type != strategy {
+				t.Errorf("%s has %d replicas, want %d, and is replaced by %s, want %s", name, *d.Spec.Replicas, replicas, d.Spec.Strategy.Type, strategy)
+			}
+			if deadline := d.Spec.ProgressDeadlineSeconds; deadline == nil || *deadline > 60 {
+				t.Errorf("%s: an image that is missing is noticed after %v s", name, deadline)
 			}
 		}
 		// Types do not tell null from nothing, kubectl apply does.
-		if got := bytes.Count(m.text, []byte("  strategy:\n    rollingUpdate: null\n    type: Recreate\n")); got != len(m.deployments) {
-			t.Errorf("%d of %d Deployments take away the rollingUpdate of a running one", got, len(m.deployments))
+		if got := bytes.Count(m.text, []byte("  strategy:\n    rollingUpdate: null\n    type: Recreate\n")); got != 1 {
+			t.Errorf("%d Deployments take away the rollingUpdate of a running one", got)
+		}
+	})
+}
+
+func TestGoClientsTellWhetherTheyHearFromTheServer(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		for name, d := range m.deployments {
+			c := d.Spec.Template.Spec.Containers[0]
+			if !strings.HasPrefix(c.Image, "counting-client:") {
+				continue
+			}
+			p := c.ReadinessProbe
+			if p == nil || p.Exec == nil || !slices.Equal(p.Exec.Command, []string{"/client", "-check"}) || env(d, "HEALTH") == "" {
+				t.Errorf("%s is probed by %v, and answers on %q", name, p, env(d, "HEALTH"))
+			}
+			if c.LivenessProbe != nil {
+				t.Errorf("%s is killed while the server is away", name)
+			}
+		}
+	})
+}
+
+// What the API server drops or fills in is found by kubectl diff for ever: an
+// empty list of rules is one such thing.
+func TestNothingIsSaidThatTheAPIServerDrops(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		if i := bytes.Index(m.text, []byte("gress: []")); i >= 0 {
+			t.Errorf("%q", m.text[max(0, i-100):i+9])
+		}
+	})
+}
+
+// The image finds the volume of the original's manifest by itself, and so do our
+// manifests and the compose file.
+func TestTheImageTakesTheOriginalsPlace(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../compat-tests/original/k8s-deployments.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var original manifests
+	original.decode(t, text)
+	mount := original.deployments["server"].Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath
+	dockerfile, err := os.ReadFile("../server/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"ENV DATA=" + mount, "VOLUME " + mount, "WORKDIR " + path.Dir(mount), "USER 65532:65532"} {
+		if !bytes.Contains(dockerfile, []byte("\n"+line+"\n")) {
+			t.Errorf("server/Dockerfile has no line %q", line)
+		}
+	}
+	compose, err := os.ReadFile("../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(compose, []byte(`volumes: ["data:`+mount+`"]`)) {
+		t.Errorf("docker-compose.yml does not mount a volume at %s", mount)
+	}
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		server := m.deployments["server"]
+		if got := server.Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath; got != mount || env(server, "DATA") != "" {
+			t.Errorf("the volume is at %s, DATA is %q", got, env(server, "DATA"))
+		}
+		for name, d := range original.deployments {
+			if of := m.deployments[name]; of.Spec.Selector.String() != d.Spec.Selector.String() || of.Spec.Template.Spec.Containers[0].Name != d.Spec.Template.Spec.Containers[0].Name {
+				t.Errorf("%s cannot be applied over the original's", name)
+			}
+		}
+	})
+}
+
+// Where a Python client is started again when all is counted, the server ends the
+// count.
+func TestTheCountEndsForPythonClients(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		python := strings.HasPrefix(m.deployments["client1"].Spec.Template.Spec.Containers[0].Image, "client1:")
+		if limit := env(m.deployments["server"], "LIMIT"); python != (limit == "2000") {
+			t.Errorf("the server's limit is %q", limit)
 		}
 	})
 }
@@ -292,7 +390,8 @@ func TestEachPodHasANetworkPolicy(t *testing.T) {
 var explained = map[string]string{
 	"container-image-pull-policy":                   "the images are built and loaded, and are in no registry",
 	"container-ephemeral-storage-request-and-limit": "nothing can be written but the volume, and a node without the isolation of local storage, such as a rootless kind, would not take the pod",
-	"deployment-replicas":                           "numbers.txt has one writer, and there are two seats",
+	"deployment-replicas":                           "numbers.txt has one writer, and a Python client without a seat ends",
+	"deployment-has-poddisruptionbudget":            "the spare of a client that is evicted takes its seat within a second",
 	"deployment-strategy":                           "two servers must not write one file: the next is started when the last is gone",
 }
 

@@ -25,6 +25,7 @@ type config struct {
 	logFormat string
 	logLevel  slog.Level
 	goal      int64
+	limit     int64
 	patience  time.Duration
 	heartbeat heartbeat
 	trusted   clientaddr.Trusted
@@ -126,6 +127,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.Var((*logFormat)(&c.logFormat), "log-format", "`format` of the log: text (the original's lines) or json")
 	f.Var((*logLevel)(&c.logLevel), "log-level", "the least `level` that is logged: debug, info, warn or error")
 	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
+	f.Int64Var(&c.limit, "limit", 0, "the last `number` of the count: numbers beyond it are refused, and when it has been counted no client is told to start; 0 is none")
 	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold up the count without having begun before it is asked to leave, and a third of how long before it is cut off while another waits for a seat; must exceed the clients' interval, 0 disables both")
 	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer a client is pinged again, and how long it may take to answer before its session ends")
 	f.StringVar(&trusted, "trusted-proxies", "", "`addresses` or CIDR prefixes, with commas between, of the proxies whose X-Forwarded-For is believed")
@@ -172,6 +174,12 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 
 	if _, _, err := net.SplitHostPort(c.addr); err != nil {
 		return c, fmt.Errorf("-addr %q is not host:port, like :5000 or 127.0.0.1:5000", c.addr)
+	}
+	if c.limit < 0 {
+		return c, fmt.Errorf("-limit %d is below 0", c.limit)
+	}
+	if c.limit > 0 && c.faithful {
+		return c, errors.New("-limit does not go with -faithful: the original counts without end")
 	}
 	if c.goal < 0 {
 		return c, fmt.Errorf("-goal %d is below 0", c.goal)

@@ -140,7 +140,9 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	if !c.faithful {
 		recovery := file.Recovery()
 		logger.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, recovery), "last", recovery.Last)
-		rules = game.New(recovery.Last)
+		g := game.New(recovery.Last)
+		g.EndAt(c.limit)
+		rules = g
 	}
 	counts := metrics.New(version, c.goal, file.Recovery().Last, lastAt)
 	var r *room.Room

@@ -47,6 +47,8 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		{"bad_log_format", []string{"-log-format", "xml"}, nil, []string{`"xml"`, "text", "json"}},
 		{"bad_log_level", []string{"-log-level", "loud"}, nil, []string{`"loud"`, "-log-level", "debug, info, warn or error"}},
 		{"bad_log_level_in_the_environment", nil, map[string]string{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL", `"loud"`, "debug, info, warn or error"}},
+		{"bad_limit", []string{"-limit", "-1"}, nil, []string{"-limit", "below 0"}},
+		{"limit_of_the_original", []string{"-limit", "5", "-faithful"}, nil, []string{"-limit", "-faithful"}},
 		{"bad_goal", []string{"-goal", "-1"}, nil, []string{"-goal", "below 0"}},
 		{"bad_origin", []string{"-origins", "example.org"}, nil, []string{`"example.org"`, "https://example.org"}},
 		{"empty_data", []string{"-data", ""}, nil, []string{"-data is empty"}},

@@ -248,6 +248,26 @@ func TestASecondUpgradeIsClosed(t *testing.T) {
 	expect(t, first, "4hello")
 }
 
+// A proxy that passes no upgrade on makes a plain request of it. The session goes
+// on by polling, and none of its packets is lost.
+func TestAnUpgradeThatAProxyTookAwayIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	sid := s.opens()
+	response, err := http.Get(s.url + "/?EIO=4&transport=websocket" + sid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusBadRequest {
+		t.Errorf("it is answered %d", response.StatusCode)
+	}
+	s.request("POST", sid, "4hello")
+	if _, text := s.request("GET", sid, ""); text != "4hello" {
+		t.Errorf("the next poll brings %q", text)
+	}
+}
+
 // A waiting poll and an upgrading WebSocket that were cut together ended the
 // process of an earlier server within some thousand rounds. Nothing may be left of
 // them either.

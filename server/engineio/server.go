@@ -212,6 +212,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.receive(w, r, session)
 		case upgrade:
 			s.upgrade(w, r, session)
+		case transport == "websocket":
+			// A proxy has taken the upgrade away. As a poll it would take what the
+			// session's next poll is to bring, from a client that does not read it.
+			refuse(w, http.StatusBadRequest, "Invalid transport")
 		default:
 			session.poll(w, r, jsonp)
 		}

@@ -99,6 +99,8 @@ func (r Refused) Reason() string {
 		return n + " is not whole"
 	case BelowOne:
 		return n + " is below 1"
+	case BeyondTheEnd:
+		return n + " is beyond the last number of the count"
 	case TooFarAhead:
 		return fmt.Sprintf("%s is more than %d ahead of the file, which is at %d", n, Ahead, r.Last)
 	case WrongParity:
@@ -118,15 +120,16 @@ type Code string
 
 // The codes there are.
 const (
-	NotJoined   Code = "not_joined"    // the session has not joined the game
-	Malformed   Code = "malformed"     // the payload is no number
-	NoSuchSeat  Code = "no_such_seat"  // client_id names none of the seats
-	NotItsSeat  Code = "not_its_seat"  // another session, or none, holds the seat
-	NotWhole    Code = "not_whole"     // a fraction
-	BelowOne    Code = "below_one"     // zero or less
-	TooFarAhead Code = "too_far_ahead" // more than Ahead beyond the file
-	WrongParity Code = "wrong_parity"  // odd numbers are client1's, even ones client2's
-	TooManyAcks Code = "too_many_acks" // the session is owed MaxUnacked
+	NotJoined    Code = "not_joined"     // the session has not joined the game
+	Malformed    Code = "malformed"      // the payload is no number
+	NoSuchSeat   Code = "no_such_seat"   // client_id names none of the seats
+	NotItsSeat   Code = "not_its_seat"   // another session, or none, holds the seat
+	NotWhole     Code = "not_whole"      // a fraction
+	BelowOne     Code = "below_one"      // zero or less
+	BeyondTheEnd Code = "beyond_the_end" // more than the last number of the count
+	TooFarAhead  Code = "too_far_ahead"  // more than Ahead beyond the file
+	WrongParity  Code = "wrong_parity"   // odd numbers are client1's, even ones client2's
+	TooManyAcks  Code = "too_many_acks"  // the session is owed MaxUnacked
 
 	// In faithful mode only.
 	NotSpelled   Code = "not_spelled"    // Python cannot spell the number
@@ -134,7 +137,7 @@ const (
 )
 
 // Codes are all of them.
-var Codes = [...]Code{NotJoined, Malformed, NoSuchSeat, NotItsSeat, NotWhole, BelowOne, TooFarAhead, WrongParity, TooManyAcks, NotSpelled, TooManyLines}
+var Codes = [...]Code{NotJoined, Malformed, NoSuchSeat, NotItsSeat, NotWhole, BelowOne, BeyondTheEnd, TooFarAhead, WrongParity, TooManyAcks, NotSpelled, TooManyLines}
 
 func (Emit) effect()       {}
 func (Admit) effect()      {}

@@ -58,6 +58,8 @@ type Game struct {
 	next map[protocol.Seat]int64
 	// heard is by seat whether its holder has reported a number.
 	heard map[protocol.Seat]bool
+	// limit is the last number of the count, or 0 if it has none.
+	limit int64
 	// appended is the last number that was handed out to be written. It is also
 	// the number of its line.
 	appended int64
@@ -83,6 +85,16 @@ func New(last int64) *Game {
 	}
 	return g
 }
+
+// EndAt sets the last number of the count, before the first event; 0 is none.
+// Numbers beyond it are refused. When it has been counted, clients are no longer
+// told to start: those that are started again stay, connected and idle.
+func (g *Game) EndAt(limit int64) {
+	g.limit = limit
+	g.over = g.ended()
+}
+
+func (g *Game) ended() bool { return g.limit > 0 && g.appended >= g.limit }
 
 // due returns the first number of a seat that was not handed out yet.
 func (g *Game) due(seat protocol.Seat) int64 {
@@ -174,6 +186,7 @@ func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 		}
 		if g.appended > before {
 			g.do(Append{g.appended})
+			g.over = g.ended()
 		}
 	}
 	switch {
@@ -213,6 +226,8 @@ func (g *Game) fault(s Session, seat protocol.Seat, n Number) Code {
 		return NotWhole
 	case near < 1:
 		return BelowOne
+	case g.limit > 0 && near > float64(g.limit):
+		return BeyondTheEnd
 	case !exact || number > g.written+Ahead:
 		return TooFarAhead
 	case protocol.SeatOf(number) != seat:
@@ -237,7 +252,7 @@ func (g *Game) guest(s Session) int {
 // A Turn says who holds up the count.
 type Turn struct {
 	// Session holds the seat whose number is next, or is "" while a seat is
-	// free.
+	// free and when all is counted.
 	Session Session
 	// Heard is whether it has reported a number since it was given the seat.
 	Heard bool
@@ -249,7 +264,7 @@ type Turn struct {
 func (g *Game) Turn() Turn {
 	n := g.appended + 1
 	seat, other := protocol.SeatOf(n), protocol.SeatOf(n+1)
-	if g.free() != protocol.NoSeat {
+	if g.free() != protocol.NoSeat || g.over {
 		return Turn{}
 	}
 	return Turn{Session: g.holder[seat], Heard: g.heard[seat], Awaited: g.next[other] > n+1}

@@ -403,6 +403,53 @@ func TestTurn(t *testing.T) {
 	}
 }
 
+func TestTheCountEnds(t *testing.T) {
+	t.Parallel()
+	beyond := func(s Session, clientID string, n float64) *Refused {
+		return &Refused{s, BeyondTheEnd, num(clientID, n), 4}
+	}
+	tests := []struct {
+		name  string
+		last  int64
+		steps []step
+	}{
+		{"whoever comes after the last number is not told to start", 2, append(seated(3, 4),
+			number("A", "client1", 3, "", Received{"A", num("client1", 3)}, Append{3}),
+			number("B", "client2", 4, "", Received{"B", num("client2", 4)}, Append{4}),
+			written(4),
+			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("A"), stop("B")),
+			connect("C", append(assign("C", protocol.Client2, 6), Admit{"C"})...),
+			number("C", "client2", 4, "1", Repeated{"C", num("client2", 4)}, Ack{Session: "C", ID: "1"}),
+			number("C", "client2", 6, "2", *beyond("C", "client2", 6), Ack{"C", "2", beyond("C", "client2", 6)}),
+		)},
+		{"a file that holds the last number", 4, []step{
+			connect("A", append(assign("A", protocol.Client1, 5), Admit{"A"})...),
+			connect("B", append(assign("B", protocol.Client2, 6), Admit{"B"})...),
+			number("A", "client1", 5, "", *beyond("A", "client1", 5)),
+		}},
+		{"a file that holds more", 7, []step{
+			connect("A", append(assign("A", protocol.Client1, 9), Admit{"A"})...),
+			connect("B", append(assign("B", protocol.Client2, 8), Admit{"B"})...),
+		}},
+		{"one seat has counted all of its numbers", 2, append(seated(3, 4),
+			number("A", "client1", 3, "", Received{"A", num("client1", 3)}, Append{3}),
+			disconnect("A", Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")),
+			connect("C", append(assign("C", protocol.Client1, 5), start("B"), start("C"), Admit{"C"})...),
+		)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := New(tt.last)
+			g.EndAt(4)
+			play(t, g, tt.steps)
+			if turn := g.Turn(); g.over && turn != (Turn{}) {
+				t.Errorf("all is counted, and it is %+v", turn)
+			}
+		})
+	}
+}
+
 // FuzzOneRule plays games of random events. What is appended keeps the one rule,
 // whatever the sessions do: numbers are handed out once each and in order. And
 // what is acked keeps the promise: an ack without an error comes once, to the

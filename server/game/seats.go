@@ -10,6 +10,7 @@ import (
 type seats struct {
 	joined []Session // all who get broadcasts, in order of arrival
 	holder map[protocol.Seat]Session
+	over   bool // nobody is told to start any more
 
 	effects []Effect // of the current step
 }
@@ -28,7 +29,7 @@ func (g *seats) join(s Session, seat protocol.Seat, next protocol.Value) {
 	g.holder[seat] = s
 	g.do(Seated{s, seat})
 	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: next}})
-	if g.free() == protocol.NoSeat {
+	if g.free() == protocol.NoSeat && !g.over {
 		g.broadcast(protocol.StartGame)
 	}
 	g.do(Admit{s})

@@ -65,6 +65,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		# HELP counting_numbers_refused_total Numbers that were turned away, by reason.
 		# TYPE counting_numbers_refused_total counter
 		counting_numbers_refused_total{reason="below_one"} 0
+		counting_numbers_refused_total{reason="beyond_the_end"} 0
 		counting_numbers_refused_total{reason="malformed"} 0
 		counting_numbers_refused_total{reason="no_such_seat"} 1
 		counting_numbers_refused_total{reason="not_its_seat"} 0

@@ -45,6 +45,8 @@ func (p *plan) findCauses() {
 			slices.Sort(st.item.causes)
 			st.item.causes = slices.Compact(st.item.causes)
 			b.hasSpoken = true
+		case st.upgrade:
+			continue
 		case st.transport:
 			open[key(st.lines[0].Session, st.packets[0], "")] = i
 			continue

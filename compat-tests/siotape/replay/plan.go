@@ -23,8 +23,10 @@ type step struct {
 	request *tape.Line
 	item    *item
 	packets []*packet.Packet // of lines
-	// transport says that the line is part of an upgrade, which causes nothing.
-	transport bool
+	// upgrade says that the line opens a WebSocket for a session that has one
+	// transport already, transport that it is a packet of such an upgrade. Neither
+	// causes anything.
+	upgrade, transport bool
 }
 
 // An item is one thing that the server did when it was recorded: a packet with
@@ -197,7 +199,7 @@ func (p *plan) lay() {
 				st.packets = append(st.packets, pkt)
 				switch {
 				case l.Open:
-					st.transport = opened[l.Session]
+					st.upgrade = opened[l.Session]
 					upgraded[l.Session] = upgraded[l.Session] || l.Over == tape.WebSocket && opened[l.Session]
 					opened[l.Session] = true
 				case l.Close && (l.Over == tape.WebSocket || !upgraded[l.Session]) || pkt != nil && pkt.Kind == packet.Close:
@@ -213,7 +215,7 @@ func (p *plan) lay() {
 					names[l.Session+pkt.Namespace+","+pkt.ID] = pkt.Name
 				}
 			}
-			st.transport = st.transport || isTransport(st)
+			st.transport = isTransport(st)
 			steps = append(steps, st)
 		default:
 			if it := p.serverItem(l, waiting, upgraded, names); it != nil && !left[l.Session] {

@@ -18,7 +18,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A player does what clients did, over real connections.
+// A player is the peer that talks to a server.
 type player struct {
 	*engine
 	ctx      context.Context
@@ -56,8 +56,7 @@ func (p *player) close() {
 	p.http.CloseIdleConnections()
 }
 
-// play does what one step of a client says. It returns how the server refused
-// it, or "".
+// play implements peer.
 func (p *player) play(st *step) (refused string, err error) {
 	name := st.lines[0].Session
 	s := p.sessions[name]
@@ -75,7 +74,7 @@ func (p *player) play(st *step) (refused string, err error) {
 	return "", err
 }
 
-// drain has every session take what the server still has for it.
+// drain implements peer.
 func (p *player) drain() {
 	for _, s := range p.sessions {
 		s.drain()
@@ -131,7 +130,7 @@ func (p *player) url(recorded string, engineIO bool) string {
 	return u.String() + recorded
 }
 
-// exchange makes an HTTP exchange, whose answer arrives when it is complete.
+// exchange implements peer.
 func (p *player) exchange(step int, x tape.Exchange) {
 	engineIO := strings.Contains(x.URL, "EIO=") || strings.Contains(x.URL, "sid=$")
 	target := p.url(x.URL, engineIO)

@@ -117,6 +117,17 @@ func Replay(ctx context.Context, r *tape.Recording, o Options) (*Result, error) 
 	return e.run(ctx, p)
 }
 
+// A peer does what clients did, and has the engine hear what the server does.
+type peer interface {
+	// play does what one step of a client says. It returns how the server refused
+	// it, or "".
+	play(st *step) (refused string, err error)
+	// exchange makes an HTTP exchange, whose answer the engine hears later.
+	exchange(step int, x tape.Exchange)
+	// drain has every session take what the server still has for it.
+	drain()
+}
+
 // Play plays the client's lines of r at the pace at which they were recorded,
 // and compares nothing. With a recorder in between this makes a recording.
 func Play(ctx context.Context, r *tape.Recording, o Options) error {

@@ -161,6 +161,12 @@ func (s *session) poll() {
 		for _, packet := range split(x.Response) {
 			s.hearLine(tape.Line{Over: tape.Polling, Packet: &packet})
 		}
+		if x.Response == "6" { // for as long as an upgrade is under way, there may be nothing but this
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-s.ctx.Done():
+			}
+		}
 	}
 }
 

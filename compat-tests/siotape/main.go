@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -43,6 +44,7 @@ Exit codes: 0 done, or the same; 1 different; 2 it could not be done;
 `
 
 func main() {
+	log.SetOutput(io.Discard) // of net/http, about servers that are recorded as they are
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

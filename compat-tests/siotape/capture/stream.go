@@ -82,7 +82,7 @@ func (s *stream) isBehind(at time.Duration) bool {
 	if s.dropped {
 		return false
 	}
-	return len(s.chunks) > 0 && s.chunks[0].at < at || !s.waiting && s.at < at && s.offset > 0 && !(s.ended && len(s.chunks) == 0)
+	return len(s.chunks) > 0 && s.chunks[0].at < at || !s.waiting && s.at < at && s.offset > 0
 }
 
 // Read never reads beyond one chunk, so that a buffer on top of it is not ahead
@@ -108,10 +108,11 @@ func (s *stream) next() bool {
 		s.waiting = true
 		s.changed.Wait()
 	}
-	s.waiting = false
 	if len(s.chunks) == 0 {
+		s.waiting = true
 		return false
 	}
+	s.waiting = false
 	c := s.chunks[0]
 	s.chunks[0] = chunk{}
 	s.chunks = s.chunks[1:]

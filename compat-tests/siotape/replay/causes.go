@@ -16,8 +16,8 @@ const lull = 0.05
 type burst struct {
 	steps    []int
 	sessions map[string]bool
-	// turn has the steps since the server last said something. After that, what
-	// a lone client does next is its answer.
+	// turn has the steps since the server last said something to a client that
+	// did something. After that, what a lone client does next is its answer.
 	turn      []int
 	hasSpoken bool // the server, since the last of turn
 }
@@ -44,7 +44,7 @@ func (p *plan) findCauses() {
 			}
 			slices.Sort(st.item.causes)
 			st.item.causes = slices.Compact(st.item.causes)
-			b.hasSpoken = true
+			b.hasSpoken = b.hasSpoken || b.sessions[st.item.line.Session]
 		case st.upgrade:
 			continue
 		case st.transport:
@@ -96,8 +96,11 @@ func (p *plan) causesOf(it *item, b *burst, open map[string]int) {
 		it.causes, it.exact = []int{cause}, true
 		return
 	}
+	// What reaches a lone speaker comes in the order in which it was sent: once it
+	// has an answer, all that came of the step before has come. Others may receive
+	// that later.
 	steps := b.steps
-	if len(b.sessions) == 1 {
+	if len(b.sessions) == 1 && b.sessions[it.line.Session] {
 		steps = b.turn
 	}
 	it.causes = slices.Clone(steps)

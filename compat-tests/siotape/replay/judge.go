@@ -396,7 +396,8 @@ func (j *judge) cookie(want, got string) bool {
 		j.masked++
 		j.values.names[w.Value] = "$cookie." + w.Name
 	}
-	if w.Expires.IsZero() != g.Expires.IsZero() {
+	// Max-Age, where there is one, is what counts.
+	if w.MaxAge == 0 && w.Expires.IsZero() != g.Expires.IsZero() {
 		return false
 	}
 	return slices.Equal(attributes(w), attributes(g))

@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"testing"
 
-	"counting/compat-tests/recording"
+	"counting/compat-tests/siotape/tape"
 )
 
 // A Place is where one server runs after the other: a data directory and a
@@ -58,7 +58,7 @@ type Recorder struct {
 func Record(t testing.TB, target string) *Recorder {
 	t.Helper()
 	r := &Recorder{out: filepath.Join(t.TempDir(), "session.jsonl")}
-	r.Program = start(t, "the recorder", recorder.command(t, "-target", target, "-listen", "127.0.0.1:0", "-out", r.out))
+	r.Program = start(t, "the recorder", siotape.command(t, "record", "-target", target, "-listen", "127.0.0.1:0", "-out", r.out))
 	listening := regexp.MustCompile(`on (http://\S+)`)
 	if !r.Wait(func(output string) bool {
 		m := listening.FindStringSubmatch(output)
@@ -73,10 +73,10 @@ func Record(t testing.TB, target string) *Recorder {
 }
 
 // End ends the recording and returns it.
-func (r *Recorder) End() *recording.Recording {
+func (r *Recorder) End() *tape.Recording {
 	r.t.Helper()
 	r.Terminate()
-	recorded, err := recording.ReadFile(r.out)
+	recorded, err := tape.ReadFile(r.out)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ type program struct {
 var (
 	server   = newProgram("counting/server", raceFlag)
 	client   = newProgram("counting/clients", raceFlag)
-	recorder = newProgram("counting/compat-tests/recorder", raceFlag)
+	siotape  = newProgram("counting/compat-tests/siotape", raceFlag)
 	released = newProgram("counting/server", "-trimpath")
 )
 

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/replay"
+	"counting/compat-tests/siotape/replay"
 )
 
 // patience is how long a program may take to start on a busy machine.
@@ -49,7 +49,7 @@ type Server struct {
 
 // Numbers returns the lines of the server's numbers.txt.
 func (s *Server) Numbers() ([]string, error) {
-	return replay.ReadNumbers(filepath.Join(s.Dir, "numbers.txt"))
+	return replay.ReadLines(filepath.Join(s.Dir, "numbers.txt"))
 }
 
 // Flask starts the original's stand-in on an empty data directory and waits

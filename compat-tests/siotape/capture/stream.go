@@ -1,0 +1,140 @@
+package capture
+
+import (
+	"bytes"
+	"io"
+	"sync"
+	"time"
+)
+
+// maxBehind is how many bytes of one direction of a connection may wait to be
+// read. Beyond that, whoever sends them waits too: nothing is lost.
+const maxBehind = 4 << 20
+
+// A stream is a copy of what one side of a connection sends. It knows when each
+// chunk passed.
+type stream struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	chunks  []chunk
+	size    int
+	ended   bool
+	dropped bool // nobody reads it any more
+	hungUp  *time.Duration
+
+	// The reader's own.
+	rest    []byte
+	at      time.Duration // when what was read last passed
+	offset  int64         // bytes read
+	waiting bool          // guarded by mu: the reader has read all there is
+}
+
+type chunk struct {
+	at   time.Duration
+	data []byte
+}
+
+func newStream() *stream {
+	s := &stream{}
+	s.changed = sync.NewCond(&s.mu)
+	return s
+}
+
+func (s *stream) put(at time.Duration, data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.size > maxBehind && !s.dropped {
+		s.changed.Wait()
+	}
+	if s.dropped {
+		return
+	}
+	s.chunks = append(s.chunks, chunk{at, bytes.Clone(data)})
+	s.size += len(data)
+	s.changed.Broadcast()
+}
+
+// end says that nothing more comes, and when the side hung up, if it did.
+func (s *stream) end(hungUp *time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended, s.hungUp = true, hungUp
+	s.changed.Broadcast()
+}
+
+func (s *stream) hasHungUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hungUp != nil
+}
+
+// hangUp returns when the side hung up, or nil if it did not, or was second.
+func (s *stream) hangUp() *time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hungUp
+}
+
+// isBehind reports whether something that passed before at is not read yet.
+func (s *stream) isBehind(at time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dropped {
+		return false
+	}
+	return len(s.chunks) > 0 && s.chunks[0].at < at || !s.waiting && s.at < at && s.offset > 0
+}
+
+// Read never reads beyond one chunk, so that a buffer on top of it is not ahead
+// of what it hands out.
+func (s *stream) Read(b []byte) (int, error) {
+	if len(s.rest) == 0 {
+		if !s.next() {
+			return 0, io.EOF
+		}
+	}
+	n := copy(b, s.rest)
+	s.rest = s.rest[n:]
+	s.mu.Lock()
+	s.offset += int64(n)
+	s.mu.Unlock()
+	return n, nil
+}
+
+func (s *stream) next() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.chunks) == 0 && !s.ended {
+		s.waiting = true
+		s.changed.Wait()
+	}
+	if len(s.chunks) == 0 {
+		s.waiting = true
+		return false
+	}
+	s.waiting = false
+	c := s.chunks[0]
+	s.chunks[0] = chunk{}
+	s.chunks = s.chunks[1:]
+	s.size -= len(c.data)
+	s.rest, s.at = c.data, c.at
+	s.changed.Broadcast()
+	return true
+}
+
+// drop lets everything pass that is still to come.
+func (s *stream) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped, s.chunks, s.size = true, nil, 0
+	s.changed.Broadcast()
+}
+
+// waitEnd waits until the side has ended, after drop.
+func (s *stream) waitEnd() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.ended {
+		s.changed.Wait()
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"counting/compat-tests/siotape/replay"
+	"counting/compat-tests/siotape/rules"
+	"counting/compat-tests/siotape/tape"
+)
+
+// A connectionFlags are those of every command that speaks to a server.
+type connectionFlags struct {
+	target, start, state string
+	path, host           string
+	headers              http.Header
+	insecure             bool
+}
+
+func (c *connectionFlags) add(flags *flag.FlagSet) {
+	c.headers = http.Header{}
+	flags.StringVar(&c.target, "target", "", "the server's `URL`, such as http://localhost:5000")
+	flags.StringVar(&c.start, "start", "", "a shell `COMMAND` that starts the server, with PORT and an empty DIR in its environment;\n"+
+		"without -target, PORT is one that is free")
+	flags.StringVar(&c.state, "state", "", "a `FILE` of the server's whose lines are compared at the end; may begin with $DIR")
+	flags.StringVar(&c.path, "path", "", "where the server has Socket.IO, as `/PATH/` (default: as recorded, or wherever it is seen)")
+	flags.StringVar(&c.host, "host", "", "the `NAME` to send as Host (default: as clients do, or as recorded)")
+	flags.Func("header", "a `NAME: VALUE` to send with each request; may be given again", func(v string) error {
+		name, value, ok := strings.Cut(v, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return errors.New("want NAME: VALUE")
+		}
+		c.headers.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		return nil
+	})
+	flags.BoolVar(&c.insecure, "insecure", false, "accept any certificate of the server's")
+}
+
+// check finds values that nothing can be done with.
+func (c *connectionFlags) check(flags *flag.FlagSet) error {
+	var wrong error
+	flags.Visit(func(f *flag.Flag) {
+		if f.Value.String() == "" && f.Name != "header" && f.Name != "log" && f.Name != "value" {
+			wrong = fmt.Errorf("-%s is empty: give it a value or leave it out", f.Name)
+		}
+	})
+	if wrong == nil && c.path != "" && !strings.HasPrefix(c.path, "/") {
+		wrong = fmt.Errorf("-path %q: want one that begins with /", c.path)
+	}
+	return wrong
+}
+
+// hostPort is the target as net.Dial wants it, and the TLS to speak, if any.
+func (c *connectionFlags) hostPort(target string) (string, *tls.Config, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return "", nil, fmt.Errorf("-target %q: want a URL such as http://localhost:5000", target)
+	}
+	port := u.Port()
+	var config *tls.Config
+	if u.Scheme == "https" {
+		config = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: c.insecure} //nolint:gosec // asked for with -insecure
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port), config, nil
+}
+
+// A playFlags are those of the commands that play recordings.
+type playFlags struct {
+	connectionFlags
+	rules, pace     string
+	patience, quiet time.Duration
+	most            int
+	values          map[string]string
+}
+
+func (p *playFlags) add(flags *flag.FlagSet) {
+	p.connectionFlags.add(flags)
+	p.values = map[string]string{}
+	flags.StringVar(&p.rules, "rules", "", "the rules `FILE` (default: "+rules.FileName+" beside the recording); none is none")
+	flags.DurationVar(&p.patience, "patience", replay.DefaultPatience, "how much longer than the recorded server this one may take for each thing")
+	flags.DurationVar(&p.quiet, "quiet", replay.DefaultQuiet, "how long the server has to say nothing more at the end")
+	flags.StringVar(&p.pace, "pace", replay.DefaultPace.String(), "the longest `PAUSE` that is kept between two things that clients do; recorded keeps them all")
+	flags.IntVar(&p.most, "most", replay.DefaultMost, "stop after this `NUMBER` of differences")
+	flags.Func("value", "`REDACTED-1=VALUE`, to send where the recording has that; may be given again", func(v string) error {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || !strings.HasPrefix(name, "REDACTED-") {
+			return errors.New("want REDACTED-1=VALUE")
+		}
+		p.values[name] = value
+		return nil
+	})
+}
+
+func (p *playFlags) options() (replay.Options, error) {
+	o := replay.Options{
+		Patience: p.patience, Quiet: p.quiet, Most: p.most, Path: p.path, Host: p.host,
+		Headers: tape.Headers(p.headers), Insecure: p.insecure, Values: p.values,
+	}
+	if p.pace == "recorded" {
+		o.Pace = replay.RecordedPace
+		return o, nil
+	}
+	pace, err := time.ParseDuration(p.pace)
+	if err != nil || pace <= 0 {
+		return o, fmt.Errorf("-pace %q: want recorded or a duration such as 50ms", p.pace)
+	}
+	o.Pace = pace
+	return o, nil
+}
+
+// rulesFor returns the rules for a recording.
+func (p *playFlags) rulesFor(recording string) (*rules.Rules, error) {
+	switch p.rules {
+	case "":
+		return rules.Beside(recording)
+	case "none":
+		return &rules.Rules{}, nil
+	}
+	return rules.ReadFile(p.rules)
+}

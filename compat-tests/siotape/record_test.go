@@ -1,0 +1,397 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"counting/compat-tests/siotape/replay"
+	"counting/compat-tests/siotape/rules"
+	"counting/compat-tests/siotape/tape"
+	"counting/compat-tests/subject"
+)
+
+func TestMain(m *testing.M) { subject.Main(m) }
+
+// A session is a recorder that runs.
+type session struct {
+	t    *testing.T
+	URL  string
+	stop context.CancelFunc
+	out  string
+	done chan int
+	code int
+	said tail // what the command printed
+}
+
+// startRecorder starts the command in front of a server.
+func startRecorder(t *testing.T, target string, args ...string) *session {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	s := &session{t: t, stop: stop, out: filepath.Join(t.TempDir(), "session.jsonl"), done: make(chan int, 1)}
+	said, saying := io.Pipe()
+	args = append([]string{"record", "-target", target, "-listen", "127.0.0.1:0", "-out", s.out}, args...)
+	go func() { s.done <- run(ctx, args, io.MultiWriter(saying, &s.said), os.Stderr); saying.Close() }()
+	var line strings.Builder
+	for b := make([]byte, 1); b[0] != '\n'; line.Write(b) {
+		if _, err := said.Read(b); err != nil {
+			t.Fatalf("the recorder did not start: %v", <-s.done)
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, said) }()
+	s.URL = regexp.MustCompile(`http://127\S+$`).FindString(strings.TrimSpace(line.String()))
+	return s
+}
+
+// end stops the recorder, as SIGTERM does, and reads what it wrote.
+func (s *session) end() *tape.Recording {
+	s.t.Helper()
+	s.stop()
+	s.code = <-s.done
+	r, err := tape.ReadFile(s.out)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// shape is what a recording says of one side of one session, or of HTTP, with
+// ids masked and without what depends on how long it took.
+func shape(r *tape.Recording, session, from string) []string {
+	ids := regexp.MustCompile(`"sid":"[^"]*"`)
+	var lines []string
+	left := false
+	for _, l := range r.Lines {
+		if l.Session != session || l.String() == "6" || l.String() == "an empty poll" {
+			continue
+		}
+		left = left || l.From == tape.Client && (l.Close || l.String() == "1")
+		if l.From != from || left && from == tape.Server {
+			continue // what still reaches a client that has left is chance
+		}
+		if l.HTTP != nil { // version 1 has few of the headers
+			x := *l.HTTP
+			x.ResponseHeaders = nil
+			l.HTTP = &x
+		}
+		lines = append(lines, l.Over+" "+ids.ReplaceAllString(l.String(), `"sid":"…"`))
+	}
+	return lines
+}
+
+// sameShape compares a recording with a given one, session by session.
+func sameShape(t *testing.T, got, want *tape.Recording, without func(string) bool) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, l := range want.Lines {
+		if key := l.Session + l.From; !seen[key] {
+			seen[key] = true
+			g, w := shape(got, l.Session, l.From), shape(want, l.Session, l.From)
+			g, w = slices.DeleteFunc(g, without), slices.DeleteFunc(w, without)
+			if !slices.Equal(g, w) {
+				t.Errorf("session %s, from %s:\n  recorded now:\n    %s\n  given:\n    %s", l.Session, l.From,
+					strings.Join(g, "\n    "), strings.Join(w, "\n    "))
+			}
+		}
+	}
+}
+
+func given(t *testing.T, name string) *tape.Recording {
+	t.Helper()
+	r, err := tape.ReadFile(filepath.Join("..", "recordings", name+".jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func isNumber(line string) bool { return strings.Contains(line, `42["number"`) }
+
+func TestPythonClientsGiveWhatWasRecorded(t *testing.T) {
+	t.Parallel()
+	flask := subject.Flask(t)
+	s := startRecorder(t, flask.URL, "-state", filepath.Join(flask.Dir, "numbers.txt"))
+	quick := []string{"COUNT_SLEEP=0.1", "STEP_SLEEP=0.01"}
+	says := func(p *subject.Program, text string) {
+		t.Helper()
+		if !p.Wait(func(out string) bool { return strings.Contains(out, text) }) {
+			t.Fatalf("a client does not say %q but:\n%s", text, p.Output())
+		}
+	}
+	client1 := subject.Client(t, s.URL, quick...)
+	says(client1, "Connected to server!")
+	client2 := subject.Client(t, s.URL, quick...)
+	says(client1, "counting: nine")
+	says(client2, "counting: eight")
+	client1.Kill()
+	says(client2, "Game stopped!")
+	client2.Kill()
+	flask.Wait(func(out string) bool { return strings.Contains(out, "client2 disconnected") })
+	got := s.end()
+
+	sameShape(t, got, given(t, "two-python-clients"), isNumber)
+	for session, want := range map[string]string{"A": `{"client_id":"client1","number":1}`, "B": `{"client_id":"client2","number":2}`} {
+		lines := shape(got, session, tape.Client)
+		i := slices.IndexFunc(lines, isNumber)
+		if i < 0 || !strings.HasSuffix(lines[i], want+"]") {
+			t.Errorf("session %s does not begin to count with %s: %s", session, want, lines)
+		}
+	}
+	if len(*got.End.State) < 8 || len(*got.End.State) != strings.Count(strings.Join(append(shape(got, "A", tape.Client), shape(got, "B", tape.Client)...), "\n"), "number\":") {
+		t.Errorf("numbers.txt has %d lines: %s", len(*got.End.State), *got.End.State)
+	}
+}
+
+// A recorder between the replayer and the server is not noticed, and writes
+// down again what was played.
+func TestReplayedRecordingIsRecordedAgain(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{
+		"plain-http", "third-client", "upgrade-mid-game", "one-python-client", "odd-payloads", "binary-numbers",
+		"cors", "session-is-over", "packets-in-one-post", "refused-websockets", "big-payloads",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			flask := subject.Flask(t)
+			s := startRecorder(t, flask.URL)
+			r := given(t, name)
+			rs, err := rules.ReadFile(filepath.Join("..", "recordings", rules.FileName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := replay.Replay(t.Context(), r, replay.Options{Target: s.URL, State: flask.Numbers, Rules: rs, Patience: 10 * time.Second})
+			if err != nil || !res.Same() {
+				t.Fatalf("%+v %v", res, err)
+			}
+			sameShape(t, s.end(), r, func(string) bool { return false })
+		})
+	}
+}
+
+func TestCompressedFramesAreWrittenDownPlain(t *testing.T) {
+	t.Parallel()
+	flask := subject.Flask(t)
+	s := startRecorder(t, flask.URL)
+	dialer := websocket.Dialer{EnableCompression: true}
+	ws, res, err := dialer.Dial(strings.Replace(s.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	if !strings.Contains(res.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate") {
+		t.Fatalf("no compression was agreed on: %v", res.Header)
+	}
+	number := `427["number",{"client_id":"client1","number":1}]`
+	for _, packet := range []string{"40", number} {
+		if err := ws.WriteMessage(websocket.TextMessage, []byte(packet)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		_, data, err := ws.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(data) == "437[]" {
+			break
+		}
+	}
+	got := s.end()
+	if want := []string{"websocket opens websocket", "websocket 40", "websocket " + number}; !slices.Equal(shape(got, "A", tape.Client), want) {
+		t.Errorf("from the client: %q", shape(got, "A", tape.Client))
+	}
+	if from := shape(got, "A", tape.Server); len(from) != 4 || from[3] != "websocket 437[]" {
+		t.Errorf("from the server: %q", from)
+	}
+}
+
+func TestBytesPassUnchanged(t *testing.T) {
+	t.Parallel()
+	// A server that sends back what it got when the client has said all.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				data, _ := io.ReadAll(conn)
+				_, _ = conn.Write(data)
+			}()
+		}
+	}()
+	s := startRecorder(t, "http://"+l.Addr().String())
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			sent := make([]byte, 3<<20)
+			_, _ = rand.Read(sent)
+			conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, err = conn.Write(sent)
+			got, err2 := io.ReadAll(afterCloseWrite(conn))
+			if err := errors.Join(err, err2); err != nil || !bytes.Equal(sent, got) {
+				t.Errorf("sent %d bytes, got %d others: %v", len(sent), len(got), err)
+			}
+		})
+	}
+	clients.Wait()
+	r := s.end()
+	for _, l := range r.Lines {
+		if l.NotUnderstood == "" {
+			t.Errorf("something was made of noise: %v", l)
+		}
+	}
+	if len(r.Lines) != 4 || s.code != exitInPart {
+		t.Errorf("%d lines, exit code %d: the noise was passed over in silence", len(r.Lines), s.code)
+	}
+}
+
+func afterCloseWrite(conn net.Conn) net.Conn {
+	_ = conn.(*net.TCPConn).CloseWrite()
+	return conn
+}
+
+// A rude server does what the original does only after a minute.
+func TestClosesAreWrittenDown(t *testing.T) {
+	t.Parallel()
+	const handshake = `0{"sid":"abc","upgrades":[]}`
+	upgrader := websocket.Upgrader{}
+	polls, gone := make(chan string, 1), make(chan bool, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		switch {
+		case q.Get("transport") == "websocket":
+			ws, err := upgrader.Upgrade(w, r, nil)
+			if err != nil {
+				return
+			}
+			_ = ws.WriteMessage(websocket.TextMessage, []byte(handshake))
+			if q.Get("who") == "server" {
+				ws.Close()
+				return
+			}
+			_, _, _ = ws.ReadMessage()
+		case q.Get("sid") == "":
+			_, _ = io.WriteString(w, handshake)
+		case r.Method == http.MethodPost:
+			_, _ = io.WriteString(w, "ok")
+		default:
+			polls <- q.Get("who")
+			if q.Get("who") == "server" {
+				http.Error(w, `"gone"`, http.StatusBadRequest)
+				return
+			}
+			<-r.Context().Done()
+			gone <- true
+		}
+	}))
+	defer server.Close()
+
+	dial := func(t *testing.T, s *session, who string) *websocket.Conn {
+		t.Helper()
+		ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket&who="+who, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ws
+	}
+	get := func(t *testing.T, s *session, ctx context.Context, query string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/socket.io/?EIO=4&transport=polling"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+	}
+	tests := []struct {
+		name string
+		act  func(*testing.T, *session)
+		want string
+	}{
+		{"the_server_closes_a_websocket", func(t *testing.T, s *session) {
+			ws := dial(t, s, "server")
+			for {
+				if _, _, err := ws.ReadMessage(); err != nil {
+					return
+				}
+			}
+		}, "server closes websocket"},
+		{"the_client_closes_a_websocket_politely", func(t *testing.T, s *session) {
+			ws := dial(t, s, "client")
+			_, _, _ = ws.ReadMessage()
+			_ = ws.WriteControl(websocket.CloseMessage, nil, time.Now().Add(time.Second))
+			_, _, _ = ws.ReadMessage()
+		}, "client closes websocket"},
+		{"the_client_drops_a_websocket", func(t *testing.T, s *session) {
+			ws := dial(t, s, "client")
+			_, _, _ = ws.ReadMessage()
+			_ = afterCloseWrite(ws.NetConn())
+			_, _, _ = ws.ReadMessage()
+		}, "client closes websocket"},
+		{"the_server_refuses_a_poll", func(t *testing.T, s *session) {
+			get(t, s, t.Context(), "")
+			get(t, s, t.Context(), "&sid=abc&who=server")
+			<-polls
+		}, "server closes polling"},
+		{"the_client_gives_up_a_poll", func(t *testing.T, s *session) {
+			get(t, s, t.Context(), "")
+			ctx, giveUp := context.WithCancel(t.Context())
+			go func() { <-polls; giveUp() }()
+			get(t, s, ctx, "&sid=abc&who=client")
+			<-gone
+		}, "client closes polling"},
+		{"a_poll_that_is_given_up_for_another_is_no_close", func(t *testing.T, s *session) {
+			get(t, s, t.Context(), "")
+			ctx, giveUp := context.WithCancel(t.Context())
+			go func() { <-polls; giveUp() }()
+			get(t, s, ctx, "&sid=abc&who=client")
+			<-gone
+			res, err := http.Post(s.URL+"/socket.io/?EIO=4&transport=polling&sid=abc", "text/plain", strings.NewReader("40"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+		}, "client 40"},
+	}
+	for _, tt := range tests { // one after the other: polls is theirs in common
+		t.Run(tt.name, func(t *testing.T) {
+			s := startRecorder(t, server.URL)
+			tt.act(t, s)
+			r := s.end()
+			last := r.Lines[len(r.Lines)-1]
+			if got := fmt.Sprintf("%s %s", last.From, last); got != tt.want {
+				t.Errorf("the last line is %q, want %q, of %v", got, tt.want, r.Lines)
+			}
+		})
+	}
+}

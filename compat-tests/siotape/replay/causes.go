@@ -1,0 +1,180 @@
+package replay
+
+import (
+	"slices"
+
+	"counting/compat-tests/siotape/packet"
+	"counting/compat-tests/siotape/rules"
+	"counting/compat-tests/siotape/tape"
+)
+
+// lull is how long, in seconds, nothing passes before a client's line that is
+// not part of the burst before it.
+const lull = 0.05
+
+// A burst is what clients did, and the server in answer, without a lull.
+type burst struct {
+	steps    []int
+	sessions map[string]bool
+	// turn has the steps since the server last said something to a client that
+	// did something. After that, what a lone client does next is its answer.
+	turn      []int
+	hasSpoken bool // the server, since the last of turn
+}
+
+// findCauses finds for each item which steps may have caused it. Where that is
+// one step, order counts: a server that sends something before its cause, or
+// two things with one cause the other way round, is another server.
+func (p *plan) findCauses() {
+	b := &burst{sessions: map[string]bool{}}
+	open := map[string]int{} // the steps that are known by name: see exactCause
+	acks := p.ackedSteps()
+	var last float64
+	for i, st := range p.steps {
+		switch {
+		case st.item != nil:
+			p.causesOf(st.item, b, open)
+			if st.item.exact && st.item.packet != nil && st.item.packet.Kind == packet.Ack {
+				delete(acks, st.item.causes[0])
+			}
+			for cause, answered := range acks { // those that wait for an ack still
+				if !st.item.exact && cause < i && answered > i {
+					st.item.causes = append(st.item.causes, cause)
+				}
+			}
+			slices.Sort(st.item.causes)
+			st.item.causes = slices.Compact(st.item.causes)
+			b.hasSpoken = b.hasSpoken || b.sessions[st.item.line.Session]
+		case st.upgrade:
+			continue
+		case st.transport:
+			open[key(st.lines[0].Session, st.packets[0], "")] = i
+			continue
+		default:
+			if st.at-last >= lull {
+				b = &burst{sessions: map[string]bool{}}
+			}
+			b.add(st)
+			for k := range st.lines {
+				open[key(st.lines[k].Session, st.packets[k], "")] = i
+			}
+		}
+		last = st.at
+	}
+}
+
+func (b *burst) add(st *step) {
+	if b.hasSpoken {
+		b.turn, b.hasSpoken = nil, false
+	}
+	b.steps = append(b.steps, st.index)
+	b.turn = append(b.turn, st.index)
+	if st.request != nil {
+		b.sessions["http"] = true
+	} else {
+		b.sessions[st.lines[0].Session] = true
+	}
+}
+
+// key names what a client did, for what answers it: the session alone for its
+// opening.
+func key(session string, pkt *packet.Packet, kind packet.Kind) string {
+	if pkt == nil {
+		return session
+	}
+	if kind == "" {
+		kind = pkt.Kind
+	}
+	if kind == packet.Ping {
+		return session + " " + pkt.Raw
+	}
+	return session + " " + string(kind) + " " + pkt.Namespace + "," + pkt.ID
+}
+
+func (p *plan) causesOf(it *item, b *burst, open map[string]int) {
+	if cause, ok := exactCause(it, open); ok {
+		it.causes, it.exact = []int{cause}, true
+		return
+	}
+	// What reaches a lone speaker comes in the order in which it was sent: once it
+	// has an answer, all that came of the step before has come. Others may receive
+	// that later.
+	steps := b.steps
+	if len(b.sessions) == 1 && b.sessions[it.line.Session] {
+		steps = b.turn
+	}
+	it.causes = slices.Clone(steps)
+	// A client of version 1 may have polled long after the packet was there.
+	it.unclear = p.Version == 1 && it.line.Over == tape.Polling
+}
+
+// exactCause returns the step that an item answers, where packets say so.
+func exactCause(it *item, open map[string]int) (int, bool) {
+	if it.isAnswer() {
+		return it.request, true
+	}
+	if it.packet == nil {
+		return 0, false
+	}
+	var asked string
+	session := it.line.Session
+	switch it.packet.Kind {
+	case packet.Handshake:
+		asked = session
+	case packet.Connect, packet.ConnectError:
+		asked = key(session, &packet.Packet{Namespace: it.packet.Namespace}, packet.Connect)
+	case packet.Ack:
+		asked = key(session, it.packet, packet.Event)
+	case packet.Pong:
+		asked = session + " 2" + it.packet.Raw[1:]
+	default:
+		return 0, false
+	}
+	i, ok := open[asked]
+	return i, ok
+}
+
+// ackedSteps returns the steps that ask for an ack, and the step where it came.
+func (p *plan) ackedSteps() map[int]int {
+	asked, acked := map[string]int{}, map[int]int{}
+	for i, st := range p.steps {
+		if st.item != nil && st.item.packet != nil && st.item.packet.Kind == packet.Ack {
+			if cause, ok := asked[key(st.item.line.Session, st.item.packet, packet.Event)]; ok {
+				acked[cause] = i
+			}
+		}
+		for k, pkt := range st.packets {
+			if pkt != nil && pkt.Kind == packet.Event && pkt.ID != "" {
+				asked[key(st.lines[k].Session, pkt, "")] = i
+			}
+		}
+	}
+	return acked
+}
+
+// stream names the items among which order counts: "" is none.
+func (p *plan) stream(it *item, over string) string {
+	if it.isAnswer() || it.anyOrder || it.optional {
+		return ""
+	}
+	// Two transports of one session have no order while both are open.
+	where := it.line.Session + " " + it.line.Over + " " + over
+	if p.rules.Order == rules.Recorded {
+		return where
+	}
+	if len(it.causes) != 1 || it.packet == nil {
+		return ""
+	}
+	return where + " " + it.packet.Namespace + " " + string(rune(it.causes[0]+1))
+}
+
+// needs reports whether a client's step waits for an item that stands above it.
+// A step of an upgrade waits for the upgrade alone: what else is to come may not
+// come before it is done.
+func (st *step) needs(it *item) bool {
+	if !st.transport {
+		return true
+	}
+	return !it.isAnswer() && it.line.Session == st.lines[0].Session && it.packet != nil &&
+		(it.packet.Kind == packet.Handshake || it.packet.Kind == packet.Pong && it.line.Over == tape.WebSocket)
+}

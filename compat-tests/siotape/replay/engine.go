@@ -1,0 +1,331 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"counting/compat-tests/siotape/packet"
+	"counting/compat-tests/siotape/rules"
+	"counting/compat-tests/siotape/tape"
+)
+
+// An arrival is one thing that the server did now.
+type arrival struct {
+	tape.Line      // its session, transport, packet or close, or its answer
+	request   int  // of an answer: the step that asked
+	played    int  // the last step that clients had played by then
+	refused   bool // a close that is the refusal of a poll
+	when      time.Time
+	number    int
+	packet    *packet.Packet
+	err       error // of an answer: why there is none
+}
+
+func (a *arrival) String() string {
+	if a.packet != nil {
+		return a.packet.String()
+	}
+	return a.Line.String()
+}
+
+func (a *arrival) label() string {
+	it := item{line: a.Line, packet: a.packet}
+	return it.label()
+}
+
+// An engine plays a plan's steps in order, on one goroutine, and judges what
+// comes from others.
+type engine struct {
+	*plan
+	Options
+	values      *values
+	indifferent bool
+
+	mu       sync.Mutex // guards what follows
+	arrivals []*arrival
+	played   int
+	ready    chan struct{} // has something in it when there are arrivals
+
+	result              Result
+	pool                []*arrival // what came and was not matched yet
+	items               []*item    // not yet matched, up to the step that is played
+	waiting             map[string]*packet.Packet
+	ids                 map[string]string // of the server's questions, by session, namespace and recorded id
+	left                map[string]bool   // as in plan.lay, but by what was played
+	dead                map[string]bool   // sessions that the server has ended
+	highest             map[string]int    // by stream, the greatest step matched
+	streams             map[string]string // what had that step, for the report
+	count               int
+	playedAt, lastHeard time.Time
+	lastAt              float64
+	after               string
+}
+
+func newEngine(r *tape.Recording, o Options) *engine {
+	return &engine{
+		plan: newPlan(r, o.Rules), Options: o, values: newValues(r, o.Values), played: -1,
+		ready: make(chan struct{}, 1), waiting: map[string]*packet.Packet{}, ids: map[string]string{},
+		left: map[string]bool{}, dead: map[string]bool{}, highest: map[string]int{}, streams: map[string]string{},
+		result: Result{Name: r.Name},
+	}
+}
+
+// hear takes down what the server did. It may be called from any goroutine.
+func (e *engine) hear(a *arrival) {
+	a.From = tape.Server
+	e.mu.Lock()
+	a.played, a.when = e.played, time.Now()
+	e.arrivals = append(e.arrivals, a)
+	e.mu.Unlock()
+	select {
+	case e.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (e *engine) run(ctx context.Context, p peer) (*Result, error) {
+	e.playedAt, e.lastHeard = time.Now(), time.Now()
+	e.notCompared()
+	for i, st := range e.steps {
+		if len(e.result.Differences) >= e.Most {
+			e.result.Stopped = true
+			return &e.result, nil
+		}
+		if st.item != nil {
+			if !e.indifferent {
+				e.items = append(e.items, st.item)
+			}
+			continue
+		}
+		if err := e.await(ctx, st); err != nil {
+			return nil, err
+		}
+		if err := e.pause(ctx, st); err != nil {
+			return nil, err
+		}
+		if err := e.play(p, st, i); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.await(ctx, nil); err != nil {
+		return nil, err
+	}
+	p.drain()
+	if err := e.settle(ctx); err != nil || e.indifferent {
+		return nil, err
+	}
+	return &e.result, e.finish(ctx)
+}
+
+// notCompared takes down what no replay can judge.
+func (e *engine) notCompared() {
+	for _, l := range e.Lines {
+		if l.NotUnderstood != "" {
+			e.result.NotCompared = append(e.result.NotCompared, fmt.Sprintf("line %d: %s", l.Number, l.NotUnderstood))
+		}
+	}
+	if e.End == nil && !e.indifferent {
+		e.result.NotCompared = append(e.result.NotCompared, "the recording has no end: its recorder was killed, and what came after is unknown")
+	}
+	if e.State != nil && (e.End == nil || e.End.State == nil) {
+		e.result.NotCompared = append(e.result.NotCompared, "the state file: none was recorded")
+	}
+}
+
+// pause keeps the recorded pace, up to the limit.
+func (e *engine) pause(ctx context.Context, st *step) error {
+	gap := time.Duration((st.at - e.lastAt) * float64(time.Second))
+	if e.Pace == RecordedPace {
+		gap -= time.Since(e.playedAt)
+	}
+	return e.until(ctx, time.Now().Add(min(gap, e.Pace)), func() bool { return false })
+}
+
+// until judges what comes until enough is true or the deadline is over.
+func (e *engine) until(ctx context.Context, deadline time.Time, enough func() bool) error {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for {
+		if err := e.judgeArrivals(); err != nil {
+			return err
+		}
+		if enough() {
+			return nil
+		}
+		select {
+		case <-e.ready:
+		case <-timer.C:
+			return e.judgeArrivals()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// await waits for the items that a step needs, or at the end for all.
+func (e *engine) await(ctx context.Context, st *step) error {
+	due := func() *item {
+		for _, it := range e.items {
+			if !it.matched && !it.missed && !it.optional && (st == nil || st.needs(it)) && !e.dead[it.line.Session] {
+				return it
+			}
+		}
+		return nil
+	}
+	for it := due(); it != nil; it = due() {
+		took := time.Duration((it.at - e.lastAt) * float64(time.Second))
+		deadline := e.playedAt.Add(max(took, 0) + e.Patience)
+		if err := e.until(ctx, deadline, func() bool { return it.matched || e.dead[it.line.Session] }); err != nil {
+			return err
+		}
+		if !it.matched && !e.dead[it.line.Session] {
+			e.miss(it)
+		}
+	}
+	e.forget()
+	return nil
+}
+
+// forget drops the items that need no more attention.
+func (e *engine) forget() {
+	rest := e.items[:0]
+	for _, it := range e.items {
+		if !it.matched && !it.missed {
+			rest = append(rest, it)
+		}
+	}
+	e.items = rest
+}
+
+func (e *engine) play(p peer, st *step, i int) error {
+	e.mu.Lock()
+	e.played = i
+	e.mu.Unlock()
+	e.playedAt, e.lastAt = time.Now(), st.at
+	if st.request != nil {
+		x := st.request.HTTP
+		e.after = fmt.Sprintf("%s %s (line %d)", x.Method, x.URL, st.request.Number)
+		p.exchange(i, *x)
+		return nil
+	}
+	for k, l := range st.lines {
+		e.leave(l, st.packets[k])
+		e.after = fmt.Sprintf("client %s (line %d): %s", l.Session, l.Number, l)
+	}
+	l := st.lines[len(st.lines)-1]
+	if e.dead[l.Session] && !l.Open {
+		return nil
+	}
+	refused, err := p.play(st)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", st.lines[0].Number, err)
+	}
+	if refused != "" && e.Version == 1 && e.session(l.Session).asked && l.Over == tape.Polling {
+		// Version 1 does not have the answer to a POST, and this session shows by
+		// its exchanges that it was over.
+		return nil
+	}
+	if refused != "" && !e.indifferent {
+		e.dead[l.Session] = true
+		e.report(Difference{Kind: Refused, Line: l.Number, Where: "session " + l.Session, What: l.String(),
+			Recorded: fmt.Sprintf("the server took the client's %s", l), Came: refused})
+	}
+	return nil
+}
+
+// leave takes down what a client has left, or joined again.
+func (e *engine) leave(l tape.Line, pkt *packet.Packet) {
+	switch {
+	case l.Close:
+		e.left[l.Session+" "+l.Over] = true
+	case pkt == nil:
+	case pkt.Kind == packet.Close:
+		e.left[l.Session+" "+tape.Polling], e.left[l.Session+" "+tape.WebSocket] = true, true
+	case pkt.Kind == packet.Disconnect:
+		e.left[l.Session+pkt.Namespace] = true
+	case pkt.Kind == packet.Connect:
+		e.left[l.Session+pkt.Namespace] = false
+	}
+}
+
+// hasLeft reports whether what came is for a client that is gone.
+func (e *engine) hasLeft(a *arrival) bool {
+	return e.left[a.Session+" "+a.Over] || a.packet != nil && a.packet.Namespace != "" && e.left[a.Session+a.packet.Namespace]
+}
+
+// settle waits until the server has said nothing for a while.
+func (e *engine) settle(ctx context.Context) error {
+	const most = 15 // a server that goes on talking is not waited for
+	deadline := time.Now().Add(most * e.Quiet)
+	e.lastHeard = time.Now()
+	for time.Now().Before(deadline) {
+		quiet := e.lastHeard.Add(e.Quiet)
+		if !time.Now().Before(quiet) {
+			return nil
+		}
+		if err := e.until(ctx, quiet, func() bool { return e.lastHeard.Add(e.Quiet).After(quiet) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish reports what is left over, and compares the state.
+func (e *engine) finish(ctx context.Context) error {
+	for _, a := range e.pool {
+		e.report(Difference{Kind: Unexpected, Where: "session " + a.Session, What: a.label(), After: e.steps[max(a.played, 0)].name(),
+			Recorded: "nothing", Came: a.String()})
+	}
+	if e.State == nil || e.End == nil || e.End.State == nil {
+		return nil
+	}
+	var lines []string
+	for deadline := time.Now().Add(e.Patience); ; {
+		var err error
+		if lines, err = e.State(); errors.Is(err, fs.ErrNotExist) {
+			lines, err = nil, nil // nothing was written
+		}
+		if err != nil {
+			return fmt.Errorf("the state file: %w", err)
+		}
+		if e.sameState(lines) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			e.report(e.stateDifference(lines))
+			return nil
+		}
+		if err := e.until(ctx, time.Now().Add(10*time.Millisecond), func() bool { return false }); err != nil {
+			return err
+		}
+	}
+}
+
+// name is the step as a report names it.
+func (st *step) name() string {
+	switch {
+	case st.request != nil:
+		return fmt.Sprintf("%s %s (line %d)", st.request.HTTP.Method, st.request.HTTP.URL, st.request.Number)
+	case st.item != nil:
+		return fmt.Sprintf("line %d", st.item.line.Number)
+	}
+	l := st.lines[len(st.lines)-1]
+	return fmt.Sprintf("client %s (line %d): %s", l.Session, l.Number, l)
+}
+
+func (e *engine) report(d Difference) {
+	if d.After == "" && d.Kind != StateFile {
+		d.After = e.after
+	}
+	e.result.Differences = append(e.result.Differences, d)
+}
+
+// allHeaders reports whether the recording has all response headers.
+func (e *engine) allHeaders() bool { return e.Version > 1 }
+
+// masks are the rules that are about an item.
+func (e *engine) masks(s rules.Subject) []*rules.Mask { return e.rules.MasksFor(s) }

@@ -1,0 +1,444 @@
+package replay
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"counting/compat-tests/siotape/packet"
+	"counting/compat-tests/siotape/rules"
+	"counting/compat-tests/siotape/tape"
+)
+
+// A Leaf is one value that differs within a packet or an answer.
+type Leaf struct {
+	Where    string `json:"where"` // a path such as $[0].id, status, body or header NAME
+	Recorded string `json:"recorded"`
+	Came     string `json:"came"`
+
+	general        string // Where, for a rule
+	recorded, came any
+}
+
+// A judge compares one thing that came with one that was recorded.
+type judge struct {
+	values *values
+	masks  []*rules.Mask
+	tx     map[string]string // the values that came, if this is the same
+	masked int
+	leaves []Leaf
+}
+
+func (j *judge) differ(where, general string, want, got any) {
+	j.leaves = append(j.leaves, Leaf{where, show(want), show(got), general, want, got})
+}
+
+// missing stands for a value that is not there.
+type missing struct{}
+
+func show(v any) string {
+	switch v := v.(type) {
+	case missing:
+		return "nothing"
+	case string:
+		return strconv.Quote(v)
+	case packet.Attachment:
+		return fmt.Sprintf("binary %x", string(v))
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(text)
+}
+
+// packet compares packets of one kind, namespace and name.
+func (j *judge) packet(want, got *packet.Packet) {
+	if want.HasBody != got.HasBody {
+		if j.maskAt(nil, want.Body, got.Body) {
+			return
+		}
+		j.differ("$", "$", body(want), body(got))
+		return
+	}
+	switch want.Kind {
+	case packet.Text, packet.Ping, packet.Pong:
+		j.json(nil, want.Raw, got.Raw)
+	case packet.Binary:
+		if want.Raw != got.Raw {
+			j.differ("bytes", "$", packet.Attachment(want.Raw), packet.Attachment(got.Raw))
+		}
+	case packet.Handshake, packet.Connect:
+		j.opening(want, got)
+	default:
+		j.value(nil, want.Body, got.Body)
+	}
+}
+
+func body(p *packet.Packet) any {
+	if !p.HasBody {
+		return missing{}
+	}
+	return p.Body
+}
+
+// opening compares what opens a session or a namespace, in which sid and pid
+// are any text. A handshake may say more than was recorded.
+func (j *judge) opening(want, got *packet.Packet) {
+	w, ok := want.Body.(map[string]any)
+	g, cameOK := got.Body.(map[string]any)
+	if !ok || !cameOK {
+		j.value(nil, want.Body, got.Body)
+		return
+	}
+	w, g = maps.Clone(w), maps.Clone(g)
+	for _, key := range []string{"sid", "pid"} {
+		id, ok := w[key].(string)
+		if !ok {
+			continue
+		}
+		// An id too short to be one was written by hand: it stands for any.
+		if came, ok := g[key].(string); ok && came != "" && (len(id) < minToken || j.values.binds(j.tx, id, came)) {
+			delete(w, key)
+			delete(g, key)
+		}
+	}
+	if want.Kind == packet.Handshake {
+		for key := range g {
+			if _, ok := w[key]; !ok {
+				delete(g, key)
+			}
+		}
+	}
+	j.value(nil, w, g)
+}
+
+// maskAt reports whether a rule says that a value may be the one that came.
+func (j *judge) maskAt(at rules.Route, want, got any) bool {
+	for _, m := range j.masks {
+		if m.Path.IsZero() || !m.Path.Matches(at) {
+			continue
+		}
+		if m.Is == "absent" || !m.Allows(want, got) {
+			continue
+		}
+		if m.As == "" {
+			if !j.equal(want, got) {
+				j.masked++
+			}
+			return true
+		}
+		key, came, ok := scalar(want), scalar(got), true
+		if key == "" || came == "" {
+			return false
+		}
+		if ok = j.values.binds(j.tx, key, came); ok && key != came {
+			j.masked++
+		}
+		j.values.names[key] = "$" + m.As
+		return ok
+	}
+	return false
+}
+
+// scalar is a text or a number as it is kept among the values, or "".
+func scalar(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return number(v)
+	}
+	return ""
+}
+
+func (j *judge) equal(want, got any) bool {
+	quiet := &judge{values: j.values, tx: map[string]string{}}
+	quiet.value(nil, want, got)
+	return len(quiet.leaves) == 0
+}
+
+// value compares JSON values.
+func (j *judge) value(at rules.Route, want, got any) {
+	if j.maskAt(at, want, got) {
+		return
+	}
+	same := false
+	switch want := want.(type) {
+	case map[string]any:
+		if got, ok := got.(map[string]any); ok {
+			j.object(at, want, got)
+			return
+		}
+	case []any:
+		if got, ok := got.([]any); ok && len(got) == len(want) {
+			for i := range want {
+				j.value(append(slices.Clone(at), rules.Index(i)), want[i], got[i])
+			}
+			return
+		}
+	case string:
+		if got, ok := got.(string); ok {
+			same = j.text(want, got)
+		}
+	case json.Number:
+		if got, ok := got.(json.Number); ok {
+			if came, bound := j.values.came[number(want)]; bound {
+				same = came == number(got)
+			} else {
+				same = sameNumber(want.String(), got.String())
+			}
+		}
+	default:
+		same = want == got
+	}
+	if !same {
+		j.differ(at.String(), at.General(), want, got)
+	}
+}
+
+func (j *judge) object(at rules.Route, want, got map[string]any) {
+	keys := maps.Clone(want)
+	maps.Copy(keys, got)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		route := append(slices.Clone(at), rules.Key(key))
+		w, ok := want[key]
+		g, cameOK := got[key]
+		switch {
+		case ok && cameOK:
+			j.value(route, w, g)
+		case j.mayBeAbsent(route):
+			j.masked++
+		case ok:
+			j.differ(route.String(), route.General(), w, missing{})
+		default:
+			j.differ(route.String(), route.General(), missing{}, g)
+		}
+	}
+}
+
+func (j *judge) mayBeAbsent(at rules.Route) bool {
+	for _, m := range j.masks {
+		if (m.Is == "absent" || m.Is == "any") && !m.Path.IsZero() && m.Path.Matches(at) && m.Allows(nil, nil) {
+			return true
+		}
+	}
+	return false
+}
+
+// text compares texts, but for what patterns say may differ.
+func (j *judge) text(want, got string) bool {
+	if j.values.same(j.tx, want, got) {
+		return true
+	}
+	for _, m := range j.masks {
+		if m.Pattern.IsZero() {
+			continue
+		}
+		rest, groups := cut(m.Pattern, want)
+		cameRest, cameGroups := cut(m.Pattern, got)
+		if len(groups) == 0 || rest != cameRest || len(groups) != len(cameGroups) {
+			continue
+		}
+		ok := true
+		for i, g := range groups {
+			ok = ok && m.Allows(g, cameGroups[i])
+			if ok && m.As != "" {
+				ok = j.values.binds(j.tx, g, cameGroups[i])
+				j.values.names[g] = "$" + m.As
+			}
+		}
+		if ok {
+			j.masked++
+			return true
+		}
+	}
+	return false
+}
+
+// cut takes what a pattern's groups match out of a text.
+func cut(re rules.Regexp, text string) (rest string, groups []string) {
+	var b strings.Builder
+	at := 0
+	for _, m := range re.FindAllStringSubmatchIndex(text, -1) {
+		for i := 2; i+1 < len(m); i += 2 {
+			if m[i] >= at {
+				b.WriteString(text[at:m[i]] + "\x00")
+				groups = append(groups, text[m[i]:m[i+1]])
+				at = m[i+1]
+			}
+		}
+	}
+	return b.String() + text[at:], groups
+}
+
+// json compares texts that may be JSON.
+func (j *judge) json(at rules.Route, want, got string) {
+	w, ok := packet.Decode(want)
+	g, cameOK := packet.Decode(got)
+	if ok && cameOK {
+		j.value(at, w, g)
+	} else if !j.maskAt(at, want, got) && !j.text(want, got) {
+		j.differ("body", "", want, got)
+	}
+}
+
+// exchange compares HTTP answers.
+func (j *judge) exchange(want, got *tape.Exchange, all bool) {
+	if want.Status != got.Status {
+		j.differ("status", "", want.Status, got.Status)
+	}
+	j.headers(want, got, all)
+	response := got.Response
+	if want.Incomplete {
+		response = response[:min(len(response), len(want.Response))]
+	}
+	if want.Response != AnyResponse {
+		j.json(nil, want.Response, response)
+	}
+}
+
+// AnyResponse stands in an Expectation for a body that is not compared.
+const AnyResponse = "*"
+
+// headers compares the media type and the other headers. Of an answer in which
+// not all headers were recorded, those that were.
+func (j *judge) headers(want, got *tape.Exchange, all bool) {
+	if !j.masksHeader("Content-Type", want.ContentType, got.ContentType) && !sameMediaType(want.ContentType, got.ContentType) {
+		j.differ("header Content-Type", "Content-Type", want.ContentType, got.ContentType)
+	}
+	j.fields(want.ResponseHeaders, got.ResponseHeaders, all)
+}
+
+func (j *judge) fields(want, got tape.Headers, all bool) {
+	names := want.Names()
+	if all {
+		names = append(names, got.Names()...)
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	for _, name := range names {
+		if name == "Content-Type" || slices.Contains(tape.Never, name) {
+			continue
+		}
+		w, g := want[name], got[name]
+		for i := range max(len(w), len(g)) {
+			var a, b any = missing{}, missing{}
+			if i < len(w) {
+				a = w[i]
+			}
+			if i < len(g) {
+				b = g[i]
+			}
+			if !j.field(name, a, b) {
+				j.differ("header "+name, name, a, b)
+			}
+		}
+	}
+}
+
+func (j *judge) field(name string, want, got any) bool {
+	w, ok := want.(string)
+	g, cameOK := got.(string)
+	if !ok || !cameOK {
+		return j.masksHeader(name, want, got)
+	}
+	return j.values.same(j.tx, w, g) || j.masksHeader(name, w, g) || name == "Set-Cookie" && j.cookie(w, g)
+}
+
+func (j *judge) masksHeader(name string, want, got any) bool {
+	for _, m := range j.masks {
+		if m.Header == "" || !strings.EqualFold(m.Header, name) {
+			continue
+		}
+		_, gone := want.(missing)
+		_, goneNow := got.(missing)
+		if gone || goneNow {
+			if (m.Is == "absent" || m.Is == "any") && m.Allows(nil, nil) {
+				j.masked++
+				return true
+			}
+			continue
+		}
+		w, g := want.(string), got.(string)
+		if m.Is == "absent" || !m.Allows(w, g) || m.As != "" && !j.values.binds(j.tx, w, g) {
+			continue
+		}
+		if m.As != "" {
+			j.values.names[w] = "$" + m.As
+		}
+		if w != g {
+			j.masked++
+		}
+		return true
+	}
+	return false
+}
+
+// cookie compares Set-Cookie fields, of which a value that looks like a token
+// may be another such value, and the time at which it expires another time.
+func (j *judge) cookie(want, got string) bool {
+	w, err := http.ParseSetCookie(want)
+	g, err2 := http.ParseSetCookie(got)
+	if err != nil || err2 != nil || w.Name != g.Name {
+		return false
+	}
+	if !j.values.same(j.tx, w.Value, g.Value) {
+		if !isToken(w.Value) || !isToken(g.Value) || !j.values.binds(j.tx, w.Value, g.Value) {
+			return false
+		}
+		j.masked++
+		j.values.names[w.Value] = "$cookie." + w.Name
+	}
+	// Max-Age, where there is one, is what counts.
+	if w.MaxAge == 0 && w.Expires.IsZero() != g.Expires.IsZero() {
+		return false
+	}
+	return slices.Equal(attributes(w), attributes(g))
+}
+
+func attributes(c *http.Cookie) []string {
+	return []string{c.Path, c.Domain, strconv.Itoa(c.MaxAge), fmt.Sprint(c.Secure, c.HttpOnly, c.SameSite, c.Partitioned)}
+}
+
+// isToken reports whether a text looks like one that a server made up.
+func isToken(text string) bool {
+	const shortest = 16
+	return len(text) >= shortest && strings.ContainsAny(text, "0123456789") &&
+		strings.ContainsFunc(text, func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }) &&
+		!strings.ContainsAny(text, " ")
+}
+
+func sameMediaType(a, b string) bool {
+	t, params, err := mime.ParseMediaType(strings.ToLower(a))
+	u, params2, err2 := mime.ParseMediaType(strings.ToLower(b))
+	if err != nil || err2 != nil {
+		return a == b
+	}
+	return t == u && maps.Equal(params, params2)
+}
+
+// sameNumber compares by value: 3, 3.0 and 3e0 are one number. Whole numbers
+// are compared exactly, however long they are.
+func sameNumber(a, b string) bool {
+	if isWhole(a) && isWhole(b) {
+		return a == b || zero(a) && zero(b)
+	}
+	precision := uint(512 + 4*(len(a)+len(b))) // bits
+	x, _, err := big.ParseFloat(a, 10, precision, big.ToNearestEven)
+	y, _, err2 := big.ParseFloat(b, 10, precision, big.ToNearestEven)
+	if err != nil || err2 != nil {
+		return a == b
+	}
+	return x.Cmp(y) == 0
+}
+
+func isWhole(n string) bool { return !strings.ContainsAny(n, ".eE") }
+
+func zero(n string) bool { return n == "0" || n == "-0" }

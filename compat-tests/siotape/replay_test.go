@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"counting/compat-tests/subject"
+)
+
+const third = "../recordings/third-client.jsonl"
+
+func TestSaysSameOrWhereItDiffers(t *testing.T) {
+	t.Parallel()
+	changed := func(t *testing.T, from, to string) string {
+		t.Helper()
+		text, err := os.ReadFile(third)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(t.TempDir(), "changed.jsonl")
+		if err := os.WriteFile(name, bytes.Replace(text, []byte(from), []byte(to), 1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	tests := []struct {
+		name     string
+		from, to string // what is changed in the recording
+		code     int
+		want     []string
+	}{
+		{"same", "", "", exitSame, []string{"third-client: same\n"}},
+		{"another_number", `"last_number\":2}`, `"last_number\":4}`, exitDifferent, []string{
+			"third-client: different\n", `line 10, session B: event "client_assigned" has changed` + "\n",
+			`  recorded: 42["client_assigned",{"client_id":"client2","last_number":4}]` + "\n",
+			`  came:     42["client_assigned",{"client_id":"client2","last_number":2}]` + "\n",
+			"  after:    client B (line 9): 40\n"}},
+		{"another_line_of_numbers", `"forty-four"`, `"forty-five"`, exitDifferent, []string{
+			"at the end, the state file: it differs from its line 2 on\n", "recorded: forty-five\n", "came:     forty-four\n"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			flask := subject.Flask(t)
+			var out, complaints bytes.Buffer
+			args := []string{"replay", "-target", flask.URL, "-state", filepath.Join(flask.Dir, "numbers.txt"),
+				"-patience", "2s", "-rules", "../recordings/rules.yaml", changed(t, tt.from, tt.to)}
+			if code := run(t.Context(), args, &out, &complaints); code != tt.code {
+				t.Errorf("code %d, want %d, %s", code, tt.code, &complaints)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("it says\n%s\nwithout\n%s", out.String(), want)
+				}
+			}
+		})
+	}
+}
+
+func TestSaysWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no_target", []string{third}, "usage: siotape replay"},
+		{"no_recording", []string{"-target", "http://localhost:1"}, "usage: siotape replay"},
+		{"a_recording_that_is_not_there", []string{"-target", "http://localhost:1", "nothing.jsonl"}, "no such file"},
+		{"no_url", []string{"-target", "localhost", third}, "want a URL"},
+		{"a_mode_that_there_is_not", []string{"-target", "http://localhost:1", "-expect", "nodee", third}, `mode "nodee"`},
+		{"an_empty_target", []string{"-target", "", third}, "-target is empty"},
+		{"no_such_rules", []string{"-target", "http://localhost:1", "-rules", "nothing.yaml", third}, "nothing.yaml"},
+		{"a_pace_that_is_none", []string{"-target", "http://localhost:1", "-pace", "fast", third}, `-pace "fast"`},
+		{"nobody_listens", []string{"-target", "http://127.0.0.1:1", third}, "connection refused"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var out, complaints bytes.Buffer
+			code := run(t.Context(), append([]string{"replay"}, tt.args...), &out, &complaints)
+			said := complaints.String()
+			if code != exitFailed || !strings.Contains(said, tt.want) {
+				t.Errorf("code %d, %s, want: %s", code, said, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,46 @@
+"""Two people in the chat: what client.js does, in less, with the Python client.
+
+    python3 client.py URL [polling|websocket|upgrade]
+"""
+import sys
+import time
+
+import socketio
+
+url = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:5001"
+kind = sys.argv[2] if len(sys.argv) > 2 else "upgrade"
+transports = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": None}[kind]
+
+
+def person(name):
+    client = socketio.Client(reconnection=False)
+    client.on("question", lambda question: 42)
+    client.connect(url, transports=transports)
+    time.sleep(0.12)
+    ask(client, "hello", {"name": name})
+    ask(client, "join", {"room": "lobby"})
+    return client
+
+
+def ask(client, event, data):
+    answer = client.call(event, data)
+    time.sleep(0.12)
+    return answer
+
+
+def tell(client, event, data):
+    client.emit(event, data)
+    time.sleep(0.12)
+
+
+ann, bob = person("ann"), person("bob")
+id = ask(ann, "say", {"room": "lobby", "text": "good morning ☀"})["id"]
+ask(bob, "say", {"room": "lobby", "text": "hello, ann"})
+tell(bob, "like", {"id": id})
+tell(ann, "typing", {"room": "lobby"})
+tell(bob, "quiz", {"room": "lobby"})
+ask(ann, "file", ("kana.bin", "カナ".encode()))
+ask(bob, "leave", {"room": "lobby"})
+bob.disconnect()
+time.sleep(0.12)
+ann.disconnect()

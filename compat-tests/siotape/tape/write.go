@@ -1,0 +1,135 @@
+package tape
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// Write writes r in the form that Read reads.
+func (r *Recording) Write(to io.Writer) error {
+	out := bufio.NewWriter(to)
+	enc := encoder(out)
+	if err := enc.Encode(r.Header); err != nil {
+		return err
+	}
+	for _, l := range r.Lines {
+		if err := enc.Encode(l.escaped()); err != nil {
+			return err
+		}
+	}
+	if r.End != nil && r.Version > 1 {
+		if err := enc.Encode(map[string]*End{"end": r.End}); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+func encoder(to io.Writer) *json.Encoder {
+	enc := json.NewEncoder(to)
+	enc.SetEscapeHTML(false)
+	return enc
+}
+
+// Partial is what a file's name ends in while it is being written.
+const Partial = ".part"
+
+// flushEvery is how much of a recording a kill may cost.
+const flushEvery = 250 * time.Millisecond
+
+// A Writer writes a recording as it happens. Its file is NAME.part, readable by
+// nobody else, until Finish gives it its name. It may be used from several
+// goroutines.
+type Writer struct {
+	name string
+	file *os.File
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu  sync.Mutex // guards what follows
+	out *bufio.Writer
+	enc *json.Encoder
+	err error // the first that writing met with
+}
+
+// Create starts the recording of that name. An older file of that name stays as
+// it is until Finish.
+func Create(name string, h Header) (*Writer, error) {
+	f, err := os.OpenFile(name+Partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{name: name, file: f, stop: make(chan struct{}), out: bufio.NewWriterSize(f, 64<<10)}
+	w.enc = encoder(w.out)
+	w.put(h)
+	w.flush()
+	if w.err != nil {
+		f.Close()
+		return nil, w.err
+	}
+	w.done.Go(w.flushNowAndThen)
+	return w, nil
+}
+
+func (w *Writer) flushNowAndThen() {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			w.flush()
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+func (w *Writer) put(v any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = w.enc.Encode(v)
+	}
+}
+
+func (w *Writer) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = w.out.Flush()
+	}
+}
+
+// Put writes a line. Err tells whether that worked.
+func (w *Writer) Put(l Line) { w.put(l.escaped()) }
+
+// Err is the first error that writing met with.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Finish writes the end, and gives the file its name.
+func (w *Writer) Finish(end End) error {
+	close(w.stop)
+	w.done.Wait()
+	w.put(map[string]End{"end": end})
+	w.flush()
+	if err := w.Err(); err != nil {
+		w.file.Close()
+		return err
+	}
+	if err := w.file.Sync(); err != nil {
+		w.file.Close()
+		return err
+	}
+	if err := w.file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(w.name+Partial, w.name)
+}

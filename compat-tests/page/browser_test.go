@@ -56,8 +56,18 @@ func open(t testing.TB, url string) *page {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	return load(t, ctx, url)
+}
+
+// load loads the page in a tab.
+func load(t testing.TB, ctx context.Context, url string) *page {
+	t.Helper()
 	p := &page{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, p.heard)
+	// The first run starts the browser, which ends with its context.
+	if err := chromedp.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
 	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
 	return p
 }
@@ -140,9 +150,12 @@ func (p *page) wellBehaved(url string) {
 	}
 }
 
+// run runs actions, which must be done in twice the time that the page may take.
 func (p *page) run(actions ...chromedp.Action) {
 	p.t.Helper()
-	if err := chromedp.Run(p.ctx, actions...); err != nil {
+	ctx, cancel := context.WithTimeout(p.ctx, 2*patience)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -164,7 +177,6 @@ func (p *page) wait(what string, done func() bool) {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.shot("failed")
 			p.t.Fatalf("waited %v in vain for %s; the page says:\n%s", patience, what, p.text("body"))
 		}
 	}

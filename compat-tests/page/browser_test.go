@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -132,6 +133,13 @@ func (p *page) serverAway(away bool) {
 	p.offline = away
 }
 
+// asked returns what the page has asked for.
+func (p *page) asked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.requests)
+}
+
 // wellBehaved fails the test if the page complained, or asked anybody else.
 func (p *page) wellBehaved(url string) {
 	p.t.Helper()
@@ -177,7 +185,10 @@ func (p *page) wait(what string, done func() bool) {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("waited %v in vain for %s; the page says:\n%s", patience, what, p.text("body"))
+			p.mu.Lock()
+			faults := strings.Join(p.faults, "; ")
+			p.mu.Unlock()
+			p.t.Fatalf("waited %v in vain for %s; the browser complains of %q, and the page says:\n%s", patience, what, faults, p.text("body"))
 		}
 	}
 }

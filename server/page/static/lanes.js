@@ -97,7 +97,7 @@ function draw(model, now, away, open, tick) {
   }
   if (open) add('band', open.from, null);
   for (let t = tick * minute; t > from; t -= minute) {
-    if (scale > scales[0] && (t / minute) % 2) continue;
+    if ((scale > scales[0] && (t / minute) % 2) || now - t < scale / 20) continue;
     const e = make('span', 'tick', clock(t));
     e.style.left = `${place(t)}%`;
     elements.push(e);

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,8 +57,18 @@ func open(t testing.TB, url string) *page {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	return load(t, ctx, url)
+}
+
+// load loads the page in a tab.
+func load(t testing.TB, ctx context.Context, url string) *page {
+	t.Helper()
 	p := &page{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, p.heard)
+	// The first run starts the browser, which ends with its context.
+	if err := chromedp.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
 	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
 	return p
 }
@@ -122,6 +133,13 @@ func (p *page) serverAway(away bool) {
 	p.offline = away
 }
 
+// asked returns what the page has asked for.
+func (p *page) asked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.requests)
+}
+
 // wellBehaved fails the test if the page complained, or asked anybody else.
 func (p *page) wellBehaved(url string) {
 	p.t.Helper()
@@ -140,9 +158,12 @@ func (p *page) wellBehaved(url string) {
 	}
 }
 
+// run runs actions, which must be done in twice the time that the page may take.
 func (p *page) run(actions ...chromedp.Action) {
 	p.t.Helper()
-	if err := chromedp.Run(p.ctx, actions...); err != nil {
+	ctx, cancel := context.WithTimeout(p.ctx, 2*patience)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -164,8 +185,10 @@ func (p *page) wait(what string, done func() bool) {
 	p.t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.shot("failed")
-			p.t.Fatalf("waited %v in vain for %s; the page says:\n%s", patience, what, p.text("body"))
+			p.mu.Lock()
+			faults := strings.Join(p.faults, "; ")
+			p.mu.Unlock()
+			p.t.Fatalf("waited %v in vain for %s; the browser complains of %q, and the page says:\n%s", patience, what, faults, p.text("body"))
 		}
 	}
 }

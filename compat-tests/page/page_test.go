@@ -84,7 +84,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	place.GoServer(t, "-goal", "500")
 	p.between("#headline-text", `^Back after (?:1 min )?([0-9.]+) s, nothing lost$`, 2*time.Second, time.Since(died)+time.Second)
 	p.serverAway(false)
-	p.shows("#incident-list", `The server was gone, the count went on after`)
+	p.shows("#incident-list", `server gone, back after`)
 	p.shows("#incident-list", `client1 gone, back after`) // the history outlives the server
 	p.shows("#timeline", `The server started`)
 	p.shows("#tally-text", `^2 interruptions, longest `)

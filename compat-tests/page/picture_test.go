@@ -68,7 +68,7 @@ func (p *page) look(l look) {
 	p.run(
 		emulation.SetEmulatedMedia().WithFeatures(features),
 		chromedp.EmulateViewport(l.width, l.height),
-		chromedp.Evaluate(fmt.Sprintf(`document.body.classList.toggle("display", %v); new Promise((r) => requestAnimationFrame(() => setTimeout(r, 350)))`, l.display), nil, awaited),
+		chromedp.Evaluate(fmt.Sprintf(`document.body.classList.toggle("display", %v); new Promise((r) => setTimeout(r, 400))`, l.display), nil, awaited),
 	)
 }
 

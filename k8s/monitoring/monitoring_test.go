@@ -3,12 +3,9 @@
 package monitoring
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -36,49 +33,14 @@ func TestAlerts(t *testing.T) {
 	known(t, "alerts_test.yaml", tests)
 }
 
-// The dashboard asks for what there is, in a language that Prometheus
-// understands.
-func TestDashboard(t *testing.T) {
-	t.Parallel()
-	text := read(t, "dashboard.json")
-	known(t, "dashboard.json", text)
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal([]byte(text), &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	var rules strings.Builder
-	rules.WriteString("groups: [{name: dashboard, rules: [\n")
-	n := 0
-	for _, panel := range dashboard.Panels {
-		for _, target := range panel.Targets {
-			n++
-			expr := strings.NewReplacer("$__rate_interval", "1m", "$job", "counting").Replace(target.Expr)
-			fmt.Fprintf(&rules, "{record: panel_%d, expr: %q},\n", n, expr)
-		}
-	}
-	rules.WriteString("]}]\n")
-	file := filepath.Join(t.TempDir(), "dashboard.yaml")
-	if err := os.WriteFile(file, []byte(rules.String()), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	promtool(t, "check", "rules", file)
-	if n < 10 {
-		t.Errorf("the dashboard asks for %d things", n)
-	}
-}
-
 // known fails the test for each metric in the text that the server has not.
 func known(t *testing.T, name, text string) {
 	t.Helper()
 	m := metrics.New("v1", 2000, 1, time.Now())
 	zero := func() int { return 0 }
+	none := func() int64 { return 0 }
 	m.Ask(metrics.Gauges{Sessions: zero, Connections: zero, Usage: func() (int64, int64) { return 0, 0 }, Taken: zero, Waiting: zero, Readers: zero,
-		Dropped: func() (int64, int64, int64) { return 0, 0, 0 }})
+		Missed: none, LogLines: none, Dropped: func() (int64, int64, int64) { return 0, 0, 0 }})
 	m.Written([]float64{1}, time.Millisecond)
 	scrape := httptest.NewRecorder()
 	m.ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))

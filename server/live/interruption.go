@@ -15,9 +15,6 @@ const (
 	leastStall   = 5 * time.Second
 	stallFactor  = 3
 	unknownStall = time.Minute
-	// paused is how long the process must have been stopped itself to be the
-	// cause of a stall.
-	paused = 2 * time.Second
 )
 
 // pace knows the usual time from one line to the next: the second longest of
@@ -101,22 +98,28 @@ func (f *Feed) startTally(now time.Time) {
 	}
 }
 
-// watchPace notes a stall, and that this process was stopped for a while.
+// watchPace notes a stall. Its cause is this server if the process was itself
+// stopped for most of the time.
 func (f *Feed) watchPace(now time.Time) {
-	last := f.watched
+	stopped := now.Sub(f.watched)
+	if f.watched.IsZero() {
+		stopped = 0
+	}
 	f.watched = now
 	s := &f.state
 	if !s.Running || s.Storage != nil {
 		return
 	}
-	if !last.IsZero() && now.Sub(last) > paused && !f.lastAt.After(last) {
-		f.interrupt(CauseServer, last)
-	}
 	since := s.Since
 	if f.lastAt.After(since) {
 		since = f.lastAt
 	}
-	if now.Sub(since) > f.pace.stall() {
+	still := now.Sub(since)
+	switch {
+	case still <= f.pace.stall():
+	case stopped > still/2:
+		f.interrupt(CauseServer, now)
+	default:
 		f.interrupt(CauseStall, now)
 	}
 }

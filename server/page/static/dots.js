@@ -1,11 +1,12 @@
-// A dot for each number, a hundred to the row, so that a dot never moves once it
-// is there but with its row.
+// A dot for each number, a hundred to the row (fifty on a phone), so that a dot
+// that is there moves only with its row.
 
 import { count, duration } from './format.js';
 import { make } from './dom.js';
 
-const perRow = 100;
+const perRow = matchMedia('(max-width: 40rem)').matches ? 50 : 100;
 const box = document.getElementById('rows');
+box.style.setProperty('--per-row', perRow);
 const rows = new Map(); // by the number of the row
 let start = -1;
 let shown = 0; // the last line that has a dot

@@ -47,7 +47,7 @@ function tallied(model) {
 
 function spelling(model) {
   const n = model.state.count;
-  const line = [model.last(), model.state.last].find((l) => l?.number === n && n > 0);
+  const line = n > 0 && (model.lines.findLast((l) => l.number === n) ?? [model.state.last].find((l) => l?.number === n));
   if (line) return line.text;
   return model.state.lines ? '\u00a0' : 'nothing has been counted yet';
 }

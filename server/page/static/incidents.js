@@ -8,18 +8,18 @@ const most = 50;
 let before = '';
 
 const words = {
-  server: (time) => `The server was gone, the count went on after ${time}`,
+  server: (time) => `server gone, back after ${time}`,
   client1: (time) => `client1 gone, back after ${time}`,
   client2: (time) => `client2 gone, back after ${time}`,
-  storage: (time) => `numbers.txt could not be written, the count went on after ${time}`,
-  stall: (time) => `Both clients there, no number for ${time}`,
+  storage: (time) => `disk trouble, over after ${time}`,
+  stall: (time) => `no number for ${time}`,
 };
 const now = {
-  server: 'The server was gone, the count stands still for',
+  server: 'server gone, no number for',
   client1: 'client1 gone for',
   client2: 'client2 gone for',
-  storage: 'numbers.txt cannot be written, the count stands still for',
-  stall: 'Both clients there, no number for',
+  storage: 'disk trouble for',
+  stall: 'no number for',
 };
 
 export function showIncidents(model) {

@@ -11,7 +11,6 @@ const chart = document.getElementById('lane-chart');
 const track = document.getElementById('lane-track');
 const minute = 60_000;
 const scales = [5 * minute, 10 * minute, 15 * minute];
-const labelWidth = 5; // the width of one character of a label, in thousandths of the window at most
 
 const names = document.getElementById('lane-names');
 const openLabel = make('span', 'band-label now');
@@ -61,6 +60,7 @@ function current(model, away) {
 
 function draw(model, now, away, open, tick) {
   const from = now - scale;
+  const fontSize = parseFloat(getComputedStyle(openLabel).fontSize);
   const elements = [];
   const add = (className, start, end, top) => {
     const e = make('span', className);
@@ -80,7 +80,8 @@ function draw(model, now, away, open, tick) {
     }
   }
   const said = [];
-  let free = open ? now - (scale * labelWidth * 9) / 1000 : Infinity; // until when labels have room
+  const width = (text) => (scale * 0.66 * fontSize * (text.length + 1)) / track.clientWidth; // of a label, as a time
+  let free = open ? now - width(coarse(now - open.from)) : Infinity; // until when labels have room
   for (const i of [...model.interruptions.values()].reverse()) {
     const start = Date.parse(i.after);
     const end = start + i.seconds * 1000;
@@ -89,14 +90,14 @@ function draw(model, now, away, open, tick) {
     const label = duration(i.seconds * 1000);
     said.push(label);
     if (end > free) continue;
-    free = end - (scale * labelWidth * (label.length + 2)) / 1000;
+    free = end - width(label);
     const e = make('span', 'band-label', label);
     e.style.left = `${place(end)}%`;
     elements.push(e);
   }
   if (open) add('band', open.from, null);
   for (let t = tick * minute; t > from; t -= minute) {
-    if (scale > scales[0] && (t / minute) % 2) continue;
+    if ((scale > scales[0] && (t / minute) % 2) || now - t < scale / 20) continue;
     const e = make('span', 'tick', clock(t));
     e.style.left = `${place(t)}%`;
     elements.push(e);

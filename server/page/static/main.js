@@ -16,14 +16,15 @@ import { showRate } from './rate.js';
 import { prepare } from './prepare.js';
 
 const shortest = 100; // ms from one showing to the next
+const lostFrame = 1_000; // ms after which a frame does not come any more, as in a tab that was frozen
 const model = new Model();
 const views = [showHeadline, showHero, showSeats, showLanes, showDots, showIncidents, showTimeline, showLines, showRate];
-let due = false;
+let asked = -Infinity; // when a showing was asked for that has not been yet
 let shown = 0;
 let titleDue = false;
 
 function show() {
-  due = false;
+  asked = -Infinity;
   shown = performance.now();
   showHeadline(model);
   if (model.state === null) return;
@@ -37,8 +38,8 @@ function changed() {
     titleDue = true;
     setTimeout(() => { titleDue = false; showTitle(model); }, document.hidden ? 500 : shortest);
   }
-  if (due || document.hidden) return;
-  due = true;
+  if (document.hidden || performance.now() - asked < lostFrame) return;
+  asked = performance.now();
   const wait = shown + shortest - performance.now();
   if (wait <= 0) requestAnimationFrame(show);
   else setTimeout(() => requestAnimationFrame(show), wait);
@@ -59,4 +60,4 @@ follow({
   position: () => model.position(),
 });
 setInterval(changed, 1_000); // durations grow while nothing happens
-document.addEventListener('visibilitychange', () => { due = false; changed(); });
+document.addEventListener('visibilitychange', changed);

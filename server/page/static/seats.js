@@ -16,7 +16,7 @@ export function showSeats(model) {
     card.classList.toggle('turn', due && seat.taken && known);
     text(card.querySelector('.seat-state'), known ? `${seat.taken ? 'here' : 'empty'} for ${coarse(model.now() - Date.parse(seat.since))}` : 'not known');
     text(card.querySelector('.seat-nth'), seat.times > 1 ? `${ordinal(seat.times)} since ${moment(Date.parse(state.tally.since), model.now())}` : '');
-    text(card.querySelector('.seat-next'), due ? `next: ${count(next.number)}` : '');
+    text(card.querySelector('.seat-next'), due ? `${next.number < 1e6 ? 'next:' : '→'} ${count(next.number)}` : '');
   }
   text('waiting', state.waiting && known ? `${state.waiting} ${state.waiting === 1 ? 'client waits' : 'clients wait'} for a seat` : '');
 }

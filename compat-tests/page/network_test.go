@@ -1,0 +1,389 @@
+package page
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"counting/compat-tests/subject"
+
+	browserpage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// counting starts a server and two clients.
+func counting(t *testing.T, interval time.Duration, args ...string) *subject.Server {
+	t.Helper()
+	server := subject.GoServer(t, append([]string{"-goal", "0"}, args...)...)
+	for range 2 {
+		subject.Go.Start(t, server.URL, interval, limit)
+	}
+	return server
+}
+
+// behind starts a proxy in front of a server. change changes the responses.
+func behind(t *testing.T, server, prefix string, change func(*http.Response) error) string {
+	t.Helper()
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.FlushInterval = -1
+	proxy.ModifyResponse = change
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+	front := httptest.NewServer(http.StripPrefix(prefix, proxy))
+	t.Cleanup(func() {
+		front.CloseClientConnections()
+		front.Close()
+	})
+	return front.URL + prefix
+}
+
+// Behind a proxy the page works under any path, and the proxy may compress what
+// it is allowed to, or collect responses until they end.
+func TestBehindProxies(t *testing.T) {
+	t.Parallel()
+	server := counting(t, interval)
+	// As express's compression(): it collects what it compresses.
+	compress := func(r *http.Response) error {
+		if strings.Contains(r.Header.Get("Cache-Control"), "no-transform") || r.Request.Method == http.MethodHead {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		z.Write(body)
+		z.Close()
+		r.Body = io.NopCloser(&packed)
+		r.ContentLength = int64(packed.Len())
+		r.Header.Set("Content-Length", fmt.Sprint(packed.Len()))
+		r.Header.Set("Content-Encoding", "gzip")
+		return nil
+	}
+	collect := func(r *http.Response) error {
+		body, err := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return err
+	}
+	for name, change := range map[string]func(*http.Response) error{"path": nil, "compressing": compress, "collecting": collect} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			front := behind(t, server.URL, "/counting", change)
+			p := open(t, front+"/")
+			headlines := p.headlines()
+			p.rises(5)
+			p.status("Counting")
+			time.Sleep(wallTime(t))
+			p.rises(5)
+			p.shows("#start-go", regexp.QuoteMeta(front+"/"))
+			var code int
+			p.run(chromedp.Evaluate(`fetch(document.getElementById("download").href).then((r) => r.status)`, &code, awaited))
+			if code != http.StatusOK {
+				t.Errorf("the download answers %d", code)
+			}
+			for _, h := range headlines() {
+				if strings.Contains(h, "away") || strings.Contains(h, "sends nothing") {
+					t.Errorf("the page said %q", h)
+				}
+			}
+			p.wellBehaved(front)
+		})
+	}
+}
+
+// A server that is stopped, and goes on: the page says what it does not know, and
+// blames nobody.
+func TestAServerThatIsFrozen(t *testing.T) {
+	t.Parallel()
+	server := counting(t, interval)
+	p := open(t, server.URL)
+	p.rises(10)
+	headlines := p.headlines()
+	p.serverAway(true)
+	server.Freeze()
+	froze := time.Now()
+	p.between("#headline-text", `^Nothing is heard from the server · (\d+) s`, 6*time.Second, 12*time.Second)
+	p.shows("#headline-text", `^The server is away · \d+ s`)
+	p.shows(".seat-state", "not known")
+	p.between("#headline-text", `^The server is away · (\d+) s`, time.Since(froze)-7*time.Second, time.Since(froze))
+	server.Thaw()
+	p.rises(5)
+	p.shows("#headline-text", `^(Counting|Back after)`)
+	for _, h := range headlines() {
+		if strings.Contains(h, "sends nothing") {
+			t.Errorf("the page said %q", h)
+		}
+	}
+}
+
+// A server that takes no more readers is not away: the page shows the count as
+// far as it can.
+func TestAServerWithTooManyReaders(t *testing.T) {
+	t.Parallel()
+	server := counting(t, interval, "-max-readers", "1")
+	response, err := http.Get(server.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	p := open(t, server.URL)
+	p.serverAway(true) // its requests are refused
+	headlines := p.headlines()
+	p.rises(5)
+	time.Sleep(wallTime(t))
+	p.rises(5)
+	for _, h := range headlines() {
+		if strings.Contains(h, "away") {
+			t.Errorf("the page said %q", h)
+		}
+	}
+	response.Body.Close()
+	p.shows("#proof", "in order") // it has the lines
+}
+
+// A page that finds no server at first says so, and shows the count when there is
+// one.
+func TestAServerThatCannotBeReachedAtFirst(t *testing.T) {
+	t.Parallel()
+	var down atomic.Bool
+	down.Store(true)
+	server := counting(t, interval)
+	front := behind(t, server.URL, "", func(r *http.Response) error {
+		if down.Load() && (r.Request.URL.Path == "/state" || r.Request.URL.Path == "/events") {
+			return io.ErrUnexpectedEOF
+		}
+		return nil
+	})
+	p := open(t, front)
+	p.serverAway(true)
+	p.shows("#headline-text", `^The server cannot be reached · \d+ s`)
+	p.shot("09-cannot-be-reached")
+	down.Store(false)
+	p.status("Counting")
+}
+
+// This machine's clock may be set while the page is open.
+func TestClockSteps(t *testing.T) {
+	t.Parallel()
+	server := counting(t, interval)
+	for _, step := range []int{30_000, -30_000, 86_400_000} {
+		t.Run(fmt.Sprint(step), func(t *testing.T) {
+			t.Parallel()
+			p := open(t, server.URL)
+			p.rises(10)
+			headlines := p.headlines()
+			p.run(chromedp.Evaluate(fmt.Sprintf(`{ const real = Date.now; Date.now = () => real() + %d }`, step), nil))
+			time.Sleep(wallTime(t))
+			p.rises(5)
+			p.shows("#ago", "^last number just now$")
+			p.shows("#rate-now", `^([1-9]|0\.[1-9])`)
+			for _, h := range headlines() {
+				if !strings.HasPrefix(h, "Counting") {
+					t.Errorf("the page said %q", h)
+				}
+			}
+		})
+	}
+}
+
+// A count at a slow pace is not in trouble.
+func TestASlowCount(t *testing.T) {
+	t.Parallel()
+	server := counting(t, 12*time.Second)
+	p := open(t, server.URL)
+	headlines := p.headlines()
+	p.wait("some numbers", func() bool { return p.number() >= 6 })
+	for _, h := range headlines() {
+		if !strings.HasPrefix(h, "Counting") && !strings.HasPrefix(h, "Waiting") && !strings.HasPrefix(h, "Both clients are here") && !strings.HasPrefix(h, "Connecting") {
+			t.Errorf("the page said %q", h)
+		}
+	}
+	if text := p.text(".band-label, .row-gap"); strings.TrimSpace(text) != "" {
+		t.Errorf("the page shows interruptions: %s", text)
+	}
+}
+
+// Seven tabs of one browser show the count: those that are hidden hold no
+// connection, but have number and state in their title. They go on without a gap
+// when they are shown.
+func TestManyTabs(t *testing.T) {
+	t.Parallel()
+	server := counting(t, interval)
+	first := open(t, server.URL)
+	tabs := []*page{first}
+	for len(tabs) < 7 {
+		tabs = append(tabs, first.tab(server.URL))
+		tabs[len(tabs)-1].rises(2)
+	}
+	shown := tabs[len(tabs)-1]
+	shown.wait("one reader", func() bool {
+		return strings.Contains(get(t, server.URL+"/metrics"), "\ncounting_stream_readers 1\n")
+	})
+	var before, after string
+	first.run(chromedp.Title(&before))
+	first.wait("the title to go on", func() bool {
+		first.run(chromedp.Title(&after))
+		return after != before
+	})
+	first.show()
+	first.rises(5)
+	first.shows("#proof", `^all \d+ lines in order, none lost, none twice$`)
+	for _, tab := range tabs {
+		tab.wellBehaved(server.URL)
+	}
+}
+
+// The title of a hidden tab says that the server is away.
+func TestTheTitleOfAHiddenTab(t *testing.T) {
+	t.Parallel()
+	place := subject.NewPlace(t)
+	server := place.GoServer(t)
+	p := open(t, place.URL())
+	for range 2 {
+		subject.Go.Start(t, place.URL(), interval, limit)
+	}
+	p.rises(5)
+	p.hide()
+	p.serverAway(true)
+	server.Kill()
+	p.title(`^\d+ · The server is away$`, "page/icon-trouble.svg")
+	place.GoServer(t)
+	p.title(`^\d+ · Counting$|Back after`, "page/icon-done.svg")
+	p.show()
+	p.rises(5)
+}
+
+// A frozen tab, as of a laptop that slept, goes on where the count is.
+func TestAFrozenTab(t *testing.T) {
+	t.Parallel()
+	server := counting(t, interval)
+	p := open(t, server.URL)
+	p.rises(5)
+	p.freeze(wallTime(t))
+	p.rises(5)
+	p.shows("#headline-text", `^Counting`)
+	p.shows("#proof", `^all \d+ lines in order, none lost, none twice$`)
+	p.wellBehaved(server.URL)
+}
+
+// When a server of another version takes over, the page gets its files, once.
+func TestANewVersionOfTheServer(t *testing.T) {
+	t.Parallel()
+	var upgraded atomic.Bool
+	server := counting(t, interval)
+	assets := regexp.MustCompile(`"assets":"([^"]+)"`).FindStringSubmatch(get(t, server.URL+"/state"))[1]
+	front := behind(t, server.URL, "", func(r *http.Response) error {
+		if upgraded.Load() {
+			r.Body = &replacing{r.Body, []byte(assets), []byte(strings.Repeat("x", len(assets)))}
+		}
+		return nil
+	})
+	p := open(t, front)
+	p.rises(3)
+	p.run(chromedp.Evaluate(`window.old = true; window.loads = Number(sessionStorage.loads ?? 0)`, nil))
+	upgraded.Store(true)
+	p.hide() // it asks for the state
+	p.wait("the page to be loaded again", func() bool {
+		var old bool
+		p.run(chromedp.Evaluate(`window.old === true`, &old))
+		return !old
+	})
+	p.show()
+	p.run(chromedp.Evaluate(`window.again = true`, nil))
+	time.Sleep(wallTime(t))
+	p.rises(3)
+	var again bool
+	p.run(chromedp.Evaluate(`window.again === true`, &again))
+	if !again {
+		t.Error("the page was loaded more than once")
+	}
+}
+
+// replacing replaces a word by another of the same length in what is read.
+type replacing struct {
+	io.ReadCloser
+	old, new []byte
+}
+
+func (r *replacing) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	copy(p, bytes.ReplaceAll(p[:n], r.old, r.new))
+	return n, err
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// headlines notes what the headline says from now on, without its seconds.
+func (p *page) headlines() func() []string {
+	p.t.Helper()
+	p.run(chromedp.Evaluate(`window.said = [];
+		new MutationObserver(() => said.push(document.getElementById("headline-text").textContent))
+			.observe(document.getElementById("headline-text"), {childList: true, characterData: true, subtree: true})`, nil))
+	return func() []string {
+		p.t.Helper()
+		var said []string
+		p.run(chromedp.Evaluate(`said`, &said))
+		return said
+	}
+}
+
+// tab opens the page in another tab of the same browser, in front of this one.
+func (p *page) tab(url string) *page {
+	p.t.Helper()
+	ctx, cancel := chromedp.NewContext(p.ctx)
+	p.t.Cleanup(cancel)
+	tab := load(p.t, ctx, url)
+	tab.show()
+	return tab
+}
+
+// show brings the tab to the front, which hides the others.
+func (p *page) show() {
+	p.t.Helper()
+	p.run(browserpage.BringToFront())
+}
+
+// hide brings an empty tab to the front.
+func (p *page) hide() *page {
+	p.t.Helper()
+	return p.tab("about:blank")
+}
+
+// freeze stops all that the tab does for that long, as for a laptop that sleeps,
+// and shows it again.
+func (p *page) freeze(time time.Duration) {
+	p.t.Helper()
+	p.run(
+		browserpage.SetWebLifecycleState(browserpage.SetWebLifecycleStateStateFrozen),
+		chromedp.Sleep(time),
+		browserpage.SetWebLifecycleState(browserpage.SetWebLifecycleStateStateActive),
+	)
+	p.hide()
+	p.show()
+}

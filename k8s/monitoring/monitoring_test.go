@@ -78,6 +78,7 @@ func known(t *testing.T, name, text string) {
 	m := metrics.New("v1", 2000, 1, time.Now())
 	zero := func() int { return 0 }
 	m.Ask(metrics.Gauges{Sessions: zero, Connections: zero, Usage: func() (int64, int64) { return 0, 0 }, Taken: zero, Waiting: zero, Readers: zero,
+		Missed: func() int64 { return 0 }, LogLines: func() int64 { return 0 },
 		Dropped: func() (int64, int64, int64) { return 0, 0, 0 }})
 	m.Written([]float64{1}, time.Millisecond)
 	scrape := httptest.NewRecorder()

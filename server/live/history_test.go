@@ -295,7 +295,7 @@ func TestABadHistoryStopsNoStart(t *testing.T) {
 			return os.WriteFile(path, []byte(`{"lines":99,"tally":{"interruptions":7}}`), 0o666)
 		},
 		"directory":       func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o777) },
-		"fifo":            func(path string) error { return syscall.Mkfifo(path, 0o666) },
+		"fifo":            mkfifo,
 		"unreadable_link": func(path string) error { return os.Symlink("/nowhere/at/all", path) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,8 @@
 // Two people in the chat, and what else an app has: logins, files, an admin.
 //
 //	node client.js URL [polling|websocket|upgrade]
+//
+// With STAY=1 in its environment one of them stays until the server goes.
 import { createRequire } from "node:module";
 
 const modules = process.env.NODE_MODULES ?? new URL("../../../javascript/node_modules", import.meta.url).pathname;
@@ -64,6 +66,11 @@ await tell(admin, "shout", "closing time");
 admin.close();
 await pause();
 await tell(bob, "bye");
-ann.close();
-await pause();
+if (process.env.STAY) {
+  console.log("all is said");
+  await once(ann, "disconnect");
+} else {
+  ann.close();
+  await pause();
+}
 process.exit(0);

@@ -310,8 +310,8 @@ func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 func TestNetworkOfAnAddress(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
-		"2001:db8:1:2::": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64", "@": "@", "": "",
+		"192.0.2.1": "192.0.2.1", "192.0.2.1:5000": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "2001:db8:1:2::7": "2001:db8:1:2::", "fe80::1%eth0": "fe80::", "@": "@", "": "",
 	} {
 		if got := network(address); got != want {
 			t.Errorf("%q is of %q, want %q", address, got, want)

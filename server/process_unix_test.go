@@ -57,6 +57,7 @@ func startChildIn(t *testing.T, data string, args ...string) child {
 		c.cmd.Wait()
 		r.Close()
 	})
+	defer time.AfterFunc(patience, func() { c.cmd.Process.Kill() }).Stop()
 	lines := bufio.NewScanner(r)
 	for c.url == "" && lines.Scan() {
 		c.url = listening.FindString(lines.Text())
@@ -130,7 +131,7 @@ func TestAServerWhoseDiskHangsEnds(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(data, "numbers.txt"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	c := startChildIn(t, data, "-faithful", "-log-level", "error")
+	c := startChildIn(t, data, "-faithful")
 	a := join(t, c.testServer, assigned1, joined)
 	for range 50_000 {
 		a.send(number("", "client1", "1.5e300"))

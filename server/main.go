@@ -209,6 +209,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Log:          logger,
 	})
 	defer edge.Close()
+	defer r.Close() // before: nobody is told that the others leave
 	counts.Ask(metrics.Gauges{
 		Sessions:    edge.Sessions,
 		Connections: l.Connections,

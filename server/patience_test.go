@@ -87,7 +87,7 @@ func TestAClientThatDoesNotBeginToCountIsToldToLeave(t *testing.T) {
 		if packet, err := a.next(); err == nil {
 			t.Errorf("it is still sent %q", packet)
 		}
-		a = join(t, s, assigned1, started, joined)
+		join(t, s, assigned1, started, joined)
 		b.expect(started)
 	})
 	t.Run("one_that_counts_no_further_is_cut_off_while_another_waits", func(t *testing.T) {

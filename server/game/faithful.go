@@ -121,7 +121,7 @@ func (g *Faithful) Written(line int64) []Effect {
 }
 
 // Dropped is the event of lines that will never be in the file, up to the one
-// with that number: a failed write loses them, and nobody is told, as on the
+// with that number: a failed write loses them, and nobody is notified, as on the
 // original.
 func (g *Faithful) Dropped(line int64) {
 	g.release(line)

@@ -1,5 +1,5 @@
 // Package game holds the rules of the count: who sits where, which number is
-// taken, what is written next, who is told.
+// taken, what is written next, who is sent what.
 //
 // It is pure. Events go in as method calls, effects come out as a slice; there
 // is no clock, goroutine, file or socket in here.

@@ -91,12 +91,12 @@ func play(t *testing.T, g rules, steps []step) {
 			continue
 		}
 		if !reflect.DeepEqual(got, s.want) {
-			t.Fatalf("step %d, %s:\n got %s\nwant %s", i+1, s.event, list(got), list(s.want))
+			t.Fatalf("step %d, %s:\n got %s\nwant %s", i+1, s.event, lines(got), lines(s.want))
 		}
 	}
 }
 
-func list(effects []Effect) string {
+func lines(effects []Effect) string {
 	var b strings.Builder
 	for _, e := range effects {
 		fmt.Fprintf(&b, "\n\t%T%+v", e, e)

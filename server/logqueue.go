@@ -38,7 +38,7 @@ type logQueue struct {
 	lines   int
 	session map[string]int // lines, by session
 	left    int            // suppressed by the limit on all lines
-	dropped int64          // since the last time that it was told
+	dropped int64          // not yet logged
 	total   int64          // dropped and suppressed, ever
 }
 

@@ -181,12 +181,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Patience:  c.patience,
 		Fail:      func(err error) { failed <- err },
 	})
-	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopTelling()
-	told := make(chan struct{})
+	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRunning()
+	logged := make(chan struct{})
 	go func() {
-		defer close(told)
-		r.Run(telling)
+		defer close(logged)
+		r.Run(running)
 	}()
 	go feed.Run()
 	defer func() {
@@ -209,6 +209,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Log:          logger,
 	})
 	defer edge.Close()
+	defer r.Close() // before: nobody is notified that the others leave
 	counts.Ask(metrics.Gauges{
 		Sessions:    edge.Sessions,
 		Connections: l.Connections,
@@ -253,9 +254,9 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		err = nil
 	}
 	edge.Flush(stopping)
-	stopTelling()
+	stopRunning()
 	select {
-	case <-told:
+	case <-logged:
 	case <-stopping.Done():
 	}
 	feed.Close(stopping)

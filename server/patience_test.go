@@ -75,6 +75,41 @@ func TestAClientThatDoesNotBeginToCountIsToldToLeave(t *testing.T) {
 		count(a, "client1", 3, 3)
 		a.expect("433[]")
 	})
+	t.Run("one_that_stays_is_cut_off_at_a_following_heartbeat", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-patience", "1ns")
+		a, b := joinTwo(t, s)
+		if packet := answers(a); packet != leave {
+			t.Fatalf("it was sent %q, not %q", packet, leave)
+		}
+		a.send("3")
+		b.expect(stopped)
+		if packet, err := a.next(); err == nil {
+			t.Errorf("it is still sent %q", packet)
+		}
+		join(t, s, assigned1, started, joined)
+		b.expect(started)
+	})
+	t.Run("one_that_counts_no_further_is_cut_off_while_another_waits", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-patience", "1ns")
+		a, b := joinTwo(t, s)
+		count(a, "client1", 1, 1)
+		count(b, "client2", 2, 2)
+		a.expect("431[]")
+		b.expect("432[]")
+		a.send("3", "3")
+		a.send(number("4", "client1", 2)) // nobody waits: it stays
+		a.expect(`434[{"error":`)
+		c := dial(t, s)
+		c.expect("0{")
+		c.send("40")
+		c.expect(assigned1, started, joined)
+		b.expect(stopped, started)
+		if packet, err := a.next(); err == nil {
+			t.Errorf("it is still sent %q", packet)
+		}
+	})
 	for name, args := range map[string][]string{
 		"nobody_while_it_is_turned_off": {"-patience", "0"},
 		"nobody_in_faithful_mode":       {"-patience", "1ns", "-faithful"},

@@ -4,9 +4,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -32,7 +35,12 @@ type child struct {
 
 func startChild(t *testing.T, args ...string) child {
 	t.Helper()
-	c := child{&testServer{data: t.TempDir()}, exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
+	return startChildIn(t, t.TempDir(), args...)
+}
+
+func startChildIn(t *testing.T, data string, args ...string) child {
+	t.Helper()
+	c := child{&testServer{data: data}, exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...)}
 	c.cmd.Args = append(c.cmd.Args, "-data", c.data)
 	c.cmd.Env = append(os.Environ(), childEnv+"=1")
 	r, w, err := os.Pipe()
@@ -49,6 +57,7 @@ func startChild(t *testing.T, args ...string) child {
 		c.cmd.Wait()
 		r.Close()
 	})
+	defer time.AfterFunc(patience, func() { c.cmd.Process.Kill() }).Stop()
 	lines := bufio.NewScanner(r)
 	for c.url == "" && lines.Scan() {
 		c.url = listening.FindString(lines.Text())
@@ -111,5 +120,43 @@ func TestAServerWhoseOutputIsNotReadCountsOnAndEnds(t *testing.T) {
 			}
 			t.Logf("it took %v to end", took)
 		})
+	}
+}
+
+// A disk that hangs, which a pipe that nobody reads is to who writes to it, held
+// up SIGTERM, and let what waits for it fill the memory.
+func TestAServerWhoseDiskHangsEnds(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(data, "numbers.txt"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c := startChildIn(t, data, "-faithful")
+	a := join(t, c.testServer, assigned1, joined)
+	for range 50_000 {
+		a.send(number("", "client1", "1.5e300"))
+	}
+	join(t, c.testServer, assigned2, started, joined)
+	waitFor(t, "lines to be refused", func() bool { return !c.metric(t, `counting_numbers_refused_total{reason="too_many_lines"} 0`) })
+	code, took := c.terminate(t)
+	if code != 0 {
+		t.Errorf("it ended with exit code %d", code)
+	}
+	if took > 5*time.Second { // a second, but for the race detector and other jobs
+		t.Errorf("it took %v to end", took)
+	}
+}
+
+// What was verified in part is not said to be well.
+func TestVerifyingThatIsInterruptedFails(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	file := filepath.Join(t.TempDir(), "numbers.txt")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(ctx, []string{"-verify", file}, noEnv, new(buffer)); err == nil {
+		t.Error("no error")
 	}
 }

@@ -18,7 +18,7 @@ type (
 		Event   string
 		Payload any
 	}
-	// Admit sends the session its CONNECT packet, "40", behind all that was
+	// Admit sends the session its CONNECT packet, "40", after all that was
 	// emitted to it before.
 	Admit struct{ Session Session }
 	// Hold keeps the session's CONNECT packet back. The owner raises GiveUp

@@ -29,7 +29,7 @@ type Faithful struct {
 // NewFaithful returns a game that has not begun.
 func NewFaithful() *Faithful {
 	g := &Faithful{
-		seats: seats{holder: make(map[protocol.Seat]Session)},
+		seats: newSeats(),
 		acks:  newAcks(0),
 		next:  make(map[protocol.Seat]protocol.Value),
 	}
@@ -43,7 +43,7 @@ func NewFaithful() *Faithful {
 // Disconnect it may ask again. The address does not matter.
 func (g *Faithful) Connect(s Session, _ string) []Effect {
 	g.effects = nil
-	if slices.Contains(g.joined, s) {
+	if g.in[s] {
 		return nil
 	}
 	if seat := g.free(); seat != protocol.NoSeat {
@@ -51,7 +51,7 @@ func (g *Faithful) Connect(s Session, _ string) []Effect {
 		return g.effects
 	}
 	g.do(Full{s})
-	g.joined = append(g.joined, s)
+	g.enter(s)
 	g.do(Admit{s})
 	return g.effects
 }
@@ -62,7 +62,7 @@ func (g *Faithful) GiveUp(Session) []Effect { return nil }
 // Disconnect is the event of a session that leaves.
 func (g *Faithful) Disconnect(s Session) []Effect {
 	g.effects = nil
-	if !slices.Contains(g.joined, s) {
+	if !g.in[s] {
 		return nil
 	}
 	g.forget(s)
@@ -75,7 +75,7 @@ func (g *Faithful) Disconnect(s Session) []Effect {
 // seat goes on after it: the original moves on before it spells.
 func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 	g.effects = nil
-	if n.Err == nil && slices.Contains(g.joined, s) {
+	if n.Err == nil && g.in[s] {
 		if seat := protocol.SeatNamed(n.ClientID); seat != protocol.NoSeat {
 			g.next[seat] = n.Value.Next()
 		}
@@ -83,7 +83,7 @@ func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 	size := len(n.Words) + lineOverhead
 	r := Refused{Session: s, Number: n}
 	switch {
-	case !slices.Contains(g.joined, s):
+	case !g.in[s]:
 		r.Code = NotJoined
 	case n.Err != nil:
 		r.Code = Malformed
@@ -121,7 +121,7 @@ func (g *Faithful) Written(line int64) []Effect {
 }
 
 // Dropped is the event of lines that will never be in the file, up to the one
-// with that number: a failed write loses them, and nobody is told, as on the
+// with that number: a failed write loses them, and nobody is notified, as on the
 // original.
 func (g *Faithful) Dropped(line int64) {
 	g.release(line)

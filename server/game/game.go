@@ -1,5 +1,5 @@
 // Package game holds the rules of the count: who sits where, which number is
-// taken, what is written next, who is told.
+// taken, what is written next, who is sent what.
 //
 // It is pure. Events go in as method calls, effects come out as a slice; there
 // is no clock, goroutine, file or socket in here.
@@ -14,7 +14,6 @@ package game
 
 import (
 	"math"
-	"slices"
 
 	"counting/server/protocol"
 )
@@ -49,7 +48,7 @@ type Number struct {
 type Game struct {
 	seats
 	acks
-	waiting []guest // held back until a seat falls free, in order of arrival
+	waiting queue // held back until a seat falls free
 
 	// address is whose connections they are that hold the seats or, for a seat
 	// that is free, held it last.
@@ -65,16 +64,12 @@ type Game struct {
 	appended int64
 }
 
-type guest struct {
-	session Session
-	address string
-}
-
 // New returns a game that goes on after a file holding the numbers 1 to last.
 func New(last int64) *Game {
 	g := &Game{
-		seats:    seats{holder: make(map[protocol.Seat]Session)},
+		seats:    newSeats(),
 		acks:     newAcks(last),
+		waiting:  newQueue(),
 		address:  make(map[protocol.Seat]string),
 		next:     make(map[protocol.Seat]int64),
 		heard:    make(map[protocol.Seat]bool),
@@ -88,7 +83,7 @@ func New(last int64) *Game {
 
 // EndAt sets the last number of the count, before the first event; 0 is none.
 // Numbers beyond it are refused. When it has been counted, clients are no longer
-// told to start: those that are started again stay, connected and idle.
+// sent start_game: those that are started again stay, connected and idle.
 func (g *Game) EndAt(limit int64) {
 	g.limit = limit
 	g.over = g.ended()
@@ -111,14 +106,14 @@ func (g *Game) due(seat protocol.Seat) int64 {
 // or held this one last.
 func (g *Game) Connect(s Session, address string) []Effect {
 	g.effects = nil
-	if slices.Contains(g.joined, s) || g.guest(s) >= 0 {
+	if g.in[s] || g.waiting.has(s) {
 		return nil
 	}
 	if seat := g.free(); seat != protocol.NoSeat {
 		g.seat(guest{s, address}, seat)
 		return g.effects
 	}
-	g.waiting = append(g.waiting, guest{s, address})
+	g.waiting.push(guest{s, address})
 	g.do(Full{s})
 	g.do(Hold{s})
 	return g.effects
@@ -128,8 +123,7 @@ func (g *Game) Connect(s Session, address string) []Effect {
 // be. It does nothing to a session that has been given a seat meanwhile.
 func (g *Game) GiveUp(s Session) []Effect {
 	g.effects = nil
-	if i := g.guest(s); i >= 0 {
-		g.waiting = slices.Delete(g.waiting, i, i+1)
+	if g.waiting.remove(s) {
 		g.do(Refuse{s, "both seats are taken"})
 	}
 	return g.effects
@@ -140,22 +134,13 @@ func (g *Game) GiveUp(s Session) []Effect {
 // client that has counted it reports it again.
 func (g *Game) Disconnect(s Session) []Effect {
 	g.effects = nil
-	if i := g.guest(s); i >= 0 {
-		g.waiting = slices.Delete(g.waiting, i, i+1)
-		return nil
-	}
-	if !slices.Contains(g.joined, s) {
+	if g.waiting.remove(s) || !g.in[s] {
 		return nil
 	}
 	g.forget(s)
 	seat := g.leave(s)
 	g.next[seat] = g.due(seat)
-	if len(g.waiting) > 0 {
-		i := max(0, slices.IndexFunc(g.waiting, func(w guest) bool {
-			return !slices.ContainsFunc(protocol.Seats[:], func(seat protocol.Seat) bool { return g.address[seat] == w.address })
-		}))
-		first := g.waiting[i]
-		g.waiting = slices.Delete(g.waiting, i, i+1)
+	if first, ok := g.waiting.pop(g.hasSeat); ok {
 		g.seat(first, seat)
 	}
 	return g.effects
@@ -214,7 +199,7 @@ func (g *Game) fault(s Session, seat protocol.Seat, n Number) Code {
 	number, exact := n.Value.Int64()
 	near := n.Value.Float64()
 	switch {
-	case !slices.Contains(g.joined, s):
+	case !g.in[s]:
 		return NotJoined
 	case n.Err != nil:
 		return Malformed
@@ -244,9 +229,15 @@ func (g *Game) seat(s guest, seat protocol.Seat) {
 	g.join(s.session, seat, protocol.Int(g.next[seat]))
 }
 
-// guest returns where in the queue a session waits, or -1.
-func (g *Game) guest(s Session) int {
-	return slices.IndexFunc(g.waiting, func(w guest) bool { return w.session == s })
+// hasSeat tells whether an address holds a seat or, of one that is free, held it
+// last.
+func (g *Game) hasSeat(address string) bool {
+	for _, seat := range protocol.Seats {
+		if a, taken := g.address[seat]; taken && a == address {
+			return true
+		}
+	}
+	return false
 }
 
 // A Turn says who holds up the count.
@@ -271,4 +262,4 @@ func (g *Game) Turn() Turn {
 }
 
 // Waiting returns how many sessions are held back until a seat falls free.
-func (g *Game) Waiting() int { return len(g.waiting) }
+func (g *Game) Waiting() int { return g.waiting.len() }

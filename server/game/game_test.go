@@ -91,12 +91,12 @@ func play(t *testing.T, g rules, steps []step) {
 			continue
 		}
 		if !reflect.DeepEqual(got, s.want) {
-			t.Fatalf("step %d, %s:\n got %s\nwant %s", i+1, s.event, list(got), list(s.want))
+			t.Fatalf("step %d, %s:\n got %s\nwant %s", i+1, s.event, lines(got), lines(s.want))
 		}
 	}
 }
 
-func list(effects []Effect) string {
+func lines(effects []Effect) string {
 	var b strings.Builder
 	for _, e := range effects {
 		fmt.Fprintf(&b, "\n\t%T%+v", e, e)
@@ -284,7 +284,7 @@ func TestFaithful(t *testing.T) {
 			number("C", "client1", 41, "1", Received{"C", num("client1", 41)}, AppendLine{1, num("client1", 41)}),
 			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("A"), stop("B"), stop("C")),
 			connect("D", append(assign("D", protocol.Client2, 2), start("A"), start("C"), start("D"), Admit{"D"})...),
-			disconnect("C"), // both seats are taken: nobody is told
+			disconnect("C"), // both seats are taken: nobody is sent anything
 		)},
 		{"a_client_without_a_seat_stops_a_game_that_does_not_run", append(seated(1, 2),
 			connect("C", Full{"C"}, Admit{"C"}),

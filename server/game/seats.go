@@ -9,10 +9,15 @@ import (
 // seats is who takes part: what both modes have in common.
 type seats struct {
 	joined []Session // all who get broadcasts, in order of arrival
+	in     map[Session]bool
 	holder map[protocol.Seat]Session
-	over   bool // nobody is told to start any more
+	over   bool // start_game is no longer sent
 
 	effects []Effect // of the current step
+}
+
+func newSeats() seats {
+	return seats{in: make(map[Session]bool), holder: make(map[protocol.Seat]Session)}
 }
 
 func (g *seats) do(e Effect) { g.effects = append(g.effects, e) }
@@ -25,7 +30,7 @@ func (g *seats) broadcast(event string) {
 
 // join gives the session a seat, whose holder sends next as its next number.
 func (g *seats) join(s Session, seat protocol.Seat, next protocol.Value) {
-	g.joined = append(g.joined, s)
+	g.enter(s)
 	g.holder[seat] = s
 	g.do(Seated{s, seat})
 	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: next}})
@@ -33,6 +38,12 @@ func (g *seats) join(s Session, seat protocol.Seat, next protocol.Value) {
 		g.broadcast(protocol.StartGame)
 	}
 	g.do(Admit{s})
+}
+
+// enter lets a session have what is broadcast.
+func (g *seats) enter(s Session) {
+	g.joined = append(g.joined, s)
+	g.in[s] = true
 }
 
 // leave takes a session out that has joined, and returns the seat that it held.
@@ -48,6 +59,7 @@ func (g *seats) leave(s Session) protocol.Seat {
 		g.do(Alone{})
 		g.broadcast(protocol.StopGame)
 	}
+	delete(g.in, s)
 	g.joined = slices.DeleteFunc(g.joined, func(other Session) bool { return other == s })
 	return seat
 }

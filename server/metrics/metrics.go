@@ -230,6 +230,9 @@ func (m *Metrics) Storage(err error) {
 	}
 }
 
+// Missed does nothing: the room itself counts what was left out.
+func (m *Metrics) Missed(int64, []protocol.Seat) {}
+
 func seatOf(n float64) protocol.Seat {
 	if n != math.Trunc(n) {
 		return protocol.NoSeat

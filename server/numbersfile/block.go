@@ -7,7 +7,7 @@ import "counting/server/spelling"
 // the block's first number is called and one of a thousand fixed tails, so
 // that what a block must be is put together as fast as it is compared.
 
-// tails are what a line says behind its thousands, newline included.
+// tails are what a line says after its thousands, newline included.
 var tails = func() (table [1000]string) {
 	head := len(spelling.Spell(1000))
 	for n := range table {

@@ -163,9 +163,9 @@ func (o recovering) remnant(end, size int64, good prefix) bool {
 	return strings.HasPrefix(spelling.Spell(good.lines+1), string(bytes.TrimRight(tail, "\x00")))
 }
 
-// wholeEnd returns where the file's last whole line ends. A line behind the
+// wholeEnd returns where the file's last whole line ends. A line after the
 // prefix that holds a NUL byte is what a crash of the machine leaves of a line
-// whose bytes never came to the disk, and so is all behind it.
+// whose bytes never came to the disk, and so is all after it.
 func wholeEnd(file io.ReaderAt, size int64, good prefix) (int64, error) {
 	rest := bufio.NewReader(io.NewSectionReader(file, good.bytes, size-good.bytes))
 	for {
@@ -180,7 +180,7 @@ func wholeEnd(file io.ReaderAt, size int64, good prefix) (int64, error) {
 			break
 		}
 	}
-	// There is a newline behind the prefix, so the search for the last ends.
+	// There is a newline after the prefix, so the search for the last ends.
 	buf := make([]byte, 64<<10)
 	for end := size; ; {
 		start := max(good.bytes, end-int64(len(buf)))

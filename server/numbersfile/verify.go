@@ -189,7 +189,7 @@ func commonLines(a, b []byte) (lines, n int64) {
 	return int64(bytes.Count(a[:same], []byte("\n"))), int64(same)
 }
 
-// mismatchAfter returns the line behind the prefix, or nil if the file ends
+// mismatchAfter returns the line after the prefix, or nil if the file ends
 // there.
 func mismatchAfter(r io.ReaderAt, size int64, good prefix) (*Mismatch, error) {
 	if good.bytes == size {

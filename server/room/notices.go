@@ -12,29 +12,30 @@ import (
 	"counting/server/spelling"
 )
 
-// An Observer is told what happens in a room, in order, by the one goroutine
-// that runs Room.Run. It may be late. While it waits, what happens queues up,
-// and is dropped when the queue is full.
+// An Observer is notified of what happens in a room, in order, by the one
+// goroutine that runs Room.Run, and some time after it happened. While one of
+// its methods blocks, notices queue up, and are dropped when the queue is full.
 type Observer interface {
-	// Happened tells an effect of the kind that says what happened.
+	// Happened reports an effect of the kind that says what happened.
 	Happened(effect game.Effect)
-	// Written tells the numbers of the lines that have come into the file, and
-	// how long the one that waited longest has waited for that.
+	// Written reports the numbers of the lines that were written to the file,
+	// and how long the oldest of them had waited for that.
 	Written(numbers []float64, took time.Duration)
-	// Storage tells that writing the file has begun to fail or works again.
+	// Storage reports that writing the file has begun to fail, or works again
+	// if err is nil.
 	Storage(err error)
-	// Missed tells that so many calls of Happened and Storage were left out
-	// just now, and which seats are taken. No line was left out.
+	// Missed reports that n calls of Happened and Storage were dropped just
+	// before, and which seats are taken now. No line was dropped.
 	Missed(n int64, taken []protocol.Seat)
 }
 
-// maxNotices is how many may wait to be told.
+// maxNotices is how many notices may be queued.
 const maxNotices = 8192
 
-// writtenAtOnce is how many lines one call of Written tells.
+// writtenAtOnce is how many lines one call of Written reports.
 const writtenAtOnce = 1024
 
-// A notice is one thing to be told: an event, lines, or a change of the storage.
+// A notice is one thing to report: an event, lines, or a change of the storage.
 type notice struct {
 	event            any // a game.Effect, dismissed or cutOff
 	session, address string
@@ -51,17 +52,17 @@ type lines struct {
 
 type storage struct{ err error }
 
-// What the room itself does to a client is told to the log alone.
+// What the room itself does to a client is only logged.
 type (
 	dismissed struct{}
 	cutOff    struct{ reason string }
 )
 
-// notices are those that wait. They are guarded by the room's lock.
+// notices is the queue. It is guarded by the room's lock.
 type notices struct {
 	queue  []notice
 	late   *lines // written since the queue was full
-	missed int64  // since the last time that Observers were told so
+	missed int64  // not yet reported by Observer.Missed
 	total  int64
 }
 
@@ -98,30 +99,31 @@ func (q *notices) written(from, to int64, numbers []float64, took time.Duration)
 	}
 }
 
-// Run tells what happens, until ctx ends and all that happened by then is told.
+// Run notifies the observers and writes the log until ctx ends and the queue is
+// empty.
 func (r *Room) Run(ctx context.Context) {
 	var spare []notice
 	for {
 		r.mu.Lock()
-		told := r.notices
+		batch := r.notices
 		taken := r.rules.Taken()
-		r.notices = notices{queue: spare[:0], total: told.total}
+		r.notices = notices{queue: spare[:0], total: batch.total}
 		r.mu.Unlock()
-		for i, n := range told.queue {
-			r.tell(n)
-			told.queue[i] = notice{}
+		for i, n := range batch.queue {
+			r.notify(n)
+			batch.queue[i] = notice{}
 		}
-		spare = told.queue
-		if told.late != nil {
-			r.tell(notice{lines: told.late})
+		spare = batch.queue
+		if batch.late != nil {
+			r.notify(notice{lines: batch.late})
 		}
-		if told.missed > 0 {
+		if batch.missed > 0 {
 			for _, o := range r.Observers {
-				o.Missed(told.missed, taken)
+				o.Missed(batch.missed, taken)
 			}
-			r.Log.Warn(fmt.Sprintf("%d events were not logged: more happened than could be told.", told.missed))
+			r.Log.Warn(fmt.Sprintf("%d events were not logged: the queue of notices was full.", batch.missed))
 		}
-		if told.waiting() {
+		if batch.waiting() {
 			continue
 		}
 		select {
@@ -144,10 +146,10 @@ func (r *Room) Missed() int64 {
 	return r.notices.total
 }
 
-func (r *Room) tell(n notice) {
+func (r *Room) notify(n notice) {
 	switch {
 	case n.lines != nil:
-		r.tellWritten(n.lines)
+		r.notifyWritten(n.lines)
 		return
 	case n.storage != nil:
 		for _, o := range r.Observers {
@@ -163,7 +165,7 @@ func (r *Room) tell(n notice) {
 	r.log(n)
 }
 
-func (r *Room) tellWritten(l *lines) {
+func (r *Room) notifyWritten(l *lines) {
 	if l.numbers != nil {
 		for _, o := range r.Observers {
 			o.Written(l.numbers, l.took)

@@ -69,7 +69,7 @@ type fakeFile struct {
 func (f *fakeFile) Append(upTo int64)      { f.upTo = upTo }
 func (f *fakeFile) AppendLine(line string) { f.lines = append(f.lines, line) }
 
-// fakeObserver notes what it is told, and waits while it is blocked.
+// fakeObserver notes what is reported to it, and blocks while it is locked.
 type fakeObserver struct {
 	mu      sync.Mutex
 	blocked sync.Mutex
@@ -103,7 +103,7 @@ type testRoom struct {
 	t        *testing.T
 	file     *fakeFile
 	observer *fakeObserver
-	log      *strings.Builder // to be read when all is told
+	log      *strings.Builder // to be read when Run has nothing left to do
 	failed   chan error
 }
 
@@ -174,7 +174,7 @@ func TestANumberIsWrittenAckedAndTold(t *testing.T) {
 		b.expect(t, "stop_game")
 		synctest.Wait()
 		if !slices.Equal(r.observer.lines, []float64{1, 2}) || r.observer.storage == nil || r.observer.missed != 0 {
-			t.Errorf("the observer was told %v, %v, %d", r.observer.lines, r.observer.storage, r.observer.missed)
+			t.Errorf("the observer got %v, %v, %d", r.observer.lines, r.observer.storage, r.observer.missed)
 		}
 		for _, want := range []string{"Client client1 connected and assigned.", "Client client2 connected and assigned.",
 			"Received one from client1", "Received two from client2", "Refused a number: number 2", "address=192.0.2.1", "session=A",
@@ -210,7 +210,7 @@ func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
 		b.expect(t, "client_assigned client1 inf", "admit") // the original moves on before it spells
 		synctest.Wait()
 		if len(r.observer.lines) != 5 {
-			t.Errorf("the observer was told %v", r.observer.lines)
+			t.Errorf("the observer got %v", r.observer.lines)
 		}
 	})
 }
@@ -258,20 +258,20 @@ func TestAnObserverThatStandsStillHoldsUpNothing(t *testing.T) {
 		for range maxNotices {
 			r.Number("A", []string{"1"}, false, "")
 		}
-		r.Disconnect("A") // this is not told either
+		r.Disconnect("A") // this is dropped, too
 		r.observer.blocked.Unlock()
 		synctest.Wait()
 		if len(r.observer.lines) != last || !slices.IsSorted(r.observer.lines) {
-			t.Errorf("the observer was told of %d lines, want all %d in order", len(r.observer.lines), last)
+			t.Errorf("the observer got %d lines, want all %d in order", len(r.observer.lines), last)
 		}
 		if r.observer.missed == 0 || r.observer.missed != r.Missed() || !slices.Equal(r.observer.taken, []protocol.Seat{protocol.Client2}) {
-			t.Errorf("the observer missed %d of %d events and was told that %v are taken", r.observer.missed, r.Missed(), r.observer.taken)
+			t.Errorf("the observer missed %d of %d events and was given %v as taken", r.observer.missed, r.Missed(), r.observer.taken)
 		}
 		if !strings.Contains(r.log.String(), fmt.Sprintf("%d events were not logged", r.observer.missed)) {
 			t.Error("the log does not say so")
 		}
 		if len(r.observer.events) > 2*maxNotices+10 {
-			t.Errorf("%d events waited to be told", len(r.observer.events))
+			t.Errorf("%d events were queued", len(r.observer.events))
 		}
 	})
 }
@@ -279,7 +279,7 @@ func TestAnObserverThatStandsStillHoldsUpNothing(t *testing.T) {
 // brokenRules panic at a number.
 type brokenRules struct{ *game.Game }
 
-func (brokenRules) Number(game.Session, game.Number, game.AckID) []game.Effect { panic("as told") }
+func (brokenRules) Number(game.Session, game.Number, game.AckID) []game.Effect { panic("a bug") }
 
 // A panic within a step was recovered: half of it was done, and acks went on.
 func TestAPanicInAStepEndsTheRoom(t *testing.T) {
@@ -293,7 +293,7 @@ func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 		r.count("B", "client2", 2)
 		select {
 		case err := <-r.failed:
-			if !strings.Contains(err.Error(), "a step of the game panicked: as told") {
+			if !strings.Contains(err.Error(), "a step of the game panicked: a bug") {
 				t.Errorf("it fails with %v", err)
 			}
 		default:
@@ -310,8 +310,8 @@ func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 func TestNetworkOfAnAddress(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
-		"2001:db8:1:2::": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64", "@": "@", "": "",
+		"192.0.2.1": "192.0.2.1", "192.0.2.1:5000": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "2001:db8:1:2::7": "2001:db8:1:2::", "fe80::1%eth0": "fe80::", "@": "@", "": "",
 	} {
 		if got := network(address); got != want {
 			t.Errorf("%q is of %q, want %q", address, got, want)

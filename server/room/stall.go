@@ -1,9 +1,9 @@
 package room
 
 import (
-	"net/netip"
 	"time"
 
+	"counting/server/clientaddr"
 	"counting/server/game"
 )
 
@@ -80,14 +80,8 @@ func (r *Room) endStall() {
 // network returns what counts as one address: an IPv6 client has a /64 to
 // choose from.
 func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
+	if ip := clientaddr.Parse(address); ip.IsValid() {
+		return clientaddr.Key(ip).String()
 	}
-	ip = ip.Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String()
-	}
-	prefix, _ := ip.Prefix(64)
-	return prefix.String()
+	return address
 }

@@ -54,7 +54,7 @@ func SpellFloat(v float64) (string, error) {
 	return string(text), nil
 }
 
-// decimals returns the digits of v behind the point, and false if there are
+// decimals returns the digits of v after the point, and false if there are
 // too many. It is num2words' float2tuple, which computes them in floating
 // point: fraction times a power of ten, rounded if that is within 0.01 of a
 // whole number and else floored.

@@ -1,0 +1,55 @@
+package k8s
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// The component token gives the server the token and each client the same one, over
+// either overlay, and is in none of them by default.
+func TestTokenComponent(t *testing.T) {
+	t.Parallel()
+	for _, overlay := range []string{"go-clients", "python-clients"} {
+		t.Run(overlay, func(t *testing.T) {
+			t.Parallel()
+			if m := render(t, "overlays/"+overlay); env(m.deployments["server"], "TOKEN_FILE") != "" {
+				t.Error("the server asks for a token by default")
+			}
+			// An overlay of somebody's own lies beside ours.
+			dir, err := os.MkdirTemp("overlays", "test-token-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../" + overlay + "]\ncomponents: [../../components/token]\n"
+			if err := os.WriteFile(filepath.Join(dir, "Kustomization"), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			m := render(t, dir)
+			server := m.deployments["server"]
+			if got := env(server, "TOKEN_FILE"); got != "/etc/counting/token" {
+				t.Errorf("the server's TOKEN_FILE is %q", got)
+			}
+			isToken := func(v corev1.Volume) bool { return v.Secret != nil && v.Secret.SecretName == "counting-token" }
+			mounted := func(v corev1.VolumeMount) bool { return v.Name == "token" && v.MountPath == "/etc/counting" && v.ReadOnly }
+			if !slices.ContainsFunc(server.Spec.Template.Spec.Volumes, isToken) ||
+				!slices.ContainsFunc(server.Spec.Template.Spec.Containers[0].VolumeMounts, mounted) {
+				t.Error("the Secret is not mounted")
+			}
+			for _, name := range []string{"client1", "client2"} {
+				vars := m.deployments[name].Spec.Template.Spec.Containers[0].Env
+				token := slices.IndexFunc(vars, func(v corev1.EnvVar) bool {
+					return v.Name == "TOKEN" && v.ValueFrom != nil && v.ValueFrom.SecretKeyRef.Name == "counting-token"
+				})
+				url := slices.IndexFunc(vars, func(v corev1.EnvVar) bool { return v.Name == "SERVER_URL" && v.Value == "http://server:5000?token=$(TOKEN)" })
+				if token < 0 || url < token {
+					t.Errorf("%s has the variables %v", name, vars)
+				}
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -152,11 +153,14 @@ func TestJSONLogs(t *testing.T) {
 	a, _ := joinTwo(t, s)
 	a.send(number("1", "client1\u009b31m\u202e", 1), number("2", "client1", 1), number("3", "client1", 1))
 	a.expect("431[{", "432[]", "433[]")
+	a.send(number("4", "client1", 2))
+	a.expect("434[{")
 	a.send("41")
 	a.expect(stopped)
 	type event struct {
-		Level, Msg, Session, Seat, Address string
-		Number                             float64
+		Level, Msg, Session, Seat, Address, Code string
+		Number                                   float64
+		Counted                                  *int
 	}
 	seen := make(map[string]event)
 	waitFor(t, "the log", func() bool {
@@ -173,14 +177,53 @@ func TestJSONLogs(t *testing.T) {
 		return seen["Client client1 disconnected."].Level != ""
 	})
 	for msg, want := range map[string]event{
-		"Client client1 connected and assigned.": {Level: "INFO", Seat: "client1"},
-		"Received one from client1":              {Level: "INFO", Seat: "client1", Number: 1},
-		"client1 repeated one":                   {Level: "DEBUG", Seat: "client1", Number: 1},
-		"Client client1 disconnected.":           {Level: "INFO", Seat: "client1"},
+		"Client client1 connected and assigned.":             {Level: "INFO", Seat: "client1"},
+		"Received one from client1":                          {Level: "INFO", Seat: "client1", Number: 1},
+		"client1 repeated one":                               {Level: "DEBUG", Seat: "client1", Number: 1},
+		"Client client1 disconnected.":                       {Level: "INFO", Seat: "client1"},
+		"Refused a number: number 2 is not one of client1's": {Level: "WARN", Seat: "client1", Number: 2, Code: "wrong_parity"},
 	} {
 		got := seen[msg]
-		if got.Level != want.Level || got.Seat != want.Seat || got.Number != want.Number || got.Session == "" || got.Address == "" {
+		if got.Level != want.Level || got.Seat != want.Seat || got.Number != want.Number || got.Session == "" || got.Address == "" || got.Code != want.Code {
 			t.Errorf("%q: got %+v", msg, got)
 		}
 	}
+	if counted := seen["Client client1 disconnected."].Counted; counted == nil || *counted != 1 {
+		t.Errorf("what the session had counted is %v", counted)
+	}
+	// A clean stop is logged last.
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(strings.TrimSpace(s.log.String()), `"msg":"Server stopped."}`) {
+		t.Errorf("the log ends with %q", s.log.String()[max(0, len(s.log.String())-200):])
+	}
+}
+
+// When the count continues after an interruption, the log says after how long,
+// and so do the metrics.
+func TestAnInterruptionIsLoggedAndCounted(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	a, b := joinTwo(t, s)
+	a.send(number("1", "client1", 1))
+	a.expect("431[]")
+	b.send(number("1", "client2", 2))
+	b.expect("431[]")
+	b.send("41")
+	waitFor(t, "client2 to leave", func() bool { return strings.Contains(s.log.String(), "Client client2 disconnected.") })
+	join(t, s)
+	a.send(number("2", "client1", 3))
+	waitFor(t, "the log", func() bool {
+		return regexp.MustCompile(`(?m)^The count continues after \d+\.\d s; the cause of the interruption was client2\.$`).MatchString(s.log.String())
+	})
+	waitFor(t, "the metrics", func() bool {
+		_, text, _ := request(t, http.MethodGet, s.url+"/metrics", nil)
+		for _, want := range []string{`counting_interruptions_total{cause="client2"} 1`, "counting_interruption_seconds_count 1", `counting_seat_taken{seat="client1"} 1`} {
+			if !strings.Contains(text, "\n"+want) {
+				return false
+			}
+		}
+		return true
+	})
 }

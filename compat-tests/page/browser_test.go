@@ -34,6 +34,8 @@ type page struct {
 	offline  bool // requests may fail: the server is away, or refuses
 	faults   []string
 	requests []string
+
+	networkChanged bool
 }
 
 // open opens the page. All that the browser writes goes to a directory of the
@@ -70,7 +72,27 @@ func load(t testing.TB, ctx context.Context, url string) *page {
 		t.Fatal(err)
 	}
 	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
+	// A page whose files were not all loaded, as the network changed, is loaded
+	// again.
+	for p.dropped() {
+		p.reload()
+	}
 	return p
+}
+
+// dropped reports whether a file of the page was not loaded since the last call,
+// as the network changed.
+func (p *page) dropped() bool {
+	p.mu.Lock()
+	changed := p.networkChanged
+	p.networkChanged = false
+	p.mu.Unlock()
+	if !changed {
+		return false
+	}
+	var hidden bool
+	p.run(chromedp.Evaluate(`document.querySelector("main")?.hidden === true`, &hidden))
+	return hidden
 }
 
 // profile returns a directory that is removed when the browser is gone, and
@@ -117,6 +139,12 @@ func (p *page) heard(event any) {
 			p.faults = append(p.faults, "the console has an entry of type "+e.Type.String())
 		}
 	case *log.EventEntryAdded:
+		// Another test has set up a network, and this browser drops its
+		// connections: that is not the page's fault.
+		if strings.Contains(e.Entry.Text, "ERR_NETWORK_CHANGED") {
+			p.networkChanged = true
+			return
+		}
 		// A browser notes each request that fails, and no page can help it.
 		if e.Entry.Level == log.LevelError && !(p.offline && e.Entry.Source == log.SourceNetwork) {
 			p.faults = append(p.faults, e.Entry.Text+" "+e.Entry.URL)

@@ -208,19 +208,26 @@ func (r *Room) log(n notice) {
 	}
 	switch e := n.event.(type) {
 	case game.Seated:
+		r.counted[e.Seat] = 0
 		write(slog.LevelInfo, text("Client", e.Seat.String(), "connected and assigned."), slog.String("seat", e.Seat.String()))
 	case game.Full:
 		write(slog.LevelInfo, text("More than 2 clients attempted to connect, rejecting connection."))
 	case game.Left:
-		write(slog.LevelInfo, text("Client", e.Seat.String(), "disconnected."), slog.String("seat", e.Seat.String()))
+		write(slog.LevelInfo, text("Client", e.Seat.String(), "disconnected."),
+			slog.String("seat", e.Seat.String()), slog.Int64("counted", r.counted[e.Seat]))
 	case game.Alone:
 		write(slog.LevelInfo, text("Waiting for another client to connect..."))
 	case game.Received:
+		r.counted[protocol.SeatNamed(e.Number.ClientID)]++
 		write(slog.LevelInfo, func() string { return "Received " + spelled(e.Number) + " from " + e.Number.ClientID }, number(e.Number)...)
 	case game.Repeated:
 		write(slog.LevelDebug, func() string { return e.Number.ClientID + " repeated " + spelled(e.Number) }, number(e.Number)...)
 	case game.Refused:
-		write(slog.LevelWarn, func() string { return "Refused a number: " + e.Reason() })
+		attrs := []slog.Attr{slog.String("code", string(e.Code))}
+		if e.Number.Err == nil {
+			attrs = append(attrs, slog.String("seat", fmt.Sprintf("%.40s", e.Number.ClientID)), slog.Any("number", e.Number.Value))
+		}
+		write(slog.LevelWarn, func() string { return "Refused a number: " + e.Reason() }, attrs...)
 	case dismissed:
 		write(slog.LevelWarn, text("Asked a client to leave: it holds a seat and does not count."))
 	case cutOff:

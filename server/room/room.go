@@ -100,6 +100,10 @@ type Room struct {
 	notices  notices
 	reported int64     // the last line that was written
 	lines    []float64 // in faithful mode, the numbers of the lines after that
+
+	// counted is how many numbers the session on each seat has sent. Run alone
+	// uses it.
+	counted map[protocol.Seat]int64
 }
 
 // member is a session that the game knows.
@@ -119,6 +123,7 @@ func New(rules Rules, o Options) *Room {
 		rules:    rules,
 		sessions: make(map[game.Session]*member),
 		reported: o.Last,
+		counted:  make(map[protocol.Seat]int64),
 	}
 }
 

@@ -82,7 +82,7 @@ export run INTERVAL LIMIT DATA PORT
 run:
 	@echo "make run: building; the first time this takes a minute"
 	@$(MAKE) --no-print-directory build
-	@sh -c "$$run"
+	@exec sh -c "$$run"
 
 kill-server kill-client1 kill-client2: kill-%:
 	@kill -9 "$$(cat bin/$*.pid)" || { echo "make run runs no $*"; exit 1; }

@@ -128,6 +128,31 @@ func TestClientCountsToTheLimitAndLeaves(t *testing.T) {
 	}
 }
 
+// A client that comes when all is counted asks for the ack of the limit, but
+// does not print it as counted.
+func TestNumberThatTheServerHasIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	counted := make(chan int64, 10)
+	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
+		s.Open(assign("client2", 8), startGame)
+		for n, ok := s.Number(); ok; n, ok = s.Number() {
+			counted <- n
+			s.Ack(n)
+		}
+		close(counted)
+	})
+	r := begin(t, server, 6, eager())
+	r.mustEnd(t)
+	if n := <-counted; n != 6 {
+		t.Errorf("server got %d, want 6", n)
+	}
+	for _, line := range r.out.lines() {
+		if strings.Contains(line, "counting:") {
+			t.Errorf("printed %q", line)
+		}
+	}
+}
+
 // client1 has to wait for client2 to count the limit: the game stops if it
 // leaves. It may not take a pause in the game for the end either.
 func TestClientWithNothingLeftWaitsForTheEnd(t *testing.T) {

@@ -135,7 +135,9 @@ func (s *session) play() error {
 		return nil
 	}
 	s.setDue(s.nextDue())
-	s.out.printNumber(fmt.Sprintf("%v counting: %s", s.count.seat, spelling.Spell(n)))
+	if s.count.next <= s.Limit { // else the server says that it has n
+		s.out.printNumber(fmt.Sprintf("%v counting: %s", s.count.seat, spelling.Spell(n)))
+	}
 	return s.send(n)
 }
 

@@ -112,3 +112,21 @@ func TestLogLinesHaveARate(t *testing.T) {
 		q.Close(t.Context())
 	})
 }
+
+func TestBrokenPacketsDoNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	p := join(t, s, assigned1, joined)
+	before := len(s.log.String())
+	const packets = 20_000
+	for range packets {
+		p.send("4x")
+	}
+	p.send(number("7", "client1", 1)) // it lives on
+	p.expect("437[]")
+	waitFor(t, "its number to be logged", func() bool { return strings.Contains(s.log.String(), "Received one from client1") })
+	text := s.log.String()[before:]
+	if lines := strings.Count(text, "\n"); lines < 2 || lines > maxLinesInAll {
+		t.Errorf("%d packets are %d lines:\n%.1000s", packets, lines, text)
+	}
+}

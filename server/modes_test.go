@@ -82,6 +82,25 @@ func TestAThirdClientIsRefusedAfterFiveSecondsAndMayAskAgain(t *testing.T) {
 	a.expect(started)
 }
 
+// Someone who had sent 9999 and left made its seat's next clients count from
+// 10001 on, which nobody waits for.
+func TestWhatASessionCountedAheadIsForgottenWhenItEnds(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	a, b := joinTwo(t, s)
+	a.send(number("1", "client1", 9999))
+	b.send(number("2", "client2", 2))
+	b.expect("432[]")
+	a.conn.Close()
+	b.expect(stopped)
+	a = join(t, s, assigned1+`,"last_number":5}`, started, joined) // 3 is in the file: 2 and the first message vouch for it
+	b.expect(started)
+	b.send(number("4", "client2", 4))
+	b.expect("434[]")
+	a.send(number("5", "client1", 5))
+	a.expect("435[]")
+}
+
 func TestAFaithfulThirdClientIdles(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-faithful")

@@ -63,11 +63,12 @@ func (f *frameReader) next(s *Session) (ws.OpCode, []byte, error) {
 			s.server.options.OnLimit(LimitPayload)
 			return 0, nil, errors.New("a message is larger than the limit")
 		}
-		op, data := h.OpCode, f.message
+		op := h.OpCode
 		if op == ws.OpContinuation {
 			op = f.fragment
 		}
 		f.fragment = op
+		var data []byte
 		if h.Fin && f.message == nil && h.Length <= readSize {
 			data, err = f.payload(h)
 		} else {

@@ -59,6 +59,9 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn, rw, _, err := ws.HTTPUpgrader{Timeout: writeTimeout}.Upgrade(r, w)
 	if err != nil {
 		s.server.options.Log.Debug("refused a WebSocket: "+err.Error(), "address", s.addr)
+		if netConn != nil { // net/http has let go of it
+			netConn.Close()
+		}
 		return nil
 	}
 	netConn.SetDeadline(time.Time{})

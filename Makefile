@@ -77,8 +77,11 @@ keep client2 bin/client & client2=$$!
 wait $$client1 && wait $$client2 || exit $$?
 say "all is counted: $$(bin/server -verify "$$DATA/numbers.txt")"
 endef
-export run INTERVAL LIMIT DATA PORT
-
+run: export run := $(run)
+run: export INTERVAL := $(INTERVAL)
+run: export LIMIT := $(LIMIT)
+run: export DATA := $(DATA)
+run: export PORT := $(PORT)
 run:
 	@echo "make run: building; the first time this takes a minute"
 	@$(MAKE) --no-print-directory build

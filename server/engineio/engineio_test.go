@@ -277,8 +277,9 @@ func TestPollsAndUpgradesThatAreCutTogether(t *testing.T) {
 		rounds = 200
 	}
 	fmt.Sscan(testRounds(), &rounds)
-	// A session whose poll was answered in time lives on until its heartbeat ends it.
-	s := start(t, Options{PingInterval: 200 * time.Millisecond, PingTimeout: time.Second})
+	// A session whose poll was answered in time lives on until its heartbeat ends
+	// it, which must not be before its upgrade, however busy the machine is.
+	s := start(t, Options{PingInterval: 2 * time.Second, PingTimeout: 3 * time.Second})
 	addr := strings.TrimPrefix(s.url, "http://")
 	goroutines := runtime.NumGoroutine()
 	var workers sync.WaitGroup

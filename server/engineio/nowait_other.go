@@ -4,10 +4,13 @@ package engineio
 
 import (
 	"errors"
+	"net"
 	"syscall"
 )
 
 // On other systems a goroutine writes and a buffer waits for what is read.
+
+func rawConn(net.Conn) syscall.RawConn { return nil }
 
 func writeNoWait(syscall.RawConn, []byte) (int, error) { return 0, nil }
 

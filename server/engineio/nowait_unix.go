@@ -4,8 +4,23 @@ package engineio
 
 import (
 	"io"
+	"net"
 	"syscall"
 )
+
+// rawConn returns the connection for writeNoWait and readWhenReady, or nil if it
+// has none.
+func rawConn(c net.Conn) syscall.RawConn {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
 
 // writeNoWait writes what the kernel takes without waiting, and returns how much
 // that was.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -67,9 +66,7 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn.SetDeadline(time.Time{})
 	c := &conn{session: s, net: netConn}
 	c.in.conn = netConn
-	if sc, ok := netConn.(syscall.Conn); ok {
-		c.in.raw, _ = sc.SyscallConn()
-	}
+	c.in.raw = rawConn(netConn)
 	// The client may have sent frames right behind its request.
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)

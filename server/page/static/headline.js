@@ -36,7 +36,7 @@ export function sentence(model) {
   const { state } = model;
   if (state === null) {
     const ms = performance.now() - model.opened;
-    return ms > 2_000 ? ['connecting', 'The server cannot be reached', coarse(ms)] : ['connecting', 'Connecting'];
+    return ms > 4_000 ? ['connecting', 'The server cannot be reached', coarse(ms)] : ['connecting', 'Connecting'];
   }
   if (model.done()) return ['done', `Counted to ${count(state.count)}`];
   const since = (from) => coarse(model.now() - from);

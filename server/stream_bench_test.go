@@ -5,11 +5,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"counting/server/spelling"
 )
 
 // BenchmarkAckWithReaders tells how much longer a client waits for its ack
@@ -20,14 +24,26 @@ import (
 // within one run, for a machine that others use, too, and readers without a
 // count would cost nothing.
 func BenchmarkAckWithReaders(b *testing.B) {
+	b.Run("of_new_lines", func(b *testing.B) { ackWithReaders(b, 1000, "/events", 0) })
+	b.Run("of_a_million_lines", func(b *testing.B) { ackWithReaders(b, 300, "/events?after=0", 1_000_000) })
+}
+
+func ackWithReaders(b *testing.B, readers int, path string, lines int64) {
 	const (
-		readers = 1000
-		rounds  = 6
-		pause   = 5 * time.Millisecond // the original's clients leave 600
+		rounds = 6
+		pause  = 5 * time.Millisecond // the original's clients leave 600
 	)
-	s := startServer(b, "-max-readers-per-address", "0")
+	dir := b.TempDir()
+	var text []byte
+	for n := int64(1); n <= lines; n++ {
+		text = append(spelling.Append(text, n), '\n')
+	}
+	if err := os.WriteFile(filepath.Join(dir, "numbers.txt"), text, 0o666); err != nil {
+		b.Fatal(err)
+	}
+	s := startServerIn(b, dir, "-max-readers-per-address", "0")
 	a, c := joinTwo(b, s)
-	n := 0
+	n := int(lines)
 	turn := func() time.Duration {
 		time.Sleep(pause)
 		n++
@@ -60,7 +76,7 @@ func BenchmarkAckWithReaders(b *testing.B) {
 		for range max(b.N, 500) / rounds {
 			without = append(without, turn())
 		}
-		leave := watchers(b, s, readers)
+		leave := watchers(b, s, readers, path)
 		for range max(b.N, 500) / rounds {
 			with = append(with, turn())
 		}
@@ -76,7 +92,7 @@ func BenchmarkAckWithReaders(b *testing.B) {
 
 // watchers opens that many streams, reads all of them but one, and returns what
 // ends them.
-func watchers(b *testing.B, s *testServer, readers int) (leave func()) {
+func watchers(b *testing.B, s *testServer, readers int, path string) (leave func()) {
 	b.Helper()
 	var conns []net.Conn
 	var done sync.WaitGroup
@@ -86,7 +102,7 @@ func watchers(b *testing.B, s *testServer, readers int) (leave func()) {
 			b.Fatal(err)
 		}
 		conns = append(conns, conn)
-		fmt.Fprint(conn, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
 		if i == 0 {
 			conn.(*net.TCPConn).SetReadBuffer(4 << 10) // this one is stuck
 			continue

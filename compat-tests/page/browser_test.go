@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long the page may take on a busy machine.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // screenshots names a directory in the environment where the test leaves
 // pictures of what it saw.

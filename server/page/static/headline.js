@@ -36,7 +36,7 @@ export function sentence(model) {
   const { state } = model;
   if (state === null) {
     const ms = performance.now() - model.opened;
-    return ms > 2_000 ? ['connecting', 'The server cannot be reached', coarse(ms)] : ['connecting', 'Connecting'];
+    return ms > 4_000 ? ['connecting', 'The server cannot be reached', coarse(ms)] : ['connecting', 'Connecting'];
   }
   if (model.done()) return ['done', `Counted to ${count(state.count)}`];
   const since = (from) => coarse(model.now() - from);
@@ -51,7 +51,7 @@ export function sentence(model) {
     const who = free.length === 2 ? 'both clients' : free[0];
     if (!stopped || stopped.cause === 'server') {
       const clock = since(Date.parse(stopped ? stopped.after : state.since));
-      return ['waiting', stopped ? `Server back, waiting for ${who}` : `Waiting for ${who}`, clock];
+      return ['waiting', stopped ? `Server back, ${free.length === 2 ? 'no client' : `no ${free[0]}`} yet` : `Waiting for ${who}`, clock];
     }
     return ['trouble', free.length === 2 ? 'Both clients are gone' : `${free[0]} is gone`, since(Date.parse(stopped.at))];
   }

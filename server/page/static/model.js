@@ -124,7 +124,12 @@ export class Model {
       this.state.interruption = i;
       return;
     }
-    if (this.state.interruption?.id === i.id) this.state.interruption = undefined;
+    if (this.state.interruption?.id === i.id) {
+      this.state.interruption = undefined;
+      const { tally } = this.state; // until the server sends its own
+      tally.interruptions++;
+      tally.longest = Math.max(tally.longest, i.seconds);
+    }
     this.interruptions.set(i.line, i);
     if (this.interruptions.size > activities) this.interruptions.delete(this.interruptions.keys().next().value);
   }

@@ -7,6 +7,7 @@ const firstWait = 500;
 const longestWait = 2_000;
 const answerTime = 4_000; // for the server to answer a small request
 const silence = 7_000; // the server sends something at least every 5 s
+const firstSilence = 3_000; // and the start of the stream right away
 const pollWait = 1_000; // between requests where a stream is not possible
 const hiddenWait = 5_000; // between requests while the tab is hidden
 
@@ -59,9 +60,10 @@ async function stream(on, once) {
   const hide = () => { if (document.hidden) end('hidden'); };
   document.addEventListener('visibilitychange', hide);
   let heard = performance.now();
+  let longest = once ? 5 * answerTime : firstSilence;
   let probing = false;
   const watch = setInterval(async () => {
-    if (probing || performance.now() - heard < silence) return;
+    if (probing || performance.now() - heard < longest) return;
     probing = true;
     const before = heard;
     try {
@@ -88,6 +90,7 @@ async function stream(on, once) {
       const { done, value } = await reader.read();
       if (done) break;
       heard = performance.now();
+      longest = silence;
       on.heard();
       const events = (rest + value).split('\n\n');
       rest = events.pop();

@@ -220,4 +220,3 @@ func once(k kind) func(*testing.T) string {
 		return file
 	}
 }
-

@@ -3,6 +3,7 @@
     python3 client.py URL [polling|websocket|upgrade]
 """
 import sys
+import threading
 import time
 
 import socketio
@@ -41,6 +42,9 @@ tell(ann, "typing", {"room": "lobby"})
 tell(bob, "quiz", {"room": "lobby"})
 ask(ann, "file", ("kana.bin", "カナ".encode()))
 ask(bob, "leave", {"room": "lobby"})
+left = threading.Event()
+ann.on("left", lambda data: left.set())
 bob.disconnect()
+left.wait(30)
 time.sleep(0.12)
 ann.disconnect()

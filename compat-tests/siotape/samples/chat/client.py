@@ -2,6 +2,7 @@
 
     python3 client.py URL [polling|websocket|upgrade]
 """
+import os
 import sys
 import threading
 import time
@@ -46,5 +47,4 @@ left = threading.Event()
 ann.on("left", lambda data: left.set())
 bob.disconnect()
 left.wait(30)
-time.sleep(0.12)
-ann.disconnect()
+os._exit(0)  # and so ann leaves too

@@ -133,7 +133,7 @@ func TestNothingIsLostInSilence(t *testing.T) {
 			[]string{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n6"}, []string{fmt.Sprintf(get, "socket.io/?EIO=4&transport=polling&sid=0123456789")}, "6",
 			"not understood: a session that was opened before the recording began", exitInPart},
 		{"noise_from_a_client",
-			[]string{ok}, []string{fmt.Sprintf(get, "first"), "\x00\x01\x02 noise\r\n\r\n"}, "ok", "not understood: connection 1, from byte 31 of what the client sent", exitInPart},
+			[]string{ok}, []string{fmt.Sprintf(get, "first"), "\x00\x01\x02 noise\r\n\r\n"}, "ok", "not understood: connection 1, from byte 32 of what the client sent", exitInPart},
 		{"an_upgrade_to_something_else",
 			[]string{"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"},
 			[]string{"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"}, "h2c", `not understood: connection 1, after its upgrade to "h2c"`, exitInPart},

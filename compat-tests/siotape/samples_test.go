@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"counting/compat-tests/subject"
 )
@@ -95,9 +96,11 @@ func recordChat(t *testing.T, k kind, client, transport string) (file string) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), fmt.Sprintf("%s-%s.jsonl", strings.ToLower(k.name), transport))
 	recordWith(t, chat(t, k), out, func(url string) {
-		cmd := exec.Command("node", "samples/chat/client.js", url, transport)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "node", "samples/chat/client.js", url, transport)
 		if client == "client.py" {
-			cmd = exec.Command(python(), "samples/chat/client.py", url, transport)
+			cmd = exec.CommandContext(ctx, python(), "samples/chat/client.py", url, transport)
 		}
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", client, err, text)
@@ -220,4 +223,3 @@ func once(k kind) func(*testing.T) string {
 		return file
 	}
 }
-

@@ -54,7 +54,7 @@ func show(_ context.Context, args []string, stdout, stderr io.Writer) (int, erro
 // readRecording reads a recording, or a HAR file as one.
 func readRecording(name, mode string) (*tape.Recording, error) {
 	if strings.HasSuffix(name, ".har") {
-		return readHAR(name)
+		return tape.ReadHARFile(name)
 	}
 	return replay.ReadExpected(name, mode)
 }

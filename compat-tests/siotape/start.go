@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -125,14 +126,15 @@ func (s *server) lines() func() ([]string, error) {
 	return func() ([]string, error) { return replay.ReadLines(s.state) }
 }
 
-// A tail keeps the end of what is written to it.
+// A tail keeps the end of what is written to it, 4 KB unless most says otherwise.
 type tail struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	most int
+	mu   sync.Mutex
+	b    bytes.Buffer
 }
 
 func (t *tail) Write(p []byte) (int, error) {
-	const most = 4 << 10
+	most := cmp.Or(t.most, 4<<10)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.b.Write(p)

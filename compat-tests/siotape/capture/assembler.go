@@ -35,7 +35,7 @@ type session struct {
 	letter  string
 	headers tape.Headers // of its answers, as recorded last
 	over    bool
-	custom  bool // its packets are those of another parser
+	left    time.Duration // when the server took the client's 1
 }
 
 func newAssembler(p *Proxy, w *tape.Writer) *assembler {
@@ -230,6 +230,11 @@ func (a *assembler) post(x *exchange, s *session) {
 		headers = tape.Headers{"Content-Type": {ct}}
 	}
 	for _, text := range strings.Split(x.body, packet.Separator) {
+		if text == "1" {
+			a.mu.Lock()
+			s.left = max(x.answered, x.asked)
+			a.mu.Unlock()
+		}
 		a.packet(x.asked, s, tape.Line{Session: s.letter, From: tape.Client, Over: tape.Polling, Packet: &text, Headers: headers})
 		headers = nil
 	}
@@ -249,11 +254,12 @@ func (a *assembler) packet(at time.Duration, s *session, l tape.Line) {
 }
 
 // pollRefused is how the server closes a polling session, unless the session was
-// over already.
+// over already. A poll that was under way when its client left belongs to the
+// session: what it is answered is chance.
 func (a *assembler) pollRefused(x *exchange, s *session) {
 	a.proxy.settle(x.answered, x.call)
 	a.mu.Lock()
-	over := s.over
+	over := s.over && (s.left == 0 || x.asked > s.left)
 	s.over = true
 	a.mu.Unlock()
 	if over {

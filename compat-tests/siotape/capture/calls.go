@@ -43,13 +43,14 @@ func (c *call) read() {
 	requests, answers := bufio.NewReader(c.up), bufio.NewReader(c.down)
 	var before *exchange
 	for {
+		begins := c.up.offset - int64(requests.Buffered())
 		x, err := c.readRequest(requests)
 		if errors.Is(err, io.EOF) && x == nil {
 			c.leftOver(answers, before)
 			return
 		}
 		if err != nil && x == nil {
-			c.giveUp(c.up, requests, "the client sent", err)
+			c.giveUp(c.up, begins, "the client sent", err)
 			return
 		}
 		if err != nil && !c.isOver() {
@@ -60,7 +61,7 @@ func (c *call) read() {
 				c.asm.unanswered(x)
 			} else {
 				c.asm.unanswered(x)
-				c.giveUp(c.down, answers, "the server sent", err)
+				c.giveUp(c.down, c.down.offset-int64(answers.Buffered()), "the server sent", err)
 			}
 			c.drop()
 			return
@@ -81,10 +82,9 @@ func (c *call) isOver() bool {
 }
 
 // giveUp is for a call of which the rest cannot be read.
-func (c *call) giveUp(s *stream, r *bufio.Reader, what string, err error) {
+func (c *call) giveUp(s *stream, from int64, what string, err error) {
 	if !c.isOver() || !errors.Is(err, io.ErrUnexpectedEOF) {
-		at := s.offset - int64(r.Buffered())
-		c.asm.notUnderstood(s.at, fmt.Sprintf("connection %d, from byte %d of what %s: %v", c.number, at, what, err))
+		c.asm.notUnderstood(s.at, fmt.Sprintf("connection %d, from byte %d of what %s: %v", c.number, from, what, err))
 	}
 	c.drop()
 }

@@ -8,9 +8,27 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// lull is how long, in seconds, nothing passes before a client's line that is
-// not part of the burst before it.
-const lull = 0.05
+// A lull is a time, in seconds, in which nothing passes. A client's line after a
+// lull is not part of the burst before it. It is at least shortestLull, and
+// longer where the recorded server was slow: what comes of a line takes about as
+// long as its ack.
+const shortestLull, longestLull = 0.05, 1.0
+
+// lull is twice the time that the slowest answers took, but for the very slowest
+// ones: a handler may be slow on purpose.
+func (p *plan) lull() float64 {
+	var took []float64
+	for _, st := range p.steps {
+		if it := st.item; it != nil && it.exact && it.causes[0] < len(p.steps) {
+			took = append(took, it.at-p.steps[it.causes[0]].at)
+		}
+	}
+	if len(took) == 0 {
+		return shortestLull
+	}
+	slices.Sort(took)
+	return min(max(2*took[len(took)*95/100], shortestLull), longestLull)
+}
 
 // A burst is what clients did, and the server in answer, without a lull.
 type burst struct {
@@ -26,14 +44,17 @@ type burst struct {
 // one step, order counts: a server that sends something before its cause, or
 // two things with one cause the other way round, is another server.
 func (p *plan) findCauses() {
+	p.findExactCauses()
+	lull := p.lull()
 	b := &burst{sessions: map[string]bool{}}
-	open := map[string]int{} // the steps that are known by name: see exactCause
 	acks := p.ackedSteps()
 	var last float64
 	for i, st := range p.steps {
 		switch {
 		case st.item != nil:
-			p.causesOf(st.item, b, open)
+			if !st.item.exact {
+				p.causesOf(st.item, b)
+			}
 			if st.item.exact && st.item.packet != nil && st.item.packet.Kind == packet.Ack {
 				delete(acks, st.item.causes[0])
 			}
@@ -45,21 +66,33 @@ func (p *plan) findCauses() {
 			slices.Sort(st.item.causes)
 			st.item.causes = slices.Compact(st.item.causes)
 			b.hasSpoken = b.hasSpoken || b.sessions[st.item.line.Session]
-		case st.upgrade:
-			continue
-		case st.transport:
-			open[key(st.lines[0].Session, st.packets[0], "")] = i
+		case st.upgrade || st.transport:
 			continue
 		default:
 			if st.at-last >= lull {
 				b = &burst{sessions: map[string]bool{}}
 			}
 			b.add(st)
-			for k := range st.lines {
+		}
+		last = st.at
+	}
+}
+
+// findExactCauses finds the steps that items answer by name.
+func (p *plan) findExactCauses() {
+	open := map[string]int{}
+	for i, st := range p.steps {
+		if st.item != nil {
+			if cause, ok := exactCause(st.item, open); ok {
+				st.item.causes, st.item.exact = []int{cause}, true
+			}
+			continue
+		}
+		for k := range st.lines {
+			if !st.upgrade {
 				open[key(st.lines[k].Session, st.packets[k], "")] = i
 			}
 		}
-		last = st.at
 	}
 }
 
@@ -91,11 +124,7 @@ func key(session string, pkt *packet.Packet, kind packet.Kind) string {
 	return session + " " + string(kind) + " " + pkt.Namespace + "," + pkt.ID
 }
 
-func (p *plan) causesOf(it *item, b *burst, open map[string]int) {
-	if cause, ok := exactCause(it, open); ok {
-		it.causes, it.exact = []int{cause}, true
-		return
-	}
+func (p *plan) causesOf(it *item, b *burst) {
 	// What reaches a lone speaker comes in the order in which it was sent: once it
 	// has an answer, all that came of the step before has come. Others may receive
 	// that later.

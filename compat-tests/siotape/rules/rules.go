@@ -426,3 +426,16 @@ func kind(v any) string {
 	}
 	return fmt.Sprintf("%T", v)
 }
+
+// IsEmpty reports whether the rules have no exceptions.
+func (r *Rules) IsEmpty() bool { return len(r.Masks)+len(r.Free)+len(r.AnyOrder) == 0 }
+
+// Add adds the exceptions of other rules.
+func (r *Rules) Add(other *Rules) {
+	r.Masks = append(r.Masks, other.Masks...)
+	r.Free = append(r.Free, other.Free...)
+	r.AnyOrder = append(r.AnyOrder, other.AnyOrder...)
+}
+
+// Text is the rules as a file has them.
+func (r *Rules) Text() ([]byte, error) { return yaml.Marshal(r) }

@@ -27,8 +27,11 @@ const ask = async (socket, ...args) => {
   await pause();
   return answer;
 };
-const tell = async (socket, ...args) => {
+// tell sends an event that has no ack, and waits for what comes of it.
+const tell = async (comes, socket, ...args) => {
+  const all = Promise.all(comes.map(([listener, event]) => once(listener, event)));
   socket.emit(...args);
+  await all;
   await pause();
 };
 
@@ -51,10 +54,10 @@ await ask(bob, "join", { room: "lobby" });
 await ask(bob, "join", { room: "cellar" });
 const { id } = await ask(ann, "say", { room: "lobby", text: "good morning ☀" });
 await ask(bob, "say", { room: "lobby", text: "hello, ann" });
-await tell(bob, "like", { id });
-await tell(ann, "like", { id });
-await tell(ann, "typing", { room: "lobby" });
-await tell(bob, "quiz", { room: "lobby" });
+await tell([[ann, "liked"], [bob, "liked"]], bob, "like", { id });
+await tell([[ann, "liked"], [bob, "liked"]], ann, "like", { id });
+await tell([[bob, "typing"]], ann, "typing", { room: "lobby" });
+await tell([[ann, "answered"]], bob, "quiz", { room: "lobby" });
 await ask(ann, "file", "kana.bin", Buffer.from("カナ"));
 await Promise.all(["one", "two", "three"].map((text) => ask(ann, "say", { room: "lobby", text })));
 await ask(bob, "leave", { room: "lobby" });
@@ -62,10 +65,10 @@ await ask(ann, "say", { room: "lobby", text: "bob?" });
 (await open("/admin", { password: "guess" })).close();
 const admin = await open("/admin", { password: "secret" });
 await ask(admin, "stats");
-await tell(admin, "shout", "closing time");
+await tell([[ann, "shouted"], [bob, "shouted"]], admin, "shout", "closing time");
 admin.close();
 await pause();
-await tell(bob, "bye");
+await tell([[ann, "left"]], bob, "bye");
 if (process.env.STAY) {
   console.log("all is said");
   await once(ann, "disconnect");

@@ -2,7 +2,9 @@
 
     python3 client.py URL [polling|websocket|upgrade]
 """
+import os
 import sys
+import threading
 import time
 
 import socketio
@@ -41,6 +43,8 @@ tell(ann, "typing", {"room": "lobby"})
 tell(bob, "quiz", {"room": "lobby"})
 ask(ann, "file", ("kana.bin", "カナ".encode()))
 ask(bob, "leave", {"room": "lobby"})
+left = threading.Event()
+ann.on("left", lambda data: left.set())
 bob.disconnect()
-time.sleep(0.12)
-ann.disconnect()
+left.wait(30)
+os._exit(0)  # and so ann leaves too

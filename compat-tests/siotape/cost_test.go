@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"counting/compat-tests/results"
+)
+
+// acker is a server that joins a client and acks all that it sends.
+func acker(t testing.TB) *httptest.Server {
+	upgrader := websocket.Upgrader{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer ws.Close()
+		_ = ws.WriteMessage(websocket.TextMessage, []byte(`0{"sid":"0123456789abcdef"}`))
+		for {
+			_, data, err := ws.ReadMessage()
+			if err != nil {
+				return
+			}
+			id, _, _ := strings.Cut(string(data[2:]), "[")
+			_ = ws.WriteMessage(websocket.TextMessage, []byte("43"+id+"[]"))
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func joined(t testing.TB, url string) *websocket.Conn {
+	t.Helper()
+	ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ws.Close() })
+	if _, _, err := ws.ReadMessage(); err != nil {
+		t.Fatal(err)
+	}
+	return ws
+}
+
+func ackTime(t testing.TB, ws *websocket.Conn, id int) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if err := ws.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `42%d["number",{"client_id":"client1","number":%d}]`, id, id)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ws.ReadMessage(); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+// What the recorder adds to an ack is measured in turn with what it takes
+// without. A busy machine says little of it, so the limit holds in a soak alone.
+func TestWhatARecorderCosts(t *testing.T) {
+	server := acker(t)
+	s := startRecorder(t, server.URL)
+	straight, recorded := joined(t, server.URL), joined(t, s.URL)
+	const rounds = 2000
+	var without, with []time.Duration
+	for id := range rounds {
+		without = append(without, ackTime(t, straight, id))
+		with = append(with, ackTime(t, recorded, id))
+	}
+	slices.Sort(without)
+	slices.Sort(with)
+	added := with[rounds/2] - without[rounds/2]
+	table := results.New(t, "siotape-cost", "an ack over WebSocket, 2,000 in turn", "p50", "p99")
+	table.Row("straight", without[rounds/2], without[rounds*99/100])
+	table.Row("through siotape record", with[rounds/2], with[rounds*99/100])
+	const most = 200 * time.Microsecond
+	if os.Getenv("SOAK") != "" && added >= most {
+		t.Errorf("it adds %v to an ack: %v is the most", added, most)
+	}
+	if r := s.end(); r.Count().Packets != 2*rounds+1 {
+		t.Errorf("%s were recorded", r.Count())
+	}
+}
+
+// A recording of an hour at 1,000 packets a second takes bounded memory. It is
+// made as fast as it goes; without SOAK, a minute of it.
+func TestALongRecordingTakesBoundedMemory(t *testing.T) {
+	packets := 60_000
+	if os.Getenv("SOAK") != "" {
+		packets = 3_600_000
+	}
+	server := acker(t)
+	s := startRecorder(t, server.URL)
+	const clients = 10
+	var all sync.WaitGroup
+	sockets := make([]*websocket.Conn, clients)
+	for i := range sockets {
+		sockets[i] = joined(t, s.URL)
+	}
+	began := time.Now()
+	var most uint64
+	for _, ws := range sockets {
+		all.Go(func() {
+			for id := range packets / 2 / clients {
+				ackTime(t, ws, id)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		case <-time.After(100 * time.Millisecond):
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse+m.StackInuse)
+		}
+	}
+	took := time.Since(began)
+	s.stop()
+	if code := <-s.done; code != exitSame {
+		t.Fatalf("exit code %d: %s", code, &s.said)
+	}
+	info, err := os.Stat(s.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := results.New(t, "siotape-memory", "packets", "in", "file", "heap and stacks of recorder, server and clients, at most")
+	table.Row(packets, took.Round(time.Second), fmt.Sprintf("%d MB", info.Size()>>20), fmt.Sprintf("%d MB", most>>20))
+	const limit = 128 << 20
+	if most > limit {
+		t.Errorf("%d MB in use", most>>20)
+	}
+	lines := strings.Count(readAll(t, s.out), "\n")
+	if want := packets + 2*clients + 2; lines != want {
+		t.Errorf("%d lines, want %d", lines, want)
+	}
+}
+
+func readAll(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Clean(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

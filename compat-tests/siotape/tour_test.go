@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"counting/compat-tests/subject"
+)
+
+// A tour runs the commands of TOUR.md as they stand, in the repository's root
+// and then in bin/tour.
+type tour struct {
+	*testing.T
+	path   string // with python3 as the tests know it
+	dir    string
+	other  *exec.Cmd // what runs in a terminal of its own
+	output *tail     // of the command that is looked at
+}
+
+// The pieces of the page that mean something.
+var pieces = regexp.MustCompile("(?ms)^```sh(.*?)\n(.*?)^```$|^```text\n(.*?)^```$|<!-- (Ctrl-C|browser) -->")
+
+func TestTheTourIsTrue(t *testing.T) {
+	t.Parallel()
+	needSamples(t)
+	subject.Need(t, subject.ChromiumProgram)
+	page, err := os.ReadFile("TOUR.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s \"$@\"\n", python())
+	if err := os.WriteFile(filepath.Join(bin, "python3"), []byte(wrapper), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tr := &tour{T: t, dir: root, path: bin + ":" + os.Getenv("PATH")}
+	t.Cleanup(func() {
+		if tr.other != nil {
+			_ = syscall.Kill(-tr.other.Process.Pid, syscall.SIGKILL)
+		}
+	})
+	if err := os.RemoveAll(filepath.Join(root, "bin", "tour")); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	for _, m := range pieces.FindAllStringSubmatch(string(page), -1) {
+		note, commands, text, mark := strings.TrimSpace(m[1]), m[2], m[3], m[4]
+		switch {
+		case mark == "Ctrl-C":
+			tr.interrupt()
+		case mark == "browser":
+			tr.browse()
+		case text != "":
+			tr.expect(text)
+		case note == "in a terminal of its own":
+			tr.start(commands)
+		default:
+			tr.run(commands, note == "exits with 1")
+			tr.dir = filepath.Join(root, "bin", "tour")
+		}
+		steps++
+	}
+	if steps < 20 {
+		t.Errorf("only %d pieces of the page were found", steps)
+	}
+}
+
+func (t *tour) command(ctx context.Context, commands string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", commands)
+	cmd.Dir = t.dir
+	cmd.Env = append(os.Environ(), "PATH="+t.path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	t.output = &tail{most: 1 << 20}
+	cmd.Stdout, cmd.Stderr = t.output, t.output
+	return cmd
+}
+
+func (t *tour) run(commands string, fails bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := t.command(ctx, commands)
+	err := cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); fails && code != 1 || !fails && err != nil {
+		t.Fatalf("%s\nexit code %d, %v:\n%s", commands, code, err, t.output)
+	}
+}
+
+func (t *tour) start(commands string) {
+	t.Helper()
+	cmd := t.command(context.Background(), "exec "+commands)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.other = cmd
+	t.await("Recording")
+}
+
+// await waits until the program in a terminal of its own has printed a text.
+func (t *tour) await(text string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(t.output.String(), text); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%q is not printed:\n%s", text, t.output)
+		}
+	}
+}
+
+func (t *tour) interrupt() {
+	t.Helper()
+	out := t.other.Stdout.(*tail)
+	if err := t.other.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := t.other.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.other, t.output = nil, out
+}
+
+// expect compares what was printed with the page, where … is any text.
+func (t *tour) expect(text string) {
+	t.Helper()
+	rest := t.output.String()
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		re := regexp.MustCompile(`(?m)^.*` + strings.ReplaceAll(regexp.QuoteMeta(line), "…", `.*`) + `.*$`)
+		at := re.FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("the page has %q, which was not printed here:\n%s", line, t.output)
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+func (t *tour) browse() {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox)
+	if path := os.Getenv("CHROMIUM"); path != "" {
+		options = append(options, chromedp.ExecPath(path))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	defer cancel()
+	ctx, cancel = chromedp.NewContext(ctx)
+	defer cancel()
+	var said string
+	err := chromedp.Run(ctx,
+		chromedp.Navigate("http://localhost:7302/"),
+		chromedp.WaitVisible("body.joined"),
+		chromedp.Sleep(300*time.Millisecond),
+		chromedp.SendKeys("input", "hello from a browser\n"),
+		chromedp.WaitVisible("li:nth-child(2)"),
+		chromedp.Text("li:nth-child(2)", &said),
+		chromedp.Sleep(300*time.Millisecond),
+	)
+	if err != nil || said != "guest: hello from a browser" {
+		t.Fatalf("the browser shows %q, %v", said, err)
+	}
+}

@@ -129,6 +129,7 @@ type client struct {
 	out       *printer
 	due       time.Time // when the next number is
 	lastError string    // printed since the last seat
+	failed    int       // how many times in a row no session could be opened
 }
 
 func (c *client) print(format string, args ...any) {

@@ -25,10 +25,12 @@ type session struct {
 // session counts through one connection. It returns nil when there is nothing
 // more to do, else why the session ended.
 func (c *client) session(ctx context.Context) error {
-	conn, err := socketio.Dial(ctx, c.Server, socketio.Options{ConnectWait: c.wait.connect, Heard: c.Heard})
+	conn, err := socketio.Dial(ctx, c.Server, socketio.Options{ConnectWait: c.wait.connect, Failed: c.failed, Heard: c.Heard})
 	if err != nil {
+		c.failed++
 		return err
 	}
+	c.failed = 0
 	c.print("Connected to server!")
 	defer c.print("Disconnected from server!")
 	defer conn.Close()

@@ -43,6 +43,12 @@ type Options struct {
 	// ConnectWait is how long the server's CONNECT packet may take once the
 	// session is open; 0 is 8 s.
 	ConnectWait time.Duration
+	// Failed is how many times in a row Dial has failed before. A WebSocket that
+	// breaks off is tried again, and only every third time given up for polling,
+	// as where a proxy does not carry it: over a line that breaks, a session that
+	// polls is noticed to be gone much later. One that is refused is given up at
+	// the first time.
+	Failed int
 	// Heard, if not nil, is called whenever the server has said something, a
 	// sign of life included. It must be safe for concurrent use.
 	Heard func()
@@ -59,7 +65,7 @@ func Dial(ctx context.Context, u *url.URL, o Options) (*Conn, error) {
 		o.Heard = func() {}
 	}
 	wait := cmp.Or(o.ConnectWait, defaultConnectWait)
-	t, err := open(ctx, u, o.Heard)
+	t, err := open(ctx, u, o)
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func TestSessionsThroughProxies(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			conn := dial(t, tt.serve(t))
+			conn := dialPatiently(t, tt.serve(t))
 			if p := <-conn.Packets(); p.Name != "hello" {
 				t.Fatalf("got %+v, %v", p, conn.Err())
 			}
@@ -268,7 +268,23 @@ func TestSilentListenerIsGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := socketio.Dial(t.Context(), u, socketio.Options{}); err == nil || !strings.Contains(err.Error(), "no answer from the server for 5s") {
+	if _, err := socketio.Dial(t.Context(), u, socketio.Options{Failed: 2}); err == nil || !strings.Contains(err.Error(), "no answer from the server for 5s") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// dialPatiently tries three times, as a WebSocket that breaks off, and is not
+// refused, is given up for polling at the third.
+func dialPatiently(t *testing.T, u *url.URL) *socketio.Conn {
+	t.Helper()
+	for failed := 0; ; failed++ {
+		conn, err := socketio.Dial(t.Context(), u, socketio.Options{Failed: failed})
+		if err == nil {
+			t.Cleanup(conn.Close)
+			return conn
+		}
+		if failed == 2 {
+			t.Fatal(err)
+		}
 	}
 }

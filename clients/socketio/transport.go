@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -46,16 +47,22 @@ type errFinal struct{ error }
 func (e errFinal) Unwrap() error { return e.error }
 
 // open opens a session: over WebSocket, or by polling where the server or a
-// proxy before it refuses that.
-func open(ctx context.Context, u *url.URL, heard func()) (transport, error) {
-	ws, err := openWebSocket(ctx, u, heard)
+// proxy before it refuses that, or does not carry it.
+func open(ctx context.Context, u *url.URL, o Options) (transport, error) {
+	ws, err := openWebSocket(ctx, u, o.Heard)
 	if err == nil {
 		return ws, nil
 	}
-	if ctx.Err() != nil || errors.As(err, new(errFinal)) {
+	if ctx.Err() != nil || errors.As(err, new(errFinal)) || broke(err) && o.Failed%3 != 2 {
 		return nil, err
 	}
 	return openPolling(ctx, u)
+}
+
+// broke tells whether an error is that of a connection that broke off or stood
+// still, and not an answer.
+func broke(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(net.Error))
 }
 
 // handshake is Engine.IO's open packet.

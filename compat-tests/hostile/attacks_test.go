@@ -41,12 +41,30 @@ type siege struct {
 	closer []io.Closer // open until the end
 }
 
-// keep keeps a connection open until the attack ends.
+// keep keeps a connection open until the attack ends, or there are too many.
 func (s *siege) keep(c net.Conn) net.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closer = append(s.closer, c)
+	if len(s.closer) > maxKept {
+		s.closer[0].Close()
+		s.closer = s.closer[1:]
+	}
 	return c
+}
+
+// maxKept is how many connections an attack has open at one time. The server lets
+// fewer than that in.
+const maxKept = 6000
+
+// release closes what is open.
+func (s *siege) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.closer {
+		c.Close()
+	}
+	s.closer = nil
 }
 
 func (s *siege) wait(d time.Duration) {
@@ -330,6 +348,7 @@ func TestAttacks(t *testing.T) {
 
 			over := make(chan struct{})
 			s := &siege{attacker: attacker{t, strings.TrimPrefix(server.URL, "http://")}, over: over}
+			defer s.release()
 			var times, most atomic.Int64
 			meanwhile := rate(func() {
 				var workers sync.WaitGroup
@@ -352,9 +371,7 @@ func TestAttacks(t *testing.T) {
 				close(over)
 				workers.Wait()
 			})
-			for _, c := range s.closer {
-				c.Close()
-			}
+			s.release()
 			client.CloseIdleConnections()
 			for _, client := range honest {
 				if out := client.Output(); strings.Count(out, "Connected to server!") != 1 || strings.Contains(out, "Error") || strings.Contains(out, "Game stopped!") {

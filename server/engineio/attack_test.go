@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"fmt"
+	"github.com/gobwas/ws"
 	"io"
 	"net"
 	"strings"
@@ -39,5 +40,77 @@ func TestTheConnectionOfARefusedWebSocketIsClosed(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 426 ") {
 			t.Errorf("with query %q it is answered %q, and then %v", query, text, err)
 		}
+	}
+}
+
+// upgrading is the connection of an upgrade. It brings one of parts with each
+// Read, and then ends.
+type upgrading struct {
+	net.Conn // nil
+	session  *Session
+	parts    []string
+	read     time.Time // the deadline
+	tooLate  bool      // the deadlines were lifted once writing may have begun
+}
+
+func (u *upgrading) Read(b []byte) (n int, err error) {
+	if len(u.parts) == 0 {
+		return 0, io.EOF
+	}
+	n = copy(b, u.parts[0])
+	u.parts = u.parts[1:]
+	return n, nil
+}
+
+func (u *upgrading) Write(b []byte) (int, error)      { return len(b), nil }
+func (u *upgrading) Close() error                     { return nil }
+func (u *upgrading) SetWriteDeadline(time.Time) error { return nil }
+
+func (u *upgrading) SetReadDeadline(t time.Time) error {
+	u.read = t
+	return nil
+}
+
+func (u *upgrading) SetDeadline(t time.Time) error {
+	u.read = t
+	u.session.mu.Lock()
+	defer u.session.mu.Unlock()
+	u.tooLate = u.tooLate || t.IsZero() && u.session.conn != nil
+	return nil
+}
+
+func (s *testServer) upgrades(parts ...string) *upgrading {
+	session, _ := s.session(strings.TrimPrefix(s.opens(), "&sid="))
+	u := &upgrading{session: session, parts: parts}
+	c := &conn{session: session, net: u}
+	c.in.conn = u
+	c.serveUpgrade()
+	return u
+}
+
+func masked(op ws.OpCode, text string) string {
+	return string(ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(op, true, []byte(text)))))
+}
+
+// A frame that came in two parts took the deadline of the upgrade off: its
+// WebSocket, and the goroutine behind it, outlived the session.
+func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for _, frame := range []string{masked(ws.OpPing, "x"), masked(ws.OpText, "2probe")} {
+		u := s.upgrades(frame[:3], frame[3:])
+		if u.read.IsZero() || time.Until(u.read) > upgradeTimeout {
+			t.Errorf("after %q the upgrade may last until %v", frame, u.read)
+		}
+	}
+}
+
+// A client that upgraded and did not read could not be got rid of: the deadline
+// for writing what had waited for it was lifted as soon as it was set.
+func TestAnUpgradeKeepsTheDeadlineOfWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	if u := s.upgrades(masked(ws.OpText, "2probe"), masked(ws.OpText, "5")); u.tooLate || !u.read.IsZero() {
+		t.Error("the deadlines are lifted after the WebSocket has become the transport, or not at all")
 	}
 }

@@ -109,7 +109,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Sessio
 // closes this WebSocket, and the session goes on polling.
 func (c *conn) serveUpgrade() {
 	s := c.session
-	c.net.SetDeadline(time.Now().Add(upgradeTimeout))
+	c.in.until = time.Now().Add(upgradeTimeout)
+	c.net.SetDeadline(c.in.until)
 	if !c.awaitUpgrade() {
 		s.mu.Lock()
 		if s.probing == c {
@@ -121,7 +122,6 @@ func (c *conn) serveUpgrade() {
 		c.in.release(s)
 		return
 	}
-	c.net.SetDeadline(time.Time{})
 	c.serve()
 }
 
@@ -147,6 +147,9 @@ func (c *conn) awaitUpgrade() bool {
 	if text, err := c.nextText(); err != nil || text != string(typeUpgrade) {
 		return false
 	}
+	// Before others may write, with deadlines of their own.
+	c.in.until = time.Time{}
+	c.net.SetDeadline(time.Time{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending || s.probing != c {

@@ -5,6 +5,7 @@ import (
 	"github.com/gobwas/ws"
 	"io"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +114,36 @@ func TestAnUpgradeKeepsTheDeadlineOfWhatIsWritten(t *testing.T) {
 	if u := s.upgrades(masked(ws.OpText, "2probe"), masked(ws.OpText, "5")); u.tooLate || !u.read.IsZero() {
 		t.Error("the deadlines are lifted after the WebSocket has become the transport, or not at all")
 	}
+}
+
+// slow is a handler whose session's connection breaks while it handles a message,
+// and that goes on sending.
+type slow struct{ session *Session }
+
+func (h slow) Message([]byte, bool) {
+	h.session.mu.Lock()
+	h.session.conn.close() // as a write that fails does
+	h.session.mu.Unlock()
+	h.session.Send(strings.Repeat("x", 64<<10))
+}
+func (slow) Heartbeat()   {}
+func (slow) Close(string) {}
+
+// What was sent to a session between the failure of a write and its end was
+// counted as waiting for good.
+func TestTheBudgetIsGivenBackWhenAConnectionBreaks(t *testing.T) {
+	t.Parallel()
+	s := New(func(session *Session) Handler { return slow{session} }, Options{})
+	h := httptest.NewServer(s)
+	t.Cleanup(func() {
+		h.Close()
+		s.Close()
+	})
+	client := &testServer{t: t, url: h.URL}
+	write(t, client.dial(""), "4x")
+	waitFor(t, "the session to end", func() bool { return s.Sessions() == 0 })
+	waitFor(t, "the budget to be given back", func() bool {
+		_, sending := s.Usage()
+		return sending == 0
+	})
 }

@@ -336,7 +336,7 @@ func (s *Session) finish(reason string, left bool) {
 			c.finish()
 		}
 	}
-	if s.conn == nil {
+	if s.conn == nil || s.conn.dead {
 		s.discard()
 	}
 }

@@ -147,3 +147,25 @@ func TestTheBudgetIsGivenBackWhenAConnectionBreaks(t *testing.T) {
 		return sending == 0
 	})
 }
+
+// The end of a connection is not noticed while a request's body is outstanding,
+// nor did reading it have a deadline after a poll: the connection stayed for good.
+func TestAPollWithoutItsBodyEnds(t *testing.T) {
+	t.Parallel()
+	s := New(func(session *Session) Handler { return slow{session} }, Options{})
+	h := httptest.NewUnstartedServer(s)
+	h.Config.ReadTimeout = time.Second
+	h.Start()
+	t.Cleanup(func() {
+		h.CloseClientConnections()
+		h.Close()
+		s.Close()
+	})
+	client := &testServer{t: t, url: h.URL}
+	sid := client.opens()
+	conn := client.connect()
+	fmt.Fprintf(conn, "GET /?EIO=4&transport=polling%s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n", sid)
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("the connection is not closed: %v", err)
+	}
+}

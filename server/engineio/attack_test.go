@@ -169,3 +169,18 @@ func TestAPollWithoutItsBodyEnds(t *testing.T) {
 		t.Errorf("the connection is not closed: %v", err)
 	}
 }
+
+// The length of a message's last part overflowed the sum that is compared with the
+// limit.
+func TestAMessageIsMeasuredWithAllOfItsParts(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	conn := s.connect()
+	asksForWebSocket(conn, "", "13")
+	fmt.Fprint(conn, "\x01"+masked(ws.OpText, "4x")[1:]) // not the last part
+	fmt.Fprint(conn, "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00")
+	text, err := io.ReadAll(conn)
+	if err != nil || s.reached(LimitPayload) != 1 {
+		t.Errorf("%q, %v came; the limit was reached %d times", text, err, s.reached(LimitPayload))
+	}
+}

@@ -60,7 +60,7 @@ func (f *frameReader) next(s *Session) (ws.OpCode, []byte, error) {
 			}
 			return h.OpCode, data, err
 		}
-		if int64(len(f.message))+h.Length > int64(s.server.options.MaxPayload) {
+		if h.Length > int64(s.server.options.MaxPayload-len(f.message)) {
 			s.server.options.OnLimit(LimitPayload)
 			return 0, nil, errors.New("a message is larger than the limit")
 		}

@@ -184,3 +184,38 @@ func TestAMessageIsMeasuredWithAllOfItsParts(t *testing.T) {
 		t.Errorf("%q, %v came; the limit was reached %d times", text, err, s.reached(LimitPayload))
 	}
 }
+
+// What a session was sent was kept after it had been delivered.
+func TestNothingIsKeptOfWhatWasDelivered(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	sid := s.opens()
+	polling, _ := s.session(strings.TrimPrefix(sid, "&sid="))
+	for range 1000 {
+		polling.Send("x")
+	}
+	for range 1 + 1000/mostPolled {
+		s.request("GET", sid, "")
+	}
+	polling.mu.Lock()
+	if n := cap(polling.queue); len(polling.queue) > 0 || n > 256 {
+		t.Errorf("%d packets are queued, in room for %d", len(polling.queue), n)
+	}
+	polling.mu.Unlock()
+
+	conn := s.dial("")
+	expect(t, conn, "0")
+	write(t, conn, "4hello")
+	expect(t, conn, "4hello")
+	s.Server.mu.Lock()
+	defer s.Server.mu.Unlock()
+	for _, session := range s.sessions {
+		session.mu.Lock()
+		for _, p := range session.queue[:cap(session.queue)] {
+			if p.data != "" {
+				t.Errorf("%q is kept", p.data)
+			}
+		}
+		session.mu.Unlock()
+	}
+}

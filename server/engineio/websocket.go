@@ -260,9 +260,7 @@ func (c *conn) write() {
 	for _, p := range s.queue {
 		frames = p.appendFrame(frames)
 	}
-	if s.queue = s.queue[:0]; cap(s.queue) > 256 {
-		s.queue = nil
-	}
+	s.empty()
 	if c.closing {
 		frames = appendFrame(frames, ws.OpClose, closeNormal)
 	}

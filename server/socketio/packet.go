@@ -34,7 +34,7 @@ type packet struct {
 	data        string
 	name        string // of an event
 	args        Args   // of an event or an ack
-	size        int    // of the attachments that have come
+	size        int    // of what is counted as being received until it is complete
 }
 
 func (p packet) isEvent() bool { return p.kind == kindEvent || p.kind == kindBinaryEvent }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"container/list"
 	"context"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -177,6 +179,7 @@ func (l *listener) admit(c net.Conn) net.Conn {
 	of.open++
 	l.open[tracked] = struct{}{}
 	tracked.setIdle(true)
+	tracked.inHeader.Store(true)
 	return tracked
 }
 
@@ -201,6 +204,10 @@ func (l *listener) connState(c net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	tracked.setIdle(state == http.StateIdle)
+	tracked.inHeader.Store(state == http.StateIdle)
+	if state == http.StateActive {
+		tracked.lines = 0
+	}
 }
 
 // Connections returns how many connections are open.
@@ -225,10 +232,36 @@ type conn struct {
 	listener *listener
 	key      netip.Addr
 
+	inHeader atomic.Bool // a request's header is awaited, or has come in part
+	lines    int         // of it; one goroutine at a time reads
+
 	// Guarded by the listener's lock.
 	idle, idleOfAddress *list.Element
 	gone                bool
 }
+
+// maxHeaderLines is how many lines the header of a request may have, with the
+// empty lines before it. One of 4 bytes takes 30 times as much in memory, so
+// net/http's limit on bytes would not do.
+const maxHeaderLines = 150
+
+var errHeaderLines = errors.New("the request's header has too many lines")
+
+// Read reads, and fails if a header has too many lines.
+func (c *conn) Read(b []byte) (n int, err error) {
+	n, err = c.Conn.Read(b)
+	header := c.inHeader.Load()
+	if !header && n > 1 { // net/http reads one byte while a handler runs
+		c.lines = 0 // the next header may begin in what is read with the end of a body
+	}
+	c.lines += bytes.Count(b[:n], newline)
+	if header && c.lines > maxHeaderLines {
+		return 0, errHeaderLines
+	}
+	return n, err
+}
+
+var newline = []byte{'\n'}
 
 // SyscallConn lets package engineio write without waiting.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {

@@ -2,8 +2,10 @@ package engineio
 
 import (
 	"fmt"
+	"github.com/gobwas/ws"
 	"io"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -39,5 +41,181 @@ func TestTheConnectionOfARefusedWebSocketIsClosed(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 426 ") {
 			t.Errorf("with query %q it is answered %q, and then %v", query, text, err)
 		}
+	}
+}
+
+// upgrading is the connection of an upgrade. It brings one of parts with each
+// Read, and then ends.
+type upgrading struct {
+	net.Conn // nil
+	session  *Session
+	parts    []string
+	read     time.Time // the deadline
+	tooLate  bool      // the deadlines were lifted once writing may have begun
+}
+
+func (u *upgrading) Read(b []byte) (n int, err error) {
+	if len(u.parts) == 0 {
+		return 0, io.EOF
+	}
+	n = copy(b, u.parts[0])
+	u.parts = u.parts[1:]
+	return n, nil
+}
+
+func (u *upgrading) Write(b []byte) (int, error)      { return len(b), nil }
+func (u *upgrading) Close() error                     { return nil }
+func (u *upgrading) SetWriteDeadline(time.Time) error { return nil }
+
+func (u *upgrading) SetReadDeadline(t time.Time) error {
+	u.read = t
+	return nil
+}
+
+func (u *upgrading) SetDeadline(t time.Time) error {
+	u.read = t
+	u.session.mu.Lock()
+	defer u.session.mu.Unlock()
+	u.tooLate = u.tooLate || t.IsZero() && u.session.conn != nil
+	return nil
+}
+
+func (s *testServer) upgrades(parts ...string) *upgrading {
+	session, _ := s.session(strings.TrimPrefix(s.opens(), "&sid="))
+	u := &upgrading{session: session, parts: parts}
+	c := &conn{session: session, net: u}
+	c.in.conn = u
+	c.serveUpgrade()
+	return u
+}
+
+func masked(op ws.OpCode, text string) string {
+	return string(ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(op, true, []byte(text)))))
+}
+
+// A frame that came in two parts took the deadline of the upgrade off: its
+// WebSocket, and the goroutine behind it, outlived the session.
+func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for _, frame := range []string{masked(ws.OpPing, "x"), masked(ws.OpText, "2probe")} {
+		u := s.upgrades(frame[:3], frame[3:])
+		if u.read.IsZero() || time.Until(u.read) > upgradeTimeout {
+			t.Errorf("after %q the upgrade may last until %v", frame, u.read)
+		}
+	}
+}
+
+// A client that upgraded and did not read could not be got rid of: the deadline
+// for writing what had waited for it was lifted as soon as it was set.
+func TestAnUpgradeKeepsTheDeadlineOfWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	if u := s.upgrades(masked(ws.OpText, "2probe"), masked(ws.OpText, "5")); u.tooLate || !u.read.IsZero() {
+		t.Error("the deadlines are lifted after the WebSocket has become the transport, or not at all")
+	}
+}
+
+// slow is a handler whose session's connection breaks while it handles a message,
+// and that goes on sending.
+type slow struct{ session *Session }
+
+func (h slow) Message([]byte, bool) {
+	h.session.mu.Lock()
+	h.session.conn.close() // as a write that fails does
+	h.session.mu.Unlock()
+	h.session.Send(strings.Repeat("x", 64<<10))
+}
+func (slow) Heartbeat()   {}
+func (slow) Close(string) {}
+
+// What was sent to a session between the failure of a write and its end was
+// counted as waiting for good.
+func TestTheBudgetIsGivenBackWhenAConnectionBreaks(t *testing.T) {
+	t.Parallel()
+	s := New(func(session *Session) Handler { return slow{session} }, Options{})
+	h := httptest.NewServer(s)
+	t.Cleanup(func() {
+		h.Close()
+		s.Close()
+	})
+	client := &testServer{t: t, url: h.URL}
+	write(t, client.dial(""), "4x")
+	waitFor(t, "the session to end", func() bool { return s.Sessions() == 0 })
+	waitFor(t, "the budget to be given back", func() bool {
+		_, sending := s.Usage()
+		return sending == 0
+	})
+}
+
+// The end of a connection is not noticed while a request's body is outstanding,
+// nor did reading it have a deadline after a poll: the connection stayed for good.
+func TestAPollWithoutItsBodyEnds(t *testing.T) {
+	t.Parallel()
+	s := New(func(session *Session) Handler { return slow{session} }, Options{})
+	h := httptest.NewUnstartedServer(s)
+	h.Config.ReadTimeout = time.Second
+	h.Start()
+	t.Cleanup(func() {
+		h.CloseClientConnections()
+		h.Close()
+		s.Close()
+	})
+	client := &testServer{t: t, url: h.URL}
+	sid := client.opens()
+	conn := client.connect()
+	fmt.Fprintf(conn, "GET /?EIO=4&transport=polling%s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n", sid)
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("the connection is not closed: %v", err)
+	}
+}
+
+// The length of a message's last part overflowed the sum that is compared with the
+// limit.
+func TestAMessageIsMeasuredWithAllOfItsParts(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	conn := s.connect()
+	asksForWebSocket(conn, "", "13")
+	fmt.Fprint(conn, "\x01"+masked(ws.OpText, "4x")[1:]) // not the last part
+	fmt.Fprint(conn, "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00")
+	text, err := io.ReadAll(conn)
+	if err != nil || s.reached(LimitPayload) != 1 {
+		t.Errorf("%q, %v came; the limit was reached %d times", text, err, s.reached(LimitPayload))
+	}
+}
+
+// What a session was sent was kept after it had been delivered.
+func TestNothingIsKeptOfWhatWasDelivered(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	sid := s.opens()
+	polling, _ := s.session(strings.TrimPrefix(sid, "&sid="))
+	for range 1000 {
+		polling.Send("x")
+	}
+	for range 1 + 1000/mostPolled {
+		s.request("GET", sid, "")
+	}
+	polling.mu.Lock()
+	if n := cap(polling.queue); len(polling.queue) > 0 || n > 256 {
+		t.Errorf("%d packets are queued, in room for %d", len(polling.queue), n)
+	}
+	polling.mu.Unlock()
+
+	conn := s.dial("")
+	expect(t, conn, "0")
+	write(t, conn, "4hello")
+	expect(t, conn, "4hello")
+	s.Server.mu.Lock()
+	defer s.Server.mu.Unlock()
+	for _, session := range s.sessions {
+		session.mu.Lock()
+		for _, p := range session.queue[:cap(session.queue)] {
+			if p.data != "" {
+				t.Errorf("%q is kept", p.data)
+			}
+		}
+		session.mu.Unlock()
 	}
 }

@@ -30,7 +30,8 @@ type frameReader struct {
 	message  []byte    // what was received of a message that did not fit the buffer
 	counted  int64     // bytes of it that the budget counts
 	begun    bool      // a message has been received in part
-	timed    bool      // a read deadline is set
+	timed    bool      // a read deadline is set for a message
+	until    time.Time // the read deadline for all messages, if it is not zero
 	bytes    bytes.Reader
 }
 
@@ -59,7 +60,7 @@ func (f *frameReader) next(s *Session) (ws.OpCode, []byte, error) {
 			}
 			return h.OpCode, data, err
 		}
-		if int64(len(f.message))+h.Length > int64(s.server.options.MaxPayload) {
+		if h.Length > int64(s.server.options.MaxPayload-len(f.message)) {
 			s.server.options.OnLimit(LimitPayload)
 			return 0, nil, errors.New("a message is larger than the limit")
 		}
@@ -116,7 +117,7 @@ func (f *frameReader) done() {
 	f.begun = false
 	if f.timed {
 		f.timed = false
-		f.conn.SetReadDeadline(time.Time{})
+		f.conn.SetReadDeadline(f.until)
 	}
 }
 
@@ -196,7 +197,9 @@ func (f *frameReader) fill(n int) error {
 		}
 		if (f.begun || f.from < f.to) && !f.timed {
 			f.timed = true
-			f.conn.SetReadDeadline(time.Now().Add(messageTimeout))
+			if at := time.Now().Add(messageTimeout); f.until.IsZero() || at.Before(f.until) {
+				f.conn.SetReadDeadline(at)
+			}
 		}
 		if f.buffer != nil && f.from > 0 {
 			f.to = copy(f.buffer[:], f.buffer[f.from:f.to])

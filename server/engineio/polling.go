@@ -31,6 +31,11 @@ func (s *Session) answerWaiting(packets []packet) {
 // second poll while one waits ends the session, as the official test suite wants
 // it: its client could not know which of them is answered with what.
 func (s *Session) poll(w http.ResponseWriter, r *http.Request, jsonp string) {
+	// While a body is outstanding, the end of the connection is not noticed.
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, int64(s.server.options.MaxPayload))); err != nil {
+		refuse(w, http.StatusBadRequest, "the body is incomplete")
+		return
+	}
 	// The server's deadline is for receiving the request, not for the wait.
 	http.NewResponseController(w).SetReadDeadline(time.Time{})
 	s.mu.Lock()

@@ -269,13 +269,24 @@ const mostPolled = 16
 func (s *Session) take() []packet {
 	n := min(len(s.queue), mostPolled)
 	packets := slices.Clone(s.queue[:n])
-	s.queue = slices.Delete(s.queue, 0, n)
+	if s.queue = slices.Delete(s.queue, 0, n); len(s.queue) == 0 {
+		s.empty()
+	}
 	var cost int64
 	for _, p := range packets {
 		cost += p.cost()
 	}
 	s.setCost(s.cost - cost)
 	return packets
+}
+
+// empty makes an empty queue of what was delivered, and keeps it only if it is
+// small: it is no longer in the budget. The caller holds s.mu.
+func (s *Session) empty() {
+	clear(s.queue)
+	if s.queue = s.queue[:0]; cap(s.queue) > 256 {
+		s.queue = nil
+	}
 }
 
 // setCost changes what the budget counts. The caller holds s.mu and does not
@@ -336,7 +347,7 @@ func (s *Session) finish(reason string, left bool) {
 			c.finish()
 		}
 	}
-	if s.conn == nil {
+	if s.conn == nil || s.conn.dead {
 		s.discard()
 	}
 }

@@ -106,7 +106,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Sessio
 // closes this WebSocket, and the session goes on polling.
 func (c *conn) serveUpgrade() {
 	s := c.session
-	c.net.SetDeadline(time.Now().Add(upgradeTimeout))
+	c.in.until = time.Now().Add(upgradeTimeout)
+	c.net.SetDeadline(c.in.until)
 	if !c.awaitUpgrade() {
 		s.mu.Lock()
 		if s.probing == c {
@@ -118,7 +119,6 @@ func (c *conn) serveUpgrade() {
 		c.in.release(s)
 		return
 	}
-	c.net.SetDeadline(time.Time{})
 	c.serve()
 }
 
@@ -144,6 +144,9 @@ func (c *conn) awaitUpgrade() bool {
 	if text, err := c.nextText(); err != nil || text != string(typeUpgrade) {
 		return false
 	}
+	// Before others may write, with deadlines of their own.
+	c.in.until = time.Time{}
+	c.net.SetDeadline(time.Time{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending || s.probing != c {
@@ -254,9 +257,7 @@ func (c *conn) write() {
 	for _, p := range s.queue {
 		frames = p.appendFrame(frames)
 	}
-	if s.queue = s.queue[:0]; cap(s.queue) > 256 {
-		s.queue = nil
-	}
+	s.empty()
 	if c.closing {
 		frames = appendFrame(frames, ws.OpClose, closeNormal)
 	}

@@ -36,7 +36,9 @@ func (c *connection) Message(data []byte, binary bool) {
 	}
 	c.dropBinary()
 	if p.attachments > 0 {
-		c.binary = &p
+		if c.reserve(&p, len(data)+argumentOverhead*len(p.args.JSON)) {
+			c.binary = &p
+		}
 		return
 	}
 	c.dispatch(p)
@@ -97,16 +99,14 @@ func (c *connection) refuse(namespace string) {
 	refused.refused()
 }
 
-// attachment takes binary data for the packet that waits for it. It is counted as
-// being received until the packet is complete.
+// attachment takes binary data for the packet that waits for it.
 func (c *connection) attachment(data []byte) {
 	if c.binary == nil {
 		c.warn("binary data that belongs to no packet")
 		return
 	}
 	p := c.binary
-	if p.size += len(data); p.size > maxAttached || c.engine.Reserve(len(data)) != nil {
-		c.engine.Close("too many bytes of attachments")
+	if !c.reserve(p, len(data)+attachmentOverhead) {
 		return
 	}
 	p.args.Attachments = append(p.args.Attachments, append([]byte(nil), data...))
@@ -117,8 +117,25 @@ func (c *connection) attachment(data []byte) {
 	}
 }
 
-// maxAttached bounds the attachments of one packet, in bytes.
-const maxAttached = 1 << 20
+const (
+	// maxIncomplete bounds what is kept of one packet until its attachments have
+	// come, in bytes.
+	maxIncomplete = 2 << 20
+	// What an attachment, and an argument, cost in memory beside their bytes.
+	attachmentOverhead = 64
+	argumentOverhead   = 32
+)
+
+// reserve counts bytes that are kept of an incomplete packet as being received.
+// It ends the session, and returns false, if they are too many.
+func (c *connection) reserve(p *packet, bytes int) bool {
+	if p.size+bytes > maxIncomplete || c.engine.Reserve(bytes) != nil {
+		c.engine.Close("it sent too much of a packet that is incomplete")
+		return false
+	}
+	p.size += bytes
+	return true
+}
 
 // dropBinary forgets a packet whose attachments did not come.
 func (c *connection) dropBinary() {

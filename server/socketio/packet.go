@@ -34,7 +34,7 @@ type packet struct {
 	data        string
 	name        string // of an event
 	args        Args   // of an event or an ack
-	size        int    // of the attachments that have come
+	size        int    // of what is counted as being received until it is complete
 }
 
 func (p packet) isEvent() bool { return p.kind == kindEvent || p.kind == kindBinaryEvent }
@@ -58,11 +58,18 @@ func parse(text string) (p packet, err error) {
 	case p.isAck():
 		gjson.Parse(p.data).ForEach(func(_, value gjson.Result) bool {
 			p.args.JSON = append(p.args.JSON, value.Raw)
-			return true
+			return len(p.args.JSON) <= maxArguments
 		})
+	}
+	if len(p.args.JSON) > maxArguments {
+		return packet{}, fmt.Errorf("it has more than %d arguments", maxArguments)
 	}
 	return p, err
 }
+
+// maxArguments bounds the arguments of an event and of an ack. A list of them
+// takes many times the memory of a packet that holds half a million.
+const maxArguments = 1000
 
 // parsePacket parses a text message. The JSON is found to be valid, or absent,
 // but not looked into.
@@ -115,7 +122,7 @@ func (p packet) event() (name string, args []string, err error) {
 		} else {
 			args = append(args, value.Raw)
 		}
-		return true
+		return len(args) <= maxArguments
 	})
 	switch {
 	case first:

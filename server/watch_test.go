@@ -24,6 +24,7 @@ func TestWatching(t *testing.T) {
 		"/page/page.css": "text/css; charset=utf-8",
 		"/page/icon.svg": "image/svg+xml",
 		"/state":         "application/json",
+		"/numbers.txt":   "text/plain; charset=utf-8",
 		"/events":        "text/event-stream",
 		"/metrics":       "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
 	} {
@@ -59,6 +60,17 @@ func TestWatching(t *testing.T) {
 				t.Errorf("in faithful mode it answers %d", status)
 			}
 		})
+	}
+}
+
+// Only the pages that -frame-ancestors names may show the page in a frame.
+func TestFrameAncestors(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-frame-ancestors", "https://slides.example.org/, http://localhost:8000")
+	_, _, header := request(t, http.MethodGet, s.url+"/", nil)
+	policy := header.Get("Content-Security-Policy")
+	if !strings.HasSuffix(policy, "; frame-ancestors https://slides.example.org http://localhost:8000") || header.Get("X-Frame-Options") != "" {
+		t.Errorf("the policy is %q, X-Frame-Options %q", policy, header.Get("X-Frame-Options"))
 	}
 }
 

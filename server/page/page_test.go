@@ -53,8 +53,8 @@ func TestFilesAreRevalidated(t *testing.T) {
 	if w.Header().Get("ETag") == "" || w.Header().Get("Cache-Control") != "no-cache" {
 		t.Errorf("the headers are %v", w.Header())
 	}
-	if Version() != Version() || len(Version()) != 16 {
-		t.Errorf("the version is %q", Version())
+	if a, b := Version(), Version(); a != b || len(a) != 16 {
+		t.Errorf("the version is %q, and %q", a, b)
 	}
 }
 

@@ -106,3 +106,5 @@ function draw(model, now, away, open, tick) {
   const gaps = said.length ? `interruptions: ${said.slice(0, 5).join(', ')}` : 'no interruption';
   chart.setAttribute('aria-label', `The last ${count(scale / minute)} minutes: ${gaps}`);
 }
+
+new ResizeObserver(() => { drawn = ''; shown = 0; }).observe(track); // labels have another width

@@ -66,7 +66,7 @@ func (p *plan) findCauses() {
 			slices.Sort(st.item.causes)
 			st.item.causes = slices.Compact(st.item.causes)
 			b.hasSpoken = b.hasSpoken || b.sessions[st.item.line.Session]
-		case st.upgrade || st.transport:
+		case st.transport:
 			continue
 		default:
 			if st.at-last >= lull {
@@ -89,7 +89,7 @@ func (p *plan) findExactCauses() {
 			continue
 		}
 		for k := range st.lines {
-			if !st.upgrade {
+			if st.packets[k] != nil || !st.transport {
 				open[key(st.lines[k].Session, st.packets[k], "")] = i
 			}
 		}
@@ -198,10 +198,9 @@ func (p *plan) stream(it *item, over string) string {
 }
 
 // needs reports whether a client's step waits for an item that stands above it.
-// A step of an upgrade waits for the upgrade alone: what else is to come may not
-// come before it is done.
+// The end of an upgrade waits for the upgrade alone.
 func (st *step) needs(it *item) bool {
-	if !st.transport {
+	if !st.impatient {
 		return true
 	}
 	return !it.isAnswer() && it.line.Session == st.lines[0].Session && it.packet != nil &&

@@ -23,10 +23,11 @@ type step struct {
 	request *tape.Line
 	item    *item
 	packets []*packet.Packet // of lines
-	// upgrade says that the line opens a WebSocket for a session that has one
-	// transport already, transport that it is a packet of such an upgrade. Neither
-	// causes anything.
-	upgrade, transport bool
+	// transport says that the line is part of an upgrade, which causes nothing.
+	transport bool
+	// impatient says that it ends an upgrade: what is still to come by polling
+	// may come only after it.
+	impatient bool
 }
 
 // An item is one thing that the server did when it was recorded: a packet with
@@ -173,7 +174,7 @@ func (s *sessionPlan) counts(text string) bool {
 func (p *plan) lay() {
 	left := map[string]bool{}              // sessions, and sessions with a namespace
 	waiting := map[string]*packet.Packet{} // for attachments, by session and transport
-	opened, upgraded := map[string]bool{}, map[string]bool{}
+	opened, upgraded, done := map[string]bool{}, map[string]bool{}, map[string]bool{} // done: its 5 was sent
 	names := map[string]string{} // of events, by session, namespace and ack id
 	var steps []*step
 	for i := 0; i < len(p.Lines); i++ {
@@ -199,7 +200,7 @@ func (p *plan) lay() {
 				st.packets = append(st.packets, pkt)
 				switch {
 				case l.Open:
-					st.upgrade = opened[l.Session]
+					st.transport = opened[l.Session]
 					upgraded[l.Session] = upgraded[l.Session] || l.Over == tape.WebSocket && opened[l.Session]
 					opened[l.Session] = true
 				case l.Close && (l.Over == tape.WebSocket || !upgraded[l.Session]) || pkt != nil && pkt.Kind == packet.Close:
@@ -215,7 +216,10 @@ func (p *plan) lay() {
 					names[l.Session+pkt.Namespace+","+pkt.ID] = pkt.Name
 				}
 			}
-			st.transport = isTransport(st)
+			givenUp := l.Close && l.Over == tape.WebSocket && upgraded[l.Session] && !done[l.Session]
+			st.transport = st.transport || givenUp || isTransport(st)
+			st.impatient = givenUp || st.packets[0] != nil && st.packets[0].Kind == packet.Upgrade
+			done[l.Session] = done[l.Session] || st.impatient && !givenUp
 			steps = append(steps, st)
 		default:
 			if it := p.serverItem(l, waiting, upgraded, names); it != nil && !left[l.Session] {

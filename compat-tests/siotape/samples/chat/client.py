@@ -47,4 +47,6 @@ left = threading.Event()
 ann.on("left", lambda data: left.set())
 bob.disconnect()
 left.wait(30)
-os._exit(0)  # and so ann leaves too
+ann.disconnect()
+time.sleep(0.12)
+os._exit(0)  # the client's threads do not always end

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gorilla/websocket"
+)
+
+// square is a server where all hear what each says: "said", then "count", then
+// the ack. Swapped, it says "count" first.
+func square(t *testing.T, swapped bool) *httptest.Server {
+	t.Helper()
+	var mu sync.Mutex
+	people := map[*websocket.Conn]bool{}
+	heard, next := 0, 0
+	upgrader := websocket.Upgrader{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer ws.Close()
+		say := func(to *websocket.Conn, text string) { _ = to.WriteMessage(websocket.TextMessage, []byte(text)) }
+		mu.Lock()
+		next++
+		say(ws, fmt.Sprintf(`0{"sid":"engine-%p-%d","pingInterval":25000}`, ws, next))
+		mu.Unlock()
+		for {
+			_, data, err := ws.ReadMessage()
+			mu.Lock()
+			switch text := string(data); {
+			case err != nil:
+				delete(people, ws)
+			case text == "40":
+				people[ws] = true
+				say(ws, fmt.Sprintf(`40{"sid":"socket-%p-%d"}`, ws, next))
+			default:
+				heard++
+				events := []string{`42["said",` + text[strings.IndexByte(text, ',')+1:], `42["count"]`}
+				if swapped {
+					events[0], events[1] = events[1], events[0]
+				}
+				for _, e := range events {
+					for p := range people {
+						say(p, e)
+					}
+				}
+				say(ws, `431[]`)
+			}
+			mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// crowd is n clients of square, all at once.
+func crowd(t *testing.T, url string, n int) {
+	t.Helper()
+	var all, joined sync.WaitGroup
+	joined.Add(n)
+	for i := range n {
+		all.Go(func() {
+			ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
+			if err != nil {
+				t.Error(err)
+				joined.Done()
+				return
+			}
+			defer ws.Close()
+			_, _, _ = ws.ReadMessage()
+			_ = ws.WriteMessage(websocket.TextMessage, []byte("40"))
+			_, _, _ = ws.ReadMessage()
+			joined.Done()
+			joined.Wait()
+			_ = ws.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `421["say","I am %d"]`, i))
+			for counted := 0; counted < 2*n+1; counted++ {
+				if _, _, err := ws.ReadMessage(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Eight clients at once: what reaches each of them comes in any order, and is
+// the same again and again.
+func TestEightClientsAtOnceAreTheSame(t *testing.T) {
+	t.Parallel()
+	s := startRecorder(t, square(t, false).URL)
+	crowd(t, s.URL, 8)
+	s.end()
+	for range 10 {
+		if code, out := tool(t, "replay", "-target", square(t, false).URL, "-quiet", "100ms", "-patience", "5s", s.out); code != exitSame {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+	}
+}
+
+// Of one client alone the order counts.
+func TestOneClientAloneIsComparedInOrder(t *testing.T) {
+	t.Parallel()
+	s := startRecorder(t, square(t, false).URL)
+	crowd(t, s.URL, 1)
+	s.end()
+	if code, out := tool(t, "replay", "-target", square(t, false).URL, "-quiet", "100ms", s.out); code != exitSame {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if code, out := tool(t, "replay", "-target", square(t, true).URL, "-quiet", "100ms", s.out); code != exitDifferent || !strings.Contains(out, "in another order") {
+		t.Errorf("the other way round: exit code %d: %s", code, out)
+	}
+}

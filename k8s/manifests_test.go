@@ -466,6 +466,38 @@ func TestThePageIsWhereKindMapsIt(t *testing.T) {
 	}
 }
 
+// The manual's kustomization for a namePrefix is one that works.
+func TestTheManualsNamePrefix(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippet := regexp.MustCompile(`(?m)^ {6}namePrefix: .*\n(?: {6}.*\n)+`).Find(text)
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	relative, err := filepath.Rel(dir, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippet = bytes.ReplaceAll(bytes.ReplaceAll(snippet, []byte("\n      "), []byte("\n")), []byte("../k8s"), []byte(relative))
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), bytes.TrimSpace(snippet), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m := render(t, dir)
+	for _, client := range []string{"blue-client1", "blue-client2"} {
+		if d := m.deployments[client]; d == nil || env(d, "SERVER_URL") != "http://blue-server:5000" || m.services["blue-server"] == nil {
+			t.Errorf("%s does not find the server", client)
+		}
+	}
+	if d := m.deployments["blue-server"]; d == nil || m.claims[d.Spec.Template.Spec.Volumes[0].PersistentVolumeClaim.ClaimName] == nil {
+		t.Error("the server has no claim")
+	}
+}
+
 func TestTheManualNamesFilesThatAreThere(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("README.md")

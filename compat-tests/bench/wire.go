@@ -37,14 +37,24 @@ type webSocket struct {
 	out []byte
 }
 
+// dialWebSocket opens a session.
 func dialWebSocket(addr string) (*webSocket, error) {
+	c, err := upgrade(addr, "/socket.io/?EIO=4&transport=websocket")
+	if err != nil {
+		return nil, err
+	}
+	return c, c.receive(func([]byte) error { return nil })
+}
+
+// upgrade opens a WebSocket.
+func upgrade(addr, path string) (*webSocket, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", addr)
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", path, addr)
 	r := bufio.NewReaderSize(conn, 4096)
 	response, err := http.ReadResponse(r, nil)
 	if err == nil && response.StatusCode != http.StatusSwitchingProtocols {
@@ -54,8 +64,7 @@ func dialWebSocket(addr string) (*webSocket, error) {
 		conn.Close()
 		return nil, err
 	}
-	c := &webSocket{conn, r, nil}
-	return c, c.receive(func([]byte) error { return nil })
+	return &webSocket{conn, r, nil}, nil
 }
 
 func (c *webSocket) queue(packet []byte) {
@@ -67,6 +76,9 @@ func (c *webSocket) queue(packet []byte) {
 }
 
 func (c *webSocket) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
 	_, err := c.Write(c.out)
 	c.out = c.out[:0]
 	return err
@@ -108,26 +120,27 @@ func (c *webSocket) receive(take func(packet []byte) error) error {
 // polling is a client that polls: it has one poll out at all times, and posts
 // what it sends on a connection of its own.
 type polling struct {
-	addr, path string
-	get, post  request
-	polls      bool
-	queued     [][]byte
+	addr, sid, path string
+	get, post       request
+	polls           bool
+	queued          [][]byte
 }
 
 // mostPackets is what python-engineio takes in one payload.
 const mostPackets = 16
 
-func openPolling(addr string) (*polling, error) {
-	p := &polling{addr: addr, path: "/socket.io/?EIO=4&transport=polling"}
+// openPolling opens a session. The query, if there is one, begins with an &, and
+// is on all its requests.
+func openPolling(addr, query string) (*polling, error) {
+	p := &polling{addr: addr, path: "/socket.io/?EIO=4&transport=polling" + query}
 	p.get.addr, p.post.addr = addr, addr
-	var sid string
 	err := p.receive(func(packet []byte) error {
 		_, after, _ := bytes.Cut(packet, []byte(`"sid":"`))
 		before, _, _ := bytes.Cut(after, []byte(`"`))
-		sid = string(before)
+		p.sid = string(before)
 		return nil
 	})
-	p.path += "&sid=" + sid
+	p.path += "&sid=" + p.sid
 	return p, err
 }
 

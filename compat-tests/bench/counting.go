@@ -63,6 +63,9 @@ func (b *bench) acks() error {
 	rates, costs, loads, busy := make(series), make(series), make(series), make(series)
 	for range b.reps {
 		for _, p := range pairs {
+			if err := keepAlive(pairs); err != nil {
+				return err
+			}
 			t, err := p.flow(window, b.seconds, b.profile)
 			if err != nil {
 				return err
@@ -105,6 +108,9 @@ func (b *bench) polling() error {
 	rates, loads := make(series), make(series)
 	for range b.reps {
 		for _, p := range pairs {
+			if err := keepAlive(pairs); err != nil {
+				return err
+			}
 			t, err := p.flow(window, b.seconds, unprofiled)
 			if err != nil {
 				return err

@@ -149,6 +149,23 @@ func (s *seat) check() error {
 	return nil
 }
 
+// keepAlive answers the pings that have come to pairs that do not count at the
+// moment.
+func keepAlive(pairs []*pair) error {
+	for _, p := range pairs {
+		for _, s := range p.seats {
+			err := s.flush() // one that polls has to poll
+			for err == nil && s.ready() {
+				err = errors.Join(s.receive(s.take), s.flush())
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.head, err)
+			}
+		}
+	}
+	return nil
+}
+
 // deadline gives all that follows that long, and patience.
 func (p *pair) deadline(d time.Duration) {
 	for _, s := range p.seats {
@@ -190,6 +207,9 @@ func (p *pair) flow(window int, d time.Duration, profile func(*server, syscall.S
 	err := errors.Join(err1, err2)
 	for range p.seats {
 		err = errors.Join(err, <-done)
+	}
+	if err == nil && acks == 0 {
+		err = fmt.Errorf("no ack in %v; measure longer, with -seconds", d)
 	}
 	if err != nil {
 		return throughput{}, fmt.Errorf("%s: %w", p.head, err)

@@ -57,6 +57,9 @@ func (b *bench) latency(count func(*pair) (took []float64, load float64, err err
 	var syncs []float64
 	for range b.reps {
 		for _, p := range pairs {
+			if err := keepAlive(pairs); err != nil {
+				return latencies{}, err
+			}
 			took, load, err := count(p)
 			if err != nil {
 				return latencies{}, err

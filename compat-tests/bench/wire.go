@@ -26,6 +26,8 @@ type transport interface {
 	queue(packet []byte)
 	flush() error
 	receive(take func(packet []byte) error) error
+	// ready tells whether receive would not have to wait.
+	ready() bool
 	Close() error
 }
 
@@ -117,6 +119,13 @@ func (c *webSocket) receive(take func(packet []byte) error) error {
 	}
 }
 
+func (c *webSocket) ready() bool {
+	c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	defer c.SetReadDeadline(time.Now().Add(patience))
+	_, err := c.r.Peek(1)
+	return err == nil
+}
+
 // polling is a client that polls: it has one poll out at all times, and posts
 // what it sends on a connection of its own.
 type polling struct {
@@ -192,15 +201,30 @@ func (p *polling) receive(take func(packet []byte) error) error {
 	return nil
 }
 
+func (p *polling) ready() bool {
+	if !p.polls {
+		return false
+	}
+	p.get.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	defer p.get.conn.SetReadDeadline(time.Now().Add(patience))
+	_, err := p.get.r.Peek(1)
+	return err == nil
+}
+
 // request is one HTTP request after the other, on one connection as long as
 // the server keeps it.
 type request struct {
 	addr string
 	conn net.Conn
 	r    *bufio.Reader
+	sent time.Time
 	out  []byte
 	body bytes.Buffer
 }
+
+// mostIdle is less than the 5 s after which Node.js closes a connection that
+// carries no request.
+const mostIdle = 3 * time.Second
 
 func (q *request) close() {
 	if q.conn != nil {
@@ -215,6 +239,10 @@ func (q *request) send(method, path string, body []byte) error {
 		q.out = fmt.Appendf(q.out, "Content-Type: text/plain;charset=UTF-8\r\nContent-Length: %d\r\n", len(body))
 	}
 	q.out = append(append(q.out, "\r\n"...), body...)
+	if time.Since(q.sent) > mostIdle {
+		q.close()
+	}
+	q.sent = time.Now()
 	if q.conn == nil {
 		conn, err := net.Dial("tcp", q.addr)
 		if err != nil {

@@ -1,7 +1,8 @@
-// Bench measures the Go server beside the original's stack, its stand-in on
-// Flask-SocketIO, and beside the bare Socket.IO library, in turn within one
-// run, and prints a table with the ratios and what they have to be. Times mean
-// little on a machine that others use, too; ratios do.
+// Bench measures the Go server beside the official Node.js server, the packages
+// engineio and socketio by themselves, the bare Socket.IO library and the
+// original's stack, its stand-in on Flask-SocketIO, in turn within one run, and
+// prints a table with the ratios and what they have to be. Times mean little on a
+// machine that others use, too; ratios do. It needs Linux.
 //
 //	PYTHON=$(compat-tests/setup) go run ./compat-tests/bench
 //	go run ./compat-tests/bench -row acks,cpu -only go,bare -seconds 5
@@ -37,6 +38,7 @@ type bench struct {
 	profiles string // directory, or ""
 	bin, dir string // programs, data
 	python   string
+	node     string // version, if it is measured
 	table    table
 	notes    []string
 }
@@ -49,10 +51,12 @@ var rows = []struct {
 	{"acks", (*bench).acks},
 	{"turns", (*bench).oneInFlight},
 	{"polling", (*bench).polling},
+	{"connects", (*bench).connects},
 	{"memory", (*bench).memory},
 	{"idle", (*bench).idle},
 	{"start", (*bench).starting},
 	{"long", (*bench).longFile},
+	{"cold", (*bench).coldFile},
 	{"stream", (*bench).stream},
 	{"kill", (*bench).kill},
 	{"spelling", (*bench).spelling},
@@ -65,7 +69,7 @@ func main() {
 		names = append(names, r.name)
 	}
 	row := flag.String("row", strings.Join(names, ","), "the `rows` to measure, with commas between")
-	only := flag.String("only", strings.Join([]string{goServer, flask, threading, bare}, ","), "the `servers` to measure, with commas between")
+	only := flag.String("only", strings.Join([]string{goServer, node, packages, bare, flask, threading}, ","), "the `servers` to measure, with commas between")
 	seconds := flag.Float64("seconds", 2, "how `long` each measurement takes")
 	flag.IntVar(&b.reps, "reps", 3, "how `often` each is repeated, in turn with the others; the median counts")
 	flag.StringVar(&b.profiles, "profile", "", "put a CPU profile of the Go server in the row acks, and the program, into this `directory`")
@@ -105,7 +109,9 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 	busy, _, _ := strings.Cut(string(others), " ")
 	b.notes = append(b.notes, "Load average of the machine when this run began: "+busy+".")
 	text := b.versions() + "\n\n" + b.table.String()
-	for _, note := range append(b.notes, "Flask in threading mode serves no WebSocket (the original's requirements lack simple-websocket): its clients poll.") {
+	for _, note := range append(b.notes,
+		"In parentheses: how many cores the load used meanwhile. With a third or more of one, a row may show the load and not the server, and says so.",
+		"Flask in threading mode serves no WebSocket (the original's requirements lack simple-websocket): its clients poll.") {
 		text += "\n- " + note
 	}
 	text += "\n"
@@ -116,7 +122,7 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 	return results.Write(into, "bench", text)
 }
 
-// build builds the programs, and finds Python.
+// build builds the programs, and finds Python and Node.js.
 func (b *bench) build() error {
 	b.bin = b.dir
 	if b.profiles != "" {
@@ -126,7 +132,7 @@ func (b *bench) build() error {
 	if b.profiles != "" {
 		build = append(build, "-tags", "pprof")
 	}
-	for name, pkg := range map[string]string{"server": "./server", "bare": "./compat-tests/bench/bare", "client": "./clients"} {
+	for name, pkg := range map[string]string{"server": "./server", "bare": "./compat-tests/bench/bare", "echo": "./compat-tests/bench/echo", "client": "./clients"} {
 		build := append(slices.Clone(build), "-o", filepath.Join(b.bin, name), pkg)
 		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
 			return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
@@ -135,7 +141,20 @@ func (b *bench) build() error {
 	if b.python = os.Getenv("PYTHON"); b.python == "" {
 		b.python = "/usr/bin/python3"
 	}
+	if slices.Contains(b.only, node) {
+		version, err := nodeVersion()
+		if err != nil {
+			return err
+		}
+		b.node = version
+	}
 	b.subjects = subjects(b.bin, b.python)
+	b.table.subjects = b.subjects
+	for _, name := range b.only {
+		if !slices.ContainsFunc(b.subjects, func(s subject) bool { return s.name == name }) {
+			return fmt.Errorf("-only: there is no server %q", name)
+		}
+	}
 	return nil
 }
 
@@ -170,6 +189,9 @@ print("Python", platform.python_version() + ",", ", ".join(p + " " + m.version(p
 		}
 	}
 	revision, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
-	return fmt.Sprintf("%s %s. Server at %s; %s; bare library: github.com/zishang520/socket.io/v2 v2.5.0.",
-		results.Stamp(), model, strings.TrimSpace(string(revision)), strings.TrimSpace(string(stack)))
+	parts := []string{strings.TrimSpace(string(stack)), "bare library: github.com/zishang520/socket.io/v2 v2.5.0"}
+	if b.node != "" {
+		parts = append([]string{b.node}, parts...)
+	}
+	return fmt.Sprintf("%s %s. Server at %s; %s.", results.Stamp(), model, strings.TrimSpace(string(revision)), strings.Join(parts, "; "))
 }

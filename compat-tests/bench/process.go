@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +18,7 @@ import (
 func (b *bench) starting() error {
 	took := make(series)
 	for range 2*b.reps + 1 {
-		for _, name := range b.measured(goServer, flask, threading, bare) {
+		for _, name := range b.measured(goServer, node, packages, bare, flask, threading) {
 			data, err := os.MkdirTemp(b.dir, name)
 			if err != nil {
 				return err
@@ -33,8 +31,8 @@ func (b *bench) starting() error {
 		}
 	}
 	v := took.median()
-	b.table.row("start to the first 200 on /health, empty directory", milliseconds, v,
-		[]bound{{v[goServer] * 1000, " ms", true, 100}}, v.against(flask, "Flask", true, 0.1))
+	b.table.row("start to the first 200 on /health, empty directory", milliseconds, v, nil,
+		v.below(100, " ms", 1e-3), v.against(flask, "Flask", true, 0.1))
 	return nil
 }
 
@@ -45,57 +43,6 @@ func (b *bench) startingOn(name, data, path string) (time.Duration, error) {
 	}
 	defer s.kill()
 	return s.await(path)
-}
-
-// longFile measures how long a start takes on a file of many lines that is in
-// the page cache, as it is when a server is started again.
-func (b *bench) longFile() error {
-	if len(b.measured(goServer)) == 0 {
-		return nil
-	}
-	for _, file := range []struct {
-		lines int64
-		most  float64
-	}{{1_000_000, 0.1}, {10_000_000, 0.5}} {
-		data := filepath.Join(os.TempDir(), "counting-bench-lines", strconv.FormatInt(file.lines, 10))
-		path := filepath.Join(data, "numbers.txt")
-		if err := verify(filepath.Join(b.bin, "server"), path, file.lines); err != nil {
-			if err := write(path, file.lines); err != nil {
-				return err
-			}
-		}
-		took := make(series)
-		for range 2*b.reps - 1 {
-			d, err := b.startingOn(goServer, data, "/ready")
-			if err != nil {
-				return err
-			}
-			took.add(goServer, d.Seconds())
-		}
-		v := took.median()
-		b.table.row(fmt.Sprintf("start to the first 200 on /ready, %d lines, in the page cache", file.lines), seconds, v,
-			[]bound{{v[goServer], " s", true, file.most}})
-	}
-	return nil
-}
-
-// write writes an unbroken count.
-func write(path string, lines int64) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return err
-	}
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	w := bufio.NewWriterSize(file, 1<<20)
-	var line []byte
-	for n := int64(1); n <= lines; n++ {
-		line = append(spelling.Append(line[:0], n), '\n')
-		w.Write(line)
-	}
-	return errors.Join(w.Flush(), file.Sync())
 }
 
 // kill measures how long it takes from a kill -9 of the server, which is
@@ -109,15 +56,14 @@ func (b *bench) kill() error {
 	if err != nil {
 		return err
 	}
-	median, most := percentile(took, 50), percentile(took, 100)
-	b.table.row(fmt.Sprintf("kill -9 to the next line, Go clients at 100 ms, median of %d", len(took)), seconds, values{goServer: median},
-		[]bound{{median, " s", true, 1}})
-	b.table.row("the same, the longest", seconds, values{goServer: most}, []bound{{most, " s", true, 1}})
+	median, most := values{goServer: percentile(took, 50)}, values{goServer: percentile(took, 100)}
+	b.table.row(fmt.Sprintf("kill -9 to the next line, Go clients at 100 ms, median of %d", len(took)), seconds, median, nil, median.below(1, " s", 1))
+	b.table.row("the same, the longest", seconds, most, nil, most.below(1, " s", 1))
 	if took, err = b.kills(b.reps, []string{b.python, filepath.Join("compat-tests", "original", "client.py")}); err != nil {
 		return err
 	}
 	b.table.row(fmt.Sprintf("the same, Python clients, which wait 0.5 s to 1.5 s before they try again: median of %d", len(took)), seconds,
-		values{goServer: percentile(took, 50)})
+		values{goServer: percentile(took, 50)}, nil)
 	return nil
 }
 
@@ -183,7 +129,7 @@ func (b *bench) spelling() error {
 		return errors.New("a number has no spelling")
 	}
 	ns := float64(result.T.Nanoseconds()) / float64(result.N)
-	b.table.row("spelling a number from 1 to 2000", func(v float64) string { return figure(v) + " ns" }, values{goServer: ns},
-		[]bound{{float64(result.MemAllocs) / float64(result.N), " allocations", true, 1}})
+	b.table.row("spelling a number from 1 to 2000", func(v float64) string { return figure(v) + " ns" }, values{goServer: ns}, nil,
+		[]bound{{float64(result.MemAllocs) / float64(result.N), " allocations", true, 1, ""}})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +21,7 @@ type seat struct {
 	sums    int64        // of the numbers sent, less those acked: 0 when none is missing
 	waiting int          // for acks
 	packet  []byte
+	took    []float64 // seconds from emit to ack, where each number waits for the ack of the one before
 }
 
 // pair are the two seats of a server.
@@ -38,7 +40,7 @@ func join(s *server, dial func(addr string) (transport, error)) (*pair, error) {
 		}
 		a := &seat{transport: t, name: fmt.Sprintf("client%d", i+1), next: int64(i + 1)}
 		p.seats[i] = a
-		if err := a.join(s.name != bare); err != nil {
+		if err := a.join(s.counts); err != nil {
 			return nil, fmt.Errorf("%s: joining: %w", s.head, err)
 		}
 	}
@@ -46,7 +48,7 @@ func join(s *server, dial func(addr string) (transport, error)) (*pair, error) {
 }
 
 func overWebSocket(addr string) (transport, error) { return dialWebSocket(addr) }
-func overPolling(addr string) (transport, error)   { return openPolling(addr) }
+func overPolling(addr string) (transport, error)   { return openPolling(addr, "") }
 
 // join joins namespace "/", and waits for its seat if one is assigned.
 func (s *seat) join(assigned bool) error {
@@ -116,10 +118,12 @@ func (s *seat) take(packet []byte) error {
 }
 
 // flow counts with that many numbers in flight, up to the last, and waits for
-// all acks.
+// all acks. It appends to took only if the window is 1.
 func (s *seat) flow(window int, last *atomic.Int64) error {
+	var began time.Time
 	for {
 		for s.waiting < window && s.next <= last.Load() {
+			began = time.Now()
 			s.count()
 		}
 		if err := s.flush(); err != nil {
@@ -131,6 +135,9 @@ func (s *seat) flow(window int, last *atomic.Int64) error {
 		if err := s.receive(s.take); err != nil {
 			return err
 		}
+		if window == 1 && s.waiting == 0 {
+			s.took = append(s.took, time.Since(began).Seconds())
+		}
 	}
 }
 
@@ -138,6 +145,23 @@ func (s *seat) flow(window int, last *atomic.Int64) error {
 func (s *seat) check() error {
 	if s.sums != 0 || s.waiting != 0 {
 		return fmt.Errorf("%s misses %d acks", s.name, s.waiting)
+	}
+	return nil
+}
+
+// keepAlive answers the pings that have come to pairs that do not count at the
+// moment.
+func keepAlive(pairs []*pair) error {
+	for _, p := range pairs {
+		for _, s := range p.seats {
+			err := s.flush() // one that polls has to poll
+			for err == nil && s.ready() {
+				err = errors.Join(s.receive(s.take), s.flush())
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.head, err)
+			}
+		}
 	}
 	return nil
 }
@@ -153,9 +177,10 @@ func (p *pair) deadline(d time.Duration) {
 
 // throughput is what a pair did in some time.
 type throughput struct {
-	rate            float64       // acks a second
-	serverCPU       time.Duration // for each number
-	clientCPU, load float64       // processors in use by this process, and by the server
+	rate         float64       // acks a second
+	serverCPU    time.Duration // for each number
+	server, load float64       // cores in use by the server, and by this process
+	took         []float64     // seconds from emit to ack, if the window is 1
 }
 
 // flow lets both seats count at the same time for that long, and some more
@@ -166,6 +191,7 @@ func (p *pair) flow(window int, d time.Duration, profile func(*server, syscall.S
 	last.Store(math.MaxInt64)
 	done := make(chan error, len(p.seats))
 	for _, s := range p.seats {
+		s.took = nil
 		go func() { done <- s.flow(window, &last) }()
 	}
 	time.Sleep(d / 5)
@@ -182,14 +208,18 @@ func (p *pair) flow(window int, d time.Duration, profile func(*server, syscall.S
 	for range p.seats {
 		err = errors.Join(err, <-done)
 	}
+	if err == nil && acks == 0 {
+		err = fmt.Errorf("no ack in %v; measure longer, with -seconds", d)
+	}
 	if err != nil {
 		return throughput{}, fmt.Errorf("%s: %w", p.head, err)
 	}
 	return throughput{
 		rate:      acks / seconds,
 		serverCPU: time.Duration(float64(after.server-before.server) / acks),
-		clientCPU: (after.client - before.client).Seconds() / seconds,
-		load:      (after.server - before.server).Seconds() / seconds,
+		server:    (after.server - before.server).Seconds() / seconds,
+		load:      (after.client - before.client).Seconds() / seconds,
+		took:      slices.Concat(p.seats[0].took, p.seats[1].took),
 	}, nil
 }
 
@@ -207,18 +237,33 @@ func (p *pair) sample() (s sample, err error) {
 		s.acks += n
 		s.highest = max(s.highest, 2*n+int64(i+1))
 	}
-	var usage syscall.Rusage
-	err1 := syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-	s.client = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	var err1 error
+	s.client, err1 = ownCPU()
 	s.server, err = p.cpu()
 	return s, errors.Join(err, err1)
 }
 
+// ownCPU is the time that this process, which is the load, has spent computing.
+func ownCPU() (time.Duration, error) {
+	var usage syscall.Rusage
+	err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), err
+}
+
+// loading returns how many cores this process uses while f runs.
+func loading(f func() error) (float64, error) {
+	began := time.Now()
+	before, err1 := ownCPU()
+	err2 := f()
+	after, err3 := ownCPU()
+	return (after - before).Seconds() / time.Since(began).Seconds(), errors.Join(err1, err2, err3)
+}
+
 // turns lets the seats count in turn, each waiting for the other's ack, for that
-// long. It returns how long each ack took, and tells acked of each number.
-func (p *pair) turns(d, pause time.Duration, acked func(number int64, at time.Time)) ([]time.Duration, error) {
+// long. It returns how many seconds each ack took, and tells acked of each number.
+func (p *pair) turns(d, pause time.Duration, acked func(number int64, at time.Time)) ([]float64, error) {
 	p.deadline(d)
-	var took []time.Duration
+	var took []float64
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(pause) {
 		s := p.seats[0]
 		if p.seats[1].next < s.next {
@@ -237,7 +282,7 @@ func (p *pair) turns(d, pause time.Duration, acked func(number int64, at time.Ti
 			}
 		}
 		now := time.Now()
-		took = append(took, now.Sub(began))
+		took = append(took, now.Sub(began).Seconds())
 		if acked != nil {
 			acked(number, now)
 		}

@@ -20,31 +20,52 @@ type subject struct {
 	name, head string
 	command    func(port, data string) []string
 	env        []string
+	counts     bool // whether it assigns seats and writes numbers.txt
 }
 
 // The subjects, as -only names them.
 const (
 	goServer  = "go"
+	node      = "node"
+	packages  = "packages"
+	bare      = "bare"
 	flask     = "flask"
 	threading = "threading"
-	bare      = "bare"
 )
 
-// subjects are the servers, of which the Go programs lie in bin.
+// subjects are the servers, in the table's order. The Go programs lie in bin.
 func subjects(bin, python string) []subject {
 	original := []string{python, filepath.Join("compat-tests", "original", "server.py")}
 	stack := func(string, string) []string { return original }
 	return []subject{
 		{goServer, "Go", func(port, data string) []string {
 			return []string{filepath.Join(bin, "server"), "-addr", "127.0.0.1:" + port, "-data", data,
-				"-max-sessions", "0", "-max-sessions-per-address", "0"}
-		}, []string{"CPUPROFILE=" + filepath.Join(bin, "acks.pprof")}},
-		{flask, "Flask, eventlet", stack, []string{"ASYNC_MODE=eventlet"}},
-		{threading, "Flask, threading", stack, []string{"ASYNC_MODE=threading"}},
+				"-max-sessions", "0", "-max-sessions-per-address", "0", "-max-connections", "0", "-max-connections-per-address", "0"}
+		}, []string{"CPUPROFILE=" + filepath.Join(bin, "acks.pprof")}, true},
+		{node, "Node", func(port, _ string) []string {
+			return []string{"node", nodeServer, port}
+		}, []string{"NODE_ENV=production"}, false},
+		{packages, "bare packages", func(port, _ string) []string {
+			return []string{filepath.Join(bin, "echo"), "127.0.0.1:" + port}
+		}, nil, false},
 		{bare, "bare library", func(port, _ string) []string {
 			return []string{filepath.Join(bin, "bare"), "127.0.0.1:" + port}
-		}, nil},
+		}, nil, false},
+		{flask, "Flask, eventlet", stack, []string{"ASYNC_MODE=eventlet"}, true},
+		{threading, "Flask, threading", stack, []string{"ASYNC_MODE=threading"}, true},
 	}
+}
+
+var nodeServer = filepath.Join("compat-tests", "javascript", "server.js")
+
+// nodeVersion returns the versions of Node.js and its Socket.IO server.
+func nodeVersion() (string, error) {
+	const ask = `const dir = "./compat-tests/javascript/node_modules/socket.io/package.json"; console.log("Node.js " + process.version + ", socket.io " + require(dir).version)`
+	out, err := exec.Command("node", "-e", ask).Output()
+	if err != nil {
+		return "", fmt.Errorf("no Node.js with the official server (%w): run compat-tests/setup, or leave it out with -only", err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // A server is a subject that runs, a process of its own on an address of its
@@ -163,10 +184,10 @@ func (s *server) memory() (float64, error) {
 
 // end stops the server and checks what it has written: the Go server an
 // unbroken count of at least that many lines, the others each of them, in
-// whatever order. The bare library writes none.
+// whatever order.
 func (s *server) end(lines int64) error {
 	defer s.kill()
-	if s.name == bare {
+	if !s.counts {
 		return nil
 	}
 	path := filepath.Join(s.data, "numbers.txt")

@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
-// table is what was measured, a line for each bound.
-type table struct{ lines [][]string }
+// mostLoad is how much of a core the load may use in a row that counts: beyond it
+// the row may show what the load can do, and not the server.
+const mostLoad = 1. / 3
 
-var heads = []string{"what", "Go", "Flask, eventlet", "Flask, threading", "bare library", "it is", "must be", "reached"}
+// table is what was measured, a line for each bound.
+type table struct {
+	subjects []subject // the columns
+	lines    [][]string
+}
 
 // values are what one row has measured, by the names of the servers.
 type values map[string]float64
@@ -18,9 +22,10 @@ type values map[string]float64
 // A bound is what a ratio, or an absolute value, has to keep.
 type bound struct {
 	value float64
-	unit  string // what follows the number: "× Flask"
+	unit  string // what follows the number: " × Flask"
 	most  bool   // whether bound is the most or the least
 	bound float64
+	with  string // the server that the Go server is compared with, or ""
 }
 
 func (b bound) reached() bool { return b.most && b.value <= b.bound || !b.most && b.value >= b.bound }
@@ -31,45 +36,66 @@ func (v values) against(name, unit string, most bool, limit float64) []bound {
 	if v[goServer] == 0 || v[name] == 0 {
 		return nil
 	}
-	return []bound{{v[goServer] / v[name], " × " + unit, most, limit}}
+	return []bound{{v[goServer] / v[name], " × " + unit, most, limit, name}}
 }
 
-// row adds a row, and prints it at once. Each further bound has a line that
-// repeats nothing.
-func (t *table) row(what string, format func(float64) string, v values, bounds ...[]bound) {
+// below is the bound of the Go server's value itself, in a unit that is so many
+// of the value's own, if it was measured.
+func (v values) below(limit float64, unit string, of float64) []bound {
+	value, ok := v[goServer]
+	if !ok {
+		return nil
+	}
+	return []bound{{value / of, unit, true, limit, ""}}
+}
+
+// row adds a row, and prints it. The loads are how many cores the load used while
+// each server was measured; nil if there was none. Each further bound has a line
+// that repeats nothing.
+func (t *table) row(what string, format func(float64) string, v, loads values, bounds ...[]bound) {
 	line := []string{what}
-	for _, name := range []string{goServer, flask, threading, bare} {
+	for _, s := range t.subjects {
 		cell := ""
-		if value, ok := v[name]; ok {
+		if value, ok := v[s.name]; ok {
 			cell = format(value)
+			if load, ok := loads[s.name]; ok {
+				cell += fmt.Sprintf(" (%.2f)", load)
+			}
 		}
 		line = append(line, cell)
 	}
 	all := slices.Concat(bounds...)
 	if len(all) == 0 {
-		all = append(all, bound{})
+		line = append(line, "", "", "")
+		t.add(line)
 	}
 	for _, b := range all {
-		switch {
-		case b == bound{}:
-			line = append(line, "", "", "")
-		default:
-			sign, reached := "≥", "yes"
-			if b.most {
-				sign = "≤"
-			}
-			if !b.reached() {
-				reached = "**no**"
-			}
-			line = append(line, figure(b.value)+b.unit, fmt.Sprintf("%s %g%s", sign, b.bound, b.unit), reached)
+		sign, reached := "≥", "yes"
+		if b.most {
+			sign = "≤"
 		}
-		t.lines = append(t.lines, line)
-		fmt.Println("| " + strings.Join(line, " | ") + " |")
-		line = make([]string, 5)
+		if !b.reached() {
+			reached = "**no**"
+		}
+		if max(loads[goServer], loads[b.with]) >= mostLoad {
+			reached += ", but the load used a third of a core or more"
+		}
+		t.add(append(line, figure(b.value)+b.unit, fmt.Sprintf("%s %g%s", sign, b.bound, b.unit), reached))
+		line = make([]string, 1+len(t.subjects))
 	}
 }
 
+func (t *table) add(line []string) {
+	t.lines = append(t.lines, line)
+	fmt.Println("| " + strings.Join(line, " | ") + " |")
+}
+
 func (t *table) String() string {
+	heads := []string{"what"}
+	for _, s := range t.subjects {
+		heads = append(heads, s.head)
+	}
+	heads = append(heads, "it is", "must be", "reached")
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(heads, " | "), strings.Repeat(" --- |", len(heads)))
 	for _, line := range t.lines {
@@ -114,12 +140,4 @@ func (s series) median() values {
 func percentile(all []float64, p int) float64 {
 	sorted := slices.Sorted(slices.Values(all))
 	return sorted[(len(sorted)-1)*p/100]
-}
-
-func inSeconds(all []time.Duration) []float64 {
-	s := make([]float64, len(all))
-	for i, d := range all {
-		s[i] = d.Seconds()
-	}
-	return s
 }

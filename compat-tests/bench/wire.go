@@ -26,6 +26,8 @@ type transport interface {
 	queue(packet []byte)
 	flush() error
 	receive(take func(packet []byte) error) error
+	// ready tells whether receive would not have to wait.
+	ready() bool
 	Close() error
 }
 
@@ -37,14 +39,24 @@ type webSocket struct {
 	out []byte
 }
 
+// dialWebSocket opens a session.
 func dialWebSocket(addr string) (*webSocket, error) {
+	c, err := upgrade(addr, "/socket.io/?EIO=4&transport=websocket")
+	if err != nil {
+		return nil, err
+	}
+	return c, c.receive(func([]byte) error { return nil })
+}
+
+// upgrade opens a WebSocket.
+func upgrade(addr, path string) (*webSocket, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", addr)
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", path, addr)
 	r := bufio.NewReaderSize(conn, 4096)
 	response, err := http.ReadResponse(r, nil)
 	if err == nil && response.StatusCode != http.StatusSwitchingProtocols {
@@ -54,8 +66,7 @@ func dialWebSocket(addr string) (*webSocket, error) {
 		conn.Close()
 		return nil, err
 	}
-	c := &webSocket{conn, r, nil}
-	return c, c.receive(func([]byte) error { return nil })
+	return &webSocket{conn, r, nil}, nil
 }
 
 func (c *webSocket) queue(packet []byte) {
@@ -67,6 +78,9 @@ func (c *webSocket) queue(packet []byte) {
 }
 
 func (c *webSocket) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
 	_, err := c.Write(c.out)
 	c.out = c.out[:0]
 	return err
@@ -105,29 +119,37 @@ func (c *webSocket) receive(take func(packet []byte) error) error {
 	}
 }
 
+func (c *webSocket) ready() bool {
+	c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	defer c.SetReadDeadline(time.Now().Add(patience))
+	_, err := c.r.Peek(1)
+	return err == nil
+}
+
 // polling is a client that polls: it has one poll out at all times, and posts
 // what it sends on a connection of its own.
 type polling struct {
-	addr, path string
-	get, post  request
-	polls      bool
-	queued     [][]byte
+	addr, sid, path string
+	get, post       request
+	polls           bool
+	queued          [][]byte
 }
 
 // mostPackets is what python-engineio takes in one payload.
 const mostPackets = 16
 
-func openPolling(addr string) (*polling, error) {
-	p := &polling{addr: addr, path: "/socket.io/?EIO=4&transport=polling"}
+// openPolling opens a session. The query, if there is one, begins with an &, and
+// is on all its requests.
+func openPolling(addr, query string) (*polling, error) {
+	p := &polling{addr: addr, path: "/socket.io/?EIO=4&transport=polling" + query}
 	p.get.addr, p.post.addr = addr, addr
-	var sid string
 	err := p.receive(func(packet []byte) error {
 		_, after, _ := bytes.Cut(packet, []byte(`"sid":"`))
 		before, _, _ := bytes.Cut(after, []byte(`"`))
-		sid = string(before)
+		p.sid = string(before)
 		return nil
 	})
-	p.path += "&sid=" + sid
+	p.path += "&sid=" + p.sid
 	return p, err
 }
 
@@ -179,15 +201,30 @@ func (p *polling) receive(take func(packet []byte) error) error {
 	return nil
 }
 
+func (p *polling) ready() bool {
+	if !p.polls {
+		return false
+	}
+	p.get.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	defer p.get.conn.SetReadDeadline(time.Now().Add(patience))
+	_, err := p.get.r.Peek(1)
+	return err == nil
+}
+
 // request is one HTTP request after the other, on one connection as long as
 // the server keeps it.
 type request struct {
 	addr string
 	conn net.Conn
 	r    *bufio.Reader
+	sent time.Time
 	out  []byte
 	body bytes.Buffer
 }
+
+// mostIdle is less than the 5 s after which Node.js closes a connection that
+// carries no request.
+const mostIdle = 3 * time.Second
 
 func (q *request) close() {
 	if q.conn != nil {
@@ -202,6 +239,10 @@ func (q *request) send(method, path string, body []byte) error {
 		q.out = fmt.Appendf(q.out, "Content-Type: text/plain;charset=UTF-8\r\nContent-Length: %d\r\n", len(body))
 	}
 	q.out = append(append(q.out, "\r\n"...), body...)
+	if time.Since(q.sent) > mostIdle {
+		q.close()
+	}
+	q.sent = time.Now()
 	if q.conn == nil {
 		conn, err := net.Dial("tcp", q.addr)
 		if err != nil {

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// connectors is how many clients connect at the same time, again and again. What
+// one of them waits for must not bound the rate.
+const connectors = 256
+
+// connects measures how many clients a second connect as the Python client does:
+// polling, upgrade, and "40" over the WebSocket. Each names a game of its own in
+// its query.
+func (b *bench) connects() error {
+	// The bare library is not among them: it loses a CONNECT that comes quickly.
+	names := b.measured(goServer, node, packages, flask)
+	servers := make([]*server, 0, len(names))
+	for _, name := range names {
+		s, err := b.start(name)
+		if err != nil {
+			return err
+		}
+		defer s.kill()
+		servers = append(servers, s)
+	}
+	rates, loads := make(series), make(series)
+	for range b.reps {
+		for _, s := range servers {
+			var rate float64
+			load, err := loading(func() (err error) {
+				rate, err = connecting(s.addr, b.seconds)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.head, err)
+			}
+			rates.add(s.name, rate)
+			loads.add(s.name, load)
+		}
+	}
+	r := rates.median()
+	b.table.row(fmt.Sprintf("connects per second, polling then upgrade, handshake to 40, %d at a time, each in a game of its own", connectors), rate, r, loads.median(),
+		r.against(node, "Node", false, 2))
+	return nil
+}
+
+// connecting returns how many clients a second connect in that time.
+func connecting(addr string, d time.Duration) (rate float64, err error) {
+	var connected, clients atomic.Int64
+	var all sync.WaitGroup
+	failed := make(chan error, connectors)
+	began := time.Now()
+	for range connectors {
+		all.Go(func() {
+			for time.Since(began) < d {
+				game := fmt.Sprintf("&game=bench-%d", clients.Add(1))
+				c, err := connect(addr, game)
+				if err != nil {
+					failed <- err
+					return
+				}
+				connected.Add(1)
+				c.Close()
+			}
+		})
+	}
+	all.Wait()
+	select {
+	case err := <-failed:
+		return 0, err
+	default:
+		return float64(connected.Load()) / time.Since(began).Seconds(), nil
+	}
+}
+
+// connect connects one client, up to "40". The query is on all its requests. A
+// client that is refused, as all seats are taken, asks again.
+func connect(addr, query string) (*webSocket, error) {
+	p, err := openPolling(addr, query)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	c, err := upgrade(addr, "/socket.io/?EIO=4&transport=websocket"+query+"&sid="+p.sid)
+	if err != nil {
+		return nil, err
+	}
+	joined := false
+	for send := []string{"2probe"}; !joined; {
+		for _, packet := range send {
+			c.queue([]byte(packet))
+		}
+		send = nil
+		if err = c.flush(); err != nil {
+			break
+		}
+		if err = c.receive(func(packet []byte) error {
+			switch {
+			case string(packet) == "3probe":
+				send = []string{"5", "40"}
+			case bytes.HasPrefix(packet, []byte("44")):
+				send = []string{"40"}
+			case bytes.HasPrefix(packet, []byte("40")):
+				joined = true
+			}
+			return nil
+		}); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}

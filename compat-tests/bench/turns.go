@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// oneInFlight measures how long an ack takes when each number waits for the ack
+// of the one before: with one in flight in all, and with one for each seat.
+func (b *bench) oneInFlight() error {
+	inTurn := func(p *pair) (took []float64, load float64, err error) {
+		load, err = loading(func() (err error) {
+			took, err = p.turns(b.seconds, 0, nil)
+			return err
+		})
+		return took, load, err
+	}
+	m, err := b.latency(inTurn)
+	if err != nil {
+		return err
+	}
+	// The acks wait for a sync, which those of the bare library do not.
+	bounds := m.p50.againstSyncs(m.sync, 1)
+	p99 := m.p99.below(3, " × its p50", m.p50[goServer])
+	b.table.row("one in flight in all, the seats in turn, emit to ack, p50", milliseconds, m.p50, m.loads, bounds, m.p50.against(flask, "Flask", true, 0.5))
+	b.table.row("the same, p99", milliseconds, m.p99, m.loads, p99)
+
+	apart := func(p *pair) ([]float64, float64, error) {
+		t, err := p.flow(1, b.seconds, unprofiled)
+		return t.took, t.load, err
+	}
+	if m, err = b.latency(apart); err != nil {
+		return err
+	}
+	// A number may have to wait for the sync before its own.
+	b.table.row("one in flight for each seat, emit to ack, p50", milliseconds, m.p50, m.loads, m.p50.againstSyncs(m.sync, 2))
+	b.table.row("the same, p99", milliseconds, m.p99, m.loads)
+	return nil
+}
+
+// latencies are how long acks took, and one fdatasync in between.
+type latencies struct {
+	p50, p99, loads values
+	sync            float64
+}
+
+// latency lets the pairs count as count does, and returns what that took.
+func (b *bench) latency(count func(*pair) (took []float64, load float64, err error)) (latencies, error) {
+	pairs, err := b.pairs(overWebSocket, goServer, node, packages, bare, flask)
+	if err != nil {
+		return latencies{}, err
+	}
+	defer kill(pairs)
+	half, slow, loads := make(series), make(series), make(series)
+	var syncs []float64
+	for range b.reps {
+		for _, p := range pairs {
+			if err := keepAlive(pairs); err != nil {
+				return latencies{}, err
+			}
+			took, load, err := count(p)
+			if err != nil {
+				return latencies{}, err
+			}
+			half.add(p.name, percentile(took, 50))
+			slow.add(p.name, percentile(took, 99))
+			loads.add(p.name, load)
+		}
+		took, err := syncing(b.dir, b.seconds/4)
+		if err != nil {
+			return latencies{}, err
+		}
+		syncs = append(syncs, percentile(took, 50))
+	}
+	m := latencies{half.median(), slow.median(), loads.median(), percentile(syncs, 50)}
+	b.notes = append(b.notes, fmt.Sprintf("One fdatasync of one line more, on the same file system, in turn with the acks that wait for %s, took %s in the median.",
+		map[bool]string{true: "it", false: "them"}[len(b.notes) == 0], milliseconds(m.sync)))
+	return m, end(pairs)
+}
+
+// againstSyncs is the bound of the ratio of the Go server's value to what the
+// bare library's would be if it waited for that many syncs.
+func (v values) againstSyncs(sync float64, count int) []bound {
+	if v[goServer] == 0 || v[bare] == 0 {
+		return nil
+	}
+	unit := " × (bare library + one fdatasync)"
+	if count == 2 {
+		unit = " × (bare library + two fdatasyncs)"
+	}
+	return []bound{{v[goServer] / (v[bare] + float64(count)*sync), unit, true, 1, bare}}
+}
+
+// syncing returns how many seconds it takes to append a line to a file and have
+// it on the disk, again and again for that long.
+func syncing(dir string, d time.Duration) (took []float64, err error) {
+	file, err := os.Create(filepath.Join(dir, "sync"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		began := time.Now()
+		if _, err := file.WriteString("one thousand, two hundred and thirty-four\n"); err != nil {
+			return nil, err
+		}
+		if err := dataSync(file); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began).Seconds())
+	}
+	return took, nil
+}

@@ -219,3 +219,24 @@ func TestNothingIsKeptOfWhatWasDelivered(t *testing.T) {
 		session.mu.Unlock()
 	}
 }
+
+// A list of the packets of one request body took 16 times its size.
+func TestPacketsOfABodyAreNotCollected(t *testing.T) {
+	body := strings.Repeat("4\x1e", 100_000) + "4"
+	n := 0
+	allocations := testing.Benchmark(func(b *testing.B) {
+		for range b.N {
+			packets, err := parsePayload(body, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n = 0
+			for range packets {
+				n++
+			}
+		}
+	}).AllocedBytesPerOp()
+	if n != 100_001 || allocations > 10_000 {
+		t.Errorf("%d packets were parsed, and %d bytes allocated", n, allocations)
+	}
+}

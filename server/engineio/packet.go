@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -61,13 +62,14 @@ func appendPayload(b []byte, packets []packet) []byte {
 }
 
 // parsePayload splits a polling payload. All of it is refused if one packet of
-// it is broken, or if there are more than limit packets, unless that is 0.
-func parsePayload(body string, limit int) ([]packet, error) {
+// it is broken, or if there are more than limit packets, unless that is 0. The
+// packets are not collected: half a million of them fit one body.
+func parsePayload(body string, limit int) (iter.Seq[packet], error) {
 	if !utf8.ValidString(body) {
 		return nil, errors.New("the payload is not UTF-8")
 	}
 	if body == "" {
-		return nil, nil
+		return func(func(packet) bool) {}, nil
 	}
 	if strings.HasPrefix(body, "d=") { // JSONP posts a form
 		form, err := url.ParseQuery(body)
@@ -80,15 +82,18 @@ func parsePayload(body string, limit int) ([]packet, error) {
 	if limit > 0 && n > limit {
 		return nil, fmt.Errorf("the payload has %d packets, the limit is %d", n, limit)
 	}
-	packets := make([]packet, 0, n)
 	for text := range strings.SplitSeq(body, string(separator)) {
-		p, err := parsePacket(text)
-		if err != nil {
+		if _, err := parsePacket(text); err != nil {
 			return nil, err
 		}
-		packets = append(packets, p)
 	}
-	return packets, nil
+	return func(yield func(packet) bool) {
+		for text := range strings.SplitSeq(body, string(separator)) {
+			if p, _ := parsePacket(text); !yield(p) {
+				return
+			}
+		}
+	}, nil
 }
 
 // parsePacket reads a text packet. One that begins with b is a binary message

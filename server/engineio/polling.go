@@ -129,18 +129,18 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, session *Sessio
 	packets, err := parsePayload(string(body), s.options.MaxPackets)
 	if err != nil {
 		s.options.Log.Debug("ignored a request body: "+err.Error(), "address", session.addr)
+		plain(w, http.StatusOK, "OK")
+		return
 	}
 	session.Cork()
-	for _, p := range packets {
-		if err = session.posts(p); err != nil {
+	defer session.Uncork()
+	for p := range packets {
+		if session.posts(p) != nil {
 			refuse(w, http.StatusBadRequest, "Bad Request")
-			break
+			return
 		}
 	}
-	session.Uncork()
-	if err == nil || len(packets) == 0 {
-		plain(w, http.StatusOK, "OK")
-	}
+	plain(w, http.StatusOK, "OK")
 }
 
 // posts handles one packet of a request body. It ends the session, and returns an

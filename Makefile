@@ -5,7 +5,7 @@
 # make lint         go vet, staticcheck, gofmt, go.mod; builds and go vet for other systems
 # make soak         the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
 # make fuzz         every fuzz target, FUZZTIME=10m each; keeps what it finds as seeds
-# make bench        the server beside the original's stack, into the README; then the benchmarks of the pieces
+# make bench        the server beside others, into compat-tests/RESULTS.md; then the benchmarks of the pieces
 # make build        bin/server and bin/client
 # make images       the images, counting-server:local and counting-client:local
 # make e2e          the end-to-end script on kubectl's context, as in: make e2e OVERLAY=python-clients
@@ -137,7 +137,7 @@ fuzz:
 	go run ./compat-tests/fuzz -time $(FUZZTIME) -results compat-tests/RESULTS.md
 
 bench:
-	@PYTHON=$$(compat-tests/setup) && export PYTHON && go run ./compat-tests/bench -into README.md
+	@PYTHON=$$(compat-tests/setup) && export PYTHON && go run ./compat-tests/bench -into compat-tests/RESULTS.md
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./server/...
 
 images:

@@ -153,6 +153,7 @@ func (s *seat) check() error {
 // moment.
 func keepAlive(pairs []*pair) error {
 	for _, p := range pairs {
+		p.deadline(0)
 		for _, s := range p.seats {
 			err := s.flush() // one that polls has to poll
 			for err == nil && s.ready() {

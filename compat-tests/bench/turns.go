@@ -17,26 +17,27 @@ func (b *bench) oneInFlight() error {
 		})
 		return took, load, err
 	}
-	m, err := b.latency(inTurn)
-	if err != nil {
-		return err
-	}
-	// The acks wait for a sync, which those of the bare library do not.
-	bounds := m.p50.againstSyncs(m.sync, 1)
-	p99 := m.p99.below(3, " × its p50", m.p50[goServer])
-	b.table.row("one in flight in all, the seats in turn, emit to ack, p50", milliseconds, m.p50, m.loads, bounds, m.p50.against(flask, "Flask", true, 0.5))
-	b.table.row("the same, p99", milliseconds, m.p99, m.loads, p99)
-
 	apart := func(p *pair) ([]float64, float64, error) {
 		t, err := p.flow(1, b.seconds, unprofiled)
 		return t.took, t.load, err
 	}
-	if m, err = b.latency(apart); err != nil {
+	all, err := b.latency(inTurn)
+	if err != nil {
+		return err
+	}
+	b.table.row("one in flight in all, the seats in turn, emit to ack, p50", milliseconds, all.p50, all.loads,
+		all.againstSyncs(1, "one fdatasync"), all.p50.against(flask, "Flask", true, 0.5))
+	b.table.row("the same, p99", milliseconds, all.p99, all.loads, all.p99.below(3, " × its p50", all.p50[goServer]))
+
+	each, err := b.latency(apart)
+	if err != nil {
 		return err
 	}
 	// A number may have to wait for the sync before its own.
-	b.table.row("one in flight for each seat, emit to ack, p50", milliseconds, m.p50, m.loads, m.p50.againstSyncs(m.sync, 2))
-	b.table.row("the same, p99", milliseconds, m.p99, m.loads)
+	b.table.row("one in flight for each seat, emit to ack, p50", milliseconds, each.p50, each.loads, each.againstSyncs(2, "two fdatasyncs"))
+	b.table.row("the same, p99", milliseconds, each.p99, each.loads)
+	b.notes = append(b.notes, fmt.Sprintf("One fdatasync of one line more, on the same file system, in turn with the rows of one in flight, took %s in the median, and %s with those of one for each seat.",
+		milliseconds(all.sync), milliseconds(each.sync)))
 	return nil
 }
 
@@ -75,22 +76,16 @@ func (b *bench) latency(count func(*pair) (took []float64, load float64, err err
 		syncs = append(syncs, percentile(took, 50))
 	}
 	m := latencies{half.median(), slow.median(), loads.median(), percentile(syncs, 50)}
-	b.notes = append(b.notes, fmt.Sprintf("One fdatasync of one line more, on the same file system, in turn with the acks that wait for %s, took %s in the median.",
-		map[bool]string{true: "it", false: "them"}[len(b.notes) == 0], milliseconds(m.sync)))
 	return m, end(pairs)
 }
 
-// againstSyncs is the bound of the ratio of the Go server's value to what the
-// bare library's would be if it waited for that many syncs.
-func (v values) againstSyncs(sync float64, count int) []bound {
-	if v[goServer] == 0 || v[bare] == 0 {
+// againstSyncs is the bound of the ratio of the Go server's p50 to what the bare
+// library's would be if it waited for that many syncs.
+func (l latencies) againstSyncs(count float64, unit string) []bound {
+	if l.p50[goServer] == 0 || l.p50[bare] == 0 {
 		return nil
 	}
-	unit := " × (bare library + one fdatasync)"
-	if count == 2 {
-		unit = " × (bare library + two fdatasyncs)"
-	}
-	return []bound{{v[goServer] / (v[bare] + float64(count)*sync), unit, true, 1, bare}}
+	return []bound{{l.p50[goServer] / (l.p50[bare] + count*l.sync), " × (bare library + " + unit + ")", true, 1, bare}}
 }
 
 // syncing returns how many seconds it takes to append a line to a file and have

@@ -135,6 +135,9 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, session *Sessio
 	session.Cork()
 	defer session.Uncork()
 	for p := range packets {
+		if session.isEnding() {
+			break
+		}
 		if session.posts(p) != nil {
 			refuse(w, http.StatusBadRequest, "Bad Request")
 			return
@@ -160,6 +163,12 @@ func (s *Session) posts(p packet) error {
 		}
 	}
 	return err
+}
+
+func (s *Session) isEnding() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
 }
 
 // endsByPost notes that what is posted ends the session.

@@ -41,6 +41,9 @@ type Session struct {
 	reserved int64        // by the handler
 	handled  atomic.Int64 // packets
 
+	owing sync.Mutex
+	debt  debt
+
 	mu      sync.Mutex
 	ending  bool // Close is about to be called, or was
 	over    bool // nothing more is queued
@@ -134,6 +137,44 @@ func (s *Session) Reserve(bytes int) error {
 	return nil
 }
 
+// Slow makes the client wait: what it sends is handled that much later, if it has
+// been slowed down more often than passes with time. It is for what honest clients
+// do rarely, and whoever does it without end would take the processor from them.
+// It does not wait.
+func (s *Session) Slow(cost time.Duration) {
+	s.owing.Lock()
+	defer s.owing.Unlock()
+	s.debt.add(cost, time.Now())
+}
+
+// pay waits for as long as the client has been slowed down. It is called by whoever
+// reads for the session, after a packet was handled.
+func (s *Session) pay(size int) {
+	s.owing.Lock()
+	if size > allowance {
+		s.debt.add(time.Duration(size)*byteCost, time.Now())
+	}
+	var delay time.Duration
+	if s.debt.owed > credit {
+		delay = s.debt.delay(time.Now())
+	}
+	s.owing.Unlock()
+	if delay > 0 {
+		s.flushNow()
+		time.Sleep(delay)
+	}
+}
+
+// flushNow sends what is queued, corked or not.
+func (s *Session) flushNow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	corks := s.corks
+	s.corks = 0
+	s.flush()
+	s.corks = corks
+}
+
 // SetJoined notes whether the client has joined something, a namespace for
 // instance. A session that has joined nothing gives way to new sessions when a
 // limit is reached, and is closed after Options.JoinTimeout.
@@ -197,6 +238,7 @@ func (s *Session) packet(kind byte, data []byte, binary bool) error {
 	if s.handled.Add(1)%yieldEvery == 0 {
 		runtime.Gosched()
 	}
+	defer s.pay(len(data))
 	switch {
 	case binary || kind == typeMessage:
 		s.call(func(h Handler) { h.Message(data, binary) })

@@ -43,6 +43,8 @@ type Session interface {
 	Dismiss()
 	// Close cuts the client's connection. Room.Disconnect follows.
 	Close()
+	// Slow slows down a client whose number was refused, if that happens often.
+	Slow()
 	// Cork holds back what is sent until Uncork, so that it goes out together.
 	Cork()
 	Uncork()
@@ -300,6 +302,9 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 		case game.Repeated:
 			r.happened(e.Session, e)
 		case game.Refused:
+			if m := r.sessions[e.Session]; m != nil {
+				m.Slow()
+			}
 			r.happened(e.Session, e)
 		case game.Seated:
 			r.moved = time.Now()

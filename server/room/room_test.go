@@ -41,6 +41,7 @@ func (s *fakeSession) Admit()                        { s.note("admit") }
 func (s *fakeSession) Refuse(message string)         { s.note("refuse %s", message) }
 func (s *fakeSession) Dismiss()                      { s.note("dismiss") }
 func (s *fakeSession) Close()                        { s.note("close") }
+func (s *fakeSession) Slow()                         {}
 func (s *fakeSession) Cork()                         {}
 func (s *fakeSession) Uncork()                       {}
 

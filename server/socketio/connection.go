@@ -3,6 +3,7 @@ package socketio
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"counting/server/engineio"
 )
@@ -49,15 +50,19 @@ func (c *connection) dispatch(p packet) {
 	handler := c.server.handlers[p.nsp]
 	switch {
 	case p.kind == kindConnect && handler == nil:
+		c.engine.Slow(connectCost)
 		c.refuse(p.nsp)
 	case p.kind == kindConnect && session != nil:
+		c.engine.Slow(mistakeCost)
 		c.engine.Send(head(kindConnectError, p.nsp) + `"Unable to connect"`)
 	case p.kind == kindConnect:
+		c.engine.Slow(connectCost)
 		session = newSession(c, p.nsp, p.data)
 		c.name = session.ID
 		c.sessions = append(c.sessions, session)
 		handler.Connect(session)
 	case session == nil:
+		c.engine.Slow(mistakeCost)
 		c.server.options.Log.Debug("packet outside of a session", "kind", string(p.kind), "namespace", shorten(p.nsp))
 	case p.kind == kindDisconnect:
 		c.leave(session)
@@ -171,8 +176,16 @@ func (c *connection) setJoined(delta int32) {
 	c.engine.SetJoined(c.joined.Add(delta) > 0)
 }
 
+// What honest clients do rarely slows down whoever does it again and again: see
+// engineio.Session.Slow.
+const (
+	mistakeCost = 200 * time.Microsecond
+	connectCost = 2 * time.Millisecond
+)
+
 // warn logs what is wrong with what the client sends.
 func (c *connection) warn(message string) {
+	c.engine.Slow(mistakeCost)
 	if c.name == "" {
 		c.name = newID()
 	}

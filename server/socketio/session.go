@@ -200,6 +200,10 @@ func (s *Session) Dismiss() { s.send(message{text: head(kindDisconnect, s.namesp
 // namespaces. Handler.Disconnect is called later, by another goroutine.
 func (s *Session) Close() { s.connection.engine.Close("the server has ended it") }
 
+// Slow is for an event that is refused: a client that sends many of those has its
+// packets handled more slowly.
+func (s *Session) Slow() { s.connection.engine.Slow(mistakeCost) }
+
 // Cork holds back what is sent until Uncork, so that it goes out together. Calls
 // nest.
 func (s *Session) Cork() { s.connection.engine.Cork() }

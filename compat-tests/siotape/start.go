@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,21 +32,25 @@ type server struct {
 }
 
 // begin returns the server, started if need be. The caller has to stop it.
-func (c *connectionFlags) begin(ctx context.Context) (*server, error) {
-	if c.start == "" {
-		if c.target == "" {
-			return nil, fmt.Errorf("-target or -start is needed; -h explains them")
-		}
+func (c *connectionFlags) begin(ctx context.Context) (s *server, err error) {
+	switch {
+	case c.start == "" && c.target == "":
+		return nil, fmt.Errorf("-target or -start is needed; -h explains them")
+	case c.start == "":
 		return &server{url: c.target, state: c.state, stop: func() {}}, nil
+	case c.target != "":
+		return c.startAt(ctx, c.target)
 	}
-	target := c.target
-	if target == "" {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
+	// The port that was free a moment ago may be gone: try another.
+	for range 3 {
+		if s, err = c.startAt(ctx, "http://127.0.0.1:"+freePort()); err == nil || ctx.Err() != nil {
+			break
 		}
-		target = "http://127.0.0.1:" + port
 	}
+	return s, err
+}
+
+func (c *connectionFlags) startAt(ctx context.Context, target string) (*server, error) {
 	address, _, err := c.hostPort(target)
 	if err != nil {
 		return nil, err
@@ -108,14 +114,17 @@ func listens(ctx context.Context, address string, ended <-chan struct{}) error {
 	}
 }
 
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// freePort returns a port that nobody listens on, below those that the system
+// gives away by itself: it stays free for a server that is about to start.
+func freePort() string {
+	const lowest, highest = 20000, 32000
+	for {
+		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }
 
 // lines returns the lines of the server's state file, for replay.Options.

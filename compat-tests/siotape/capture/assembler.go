@@ -32,10 +32,9 @@ type assembler struct {
 
 // A session is one Engine.IO session, or a WebSocket that is not one.
 type session struct {
-	letter  string
-	headers tape.Headers // of its answers, as recorded last
-	over    bool
-	left    time.Duration // when the server took the client's 1
+	letter string
+	over   bool
+	left   time.Duration // when the server took the client's 1
 }
 
 func newAssembler(p *Proxy, w *tape.Writer) *assembler {

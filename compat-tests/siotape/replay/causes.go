@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"slices"
 
 	"counting/compat-tests/siotape/packet"
@@ -46,33 +47,42 @@ type burst struct {
 func (p *plan) findCauses() {
 	p.findExactCauses()
 	lull := p.lull()
-	b := &burst{sessions: map[string]bool{}}
+	// Two lulls: what a slow server sends may be late, so that its cause is one of
+	// many; in what order it comes is compared all the same.
+	short, long := newBurst(), newBurst()
 	acks := p.ackedSteps()
 	var last float64
 	for i, st := range p.steps {
 		switch {
 		case st.item != nil:
-			if !st.item.exact {
-				p.causesOf(st.item, b)
+			it := st.item
+			if !it.exact {
+				it.causes, it.order = long.causesOf(it), short.causesOf(it)
+				// A client of version 1 may have polled long after the packet was there.
+				it.unclear = p.Version == 1 && it.line.Over == tape.Polling
 			}
 			if st.item.exact && st.item.packet != nil && st.item.packet.Kind == packet.Ack {
 				delete(acks, st.item.causes[0])
 			}
 			for cause, answered := range acks { // those that wait for an ack still
-				if !st.item.exact && cause < i && answered > i {
-					st.item.causes = append(st.item.causes, cause)
+				if !it.exact && cause < i && answered > i {
+					it.causes, it.order = append(it.causes, cause), append(it.order, cause)
 				}
 			}
-			slices.Sort(st.item.causes)
-			st.item.causes = slices.Compact(st.item.causes)
-			b.hasSpoken = b.hasSpoken || b.sessions[st.item.line.Session]
+			it.causes, it.order = sorted(it.causes), sorted(it.order)
+			short.hear(it)
+			long.hear(it)
 		case st.transport:
 			continue
 		default:
 			if st.at-last >= lull {
-				b = &burst{sessions: map[string]bool{}}
+				long = newBurst()
 			}
-			b.add(st)
+			if st.at-last >= shortestLull {
+				short = newBurst()
+			}
+			short.add(st)
+			long.add(st)
 		}
 		last = st.at
 	}
@@ -84,7 +94,7 @@ func (p *plan) findExactCauses() {
 	for i, st := range p.steps {
 		if st.item != nil {
 			if cause, ok := exactCause(st.item, open); ok {
-				st.item.causes, st.item.exact = []int{cause}, true
+				st.item.causes, st.item.order, st.item.exact = []int{cause}, []int{cause}, true
 			}
 			continue
 		}
@@ -124,17 +134,25 @@ func key(session string, pkt *packet.Packet, kind packet.Kind) string {
 	return session + " " + string(kind) + " " + pkt.Namespace + "," + pkt.ID
 }
 
-func (p *plan) causesOf(it *item, b *burst) {
-	// What reaches a lone speaker comes in the order in which it was sent: once it
-	// has an answer, all that came of the step before has come. Others may receive
-	// that later.
-	steps := b.steps
+func newBurst() *burst { return &burst{sessions: map[string]bool{}} }
+
+// hear takes down that the server said something.
+func (b *burst) hear(it *item) { b.hasSpoken = b.hasSpoken || b.sessions[it.line.Session] }
+
+// causesOf returns the steps of the burst that may have caused an item. What
+// reaches a lone speaker comes in the order in which it was sent: once it has an
+// answer, all that came of the step before has come. Others may receive that
+// later.
+func (b *burst) causesOf(it *item) []int {
 	if len(b.sessions) == 1 && b.sessions[it.line.Session] {
-		steps = b.turn
+		return slices.Clone(b.turn)
 	}
-	it.causes = slices.Clone(steps)
-	// A client of version 1 may have polled long after the packet was there.
-	it.unclear = p.Version == 1 && it.line.Over == tape.Polling
+	return slices.Clone(b.steps)
+}
+
+func sorted(steps []int) []int {
+	slices.Sort(steps)
+	return slices.Compact(steps)
 }
 
 // exactCause returns the step that an item answers, where packets say so.
@@ -191,10 +209,10 @@ func (p *plan) stream(it *item, over string) string {
 	if p.rules.Order == rules.Recorded {
 		return where
 	}
-	if len(it.causes) != 1 || it.packet == nil {
+	if len(it.order) != 1 || it.packet == nil {
 		return ""
 	}
-	return where + " " + it.packet.Namespace + " " + string(rune(it.causes[0]+1))
+	return fmt.Sprintf("%s %s %d", where, it.packet.Namespace, it.order[0])
 }
 
 // needs reports whether a client's step waits for an item that stands above it.

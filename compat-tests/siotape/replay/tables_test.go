@@ -160,6 +160,25 @@ func TestNeverAFalseSame(t *testing.T) {
 			0.5 A client websocket 421["go"]
 			0.6 A server websocket 431[]
 			0.6 A server websocket 42["ready"]`, "", `came in another order`, 0, 0},
+		{"an_event_after_its_ack_on_a_slow_server", `
+			0.50 B client websocket open
+			0.90 B server websocket 0{"sid":"BBBBBBBBBBBB"}
+			1.00 B client websocket 40
+			1.40 B server websocket 40{"sid":"bbbbbbbbbbbb"}
+			1.50 B client websocket 421["slow"]
+			1.90 B server websocket 431[]
+			2.00 A client websocket 421["go"]
+			2.40 A server websocket 42["ready"]
+			2.40 A server websocket 431[]`, `
+			0.50 B client websocket open
+			0.90 B server websocket 0{"sid":"BBBBBBBBBBBB"}
+			1.00 B client websocket 40
+			1.40 B server websocket 40{"sid":"bbbbbbbbbbbb"}
+			1.50 B client websocket 421["slow"]
+			1.90 B server websocket 431[]
+			2.00 A client websocket 421["go"]
+			2.40 A server websocket 431[]
+			2.40 A server websocket 42["ready"]`, "", `came in another order`, 0, 0},
 		{"an_event_one_step_too_early", `
 			0.5 A client websocket 42["one"]
 			0.6 A server websocket 42["first"]
@@ -245,9 +264,15 @@ func TestTheSameAppIsTheSame(t *testing.T) {
 	for _, tt := range []changedCase{
 		{"other_ids_of_sessions_everywhere", `
 			0.5 A client websocket 42["who"]
-			0.6 A server websocket 42["you",{"id":"aaaaaaaaaaaa","room":"room-aaaaaaaaaaaa"}]`, `
+			0.6 A server websocket 42["you",{"id":"aaaaaaaaaaaa","room":"room-aaaaaaaaaaaa"}]
+			0.8 A client websocket 40/x,
+			0.9 A server websocket 42/x,["first",{"id":"xxxxxxxxxxxx"}]
+			0.9 A server websocket 40/x,{"sid":"xxxxxxxxxxxx"}`, `
 			0.5 A client websocket 42["who"]
-			0.6 A server websocket 42["you",{"id":"aaaaaaaaaaaa","room":"room-aaaaaaaaaaaa"}]`, "", "", 0, 0},
+			0.6 A server websocket 42["you",{"id":"aaaaaaaaaaaa","room":"room-aaaaaaaaaaaa"}]
+			0.8 A client websocket 40/x,
+			0.9 A server websocket 42/x,["first",{"id":"yyyyyyyyyyyy"}]
+			0.9 A server websocket 40/x,{"sid":"yyyyyyyyyyyy"}`, "", "", 0, 0},
 		{"acks_in_another_order", `
 			0.50 A client websocket 422["a"]
 			0.51 A client websocket 423["b"]

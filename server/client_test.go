@@ -142,6 +142,10 @@ func (p *peer) expect(heads ...string) {
 	p.t.Helper()
 	for _, head := range heads {
 		packet, err := p.next()
+		for err == nil && packet == "2" && head != "2" { // on a busy machine
+			p.send("3")
+			packet, err = p.next()
+		}
 		if err != nil {
 			p.t.Fatalf("%v came in place of %q", err, head)
 		}

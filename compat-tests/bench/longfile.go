@@ -112,10 +112,10 @@ func evictFile(path string) error {
 	return evict(file)
 }
 
-// counted returns the path of an unbroken count of that many lines. It is kept
-// for the next run.
+// counted returns the path of an unbroken count of that many lines, which is made
+// once in a run.
 func (b *bench) counted(lines int64) (string, error) {
-	path := filepath.Join(os.TempDir(), "counting-bench-lines", strconv.FormatInt(lines, 10), "numbers.txt")
+	path := filepath.Join(b.dir, "lines", strconv.FormatInt(lines, 10), "numbers.txt")
 	if verify(filepath.Join(b.bin, "server"), path, lines) == nil {
 		return path, nil
 	}

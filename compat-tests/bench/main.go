@@ -41,6 +41,7 @@ type bench struct {
 	node     string // version, if it is measured
 	table    table
 	notes    []string
+	started  []*server
 }
 
 // rows are what is measured, in the table's order.
@@ -89,7 +90,12 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 	if b.dir, err = os.MkdirTemp("", "counting-bench"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.dir)
+	defer func() {
+		for _, s := range b.started { // one that is left would go on writing
+			s.kill()
+		}
+		err = errors.Join(err, os.RemoveAll(b.dir))
+	}()
 	if err := b.build(); err != nil {
 		return err
 	}

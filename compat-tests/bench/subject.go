@@ -108,6 +108,7 @@ func (b *bench) start(name string, args ...string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.started = append(b.started, s)
 	if _, err := s.await("/health"); err != nil {
 		s.kill()
 		return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,7 +29,11 @@ type bound struct {
 	with  string // the server that the Go server is compared with, or ""
 }
 
-func (b bound) reached() bool { return b.most && b.value <= b.bound || !b.most && b.value >= b.bound }
+// reached compares the value as it is printed: what reads "1.00, ≤ 1" is reached.
+func (b bound) reached() bool {
+	value, err := strconv.ParseFloat(figure(b.value), 64)
+	return err == nil && (b.most && value <= b.bound || !b.most && value >= b.bound)
+}
 
 // against is the bound of the ratio of the Go server's value to another's, if
 // both were measured.

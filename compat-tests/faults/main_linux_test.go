@@ -46,6 +46,9 @@ func enter() int {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	if err := cmd.Start(); err != nil {
+		if out, _ := subject.LeftOut("namespaces, or root,", "all of compat-tests/faults"); out {
+			return 0
+		}
 		fmt.Fprintf(os.Stderr, "faults: these tests need namespaces for mounts and networks: run them as root, or let users have namespaces: %v\n", err)
 		return 1
 	}

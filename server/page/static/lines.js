@@ -21,6 +21,7 @@ function row(l) {
   const shape = make('span', `shape ${l.seat ?? 'nobody'}`);
   shape.title = l.seat ?? 'not a number';
   said.append(shape, l.text);
+  said.title = l.text;
   tr.append(number, said, make('td', l.interruption ? 'late' : '', l.gap === null ? '' : `+${duration(l.gap)}`));
   return tr;
 }

@@ -1,5 +1,5 @@
-// Package page holds the live page to what it promises, in a real Chromium,
-// while clients and servers are killed.
+// Package page tests the live page in a real Chromium, while clients and servers
+// are killed.
 package page
 
 import (
@@ -215,7 +215,7 @@ func (p *page) shows(selector, pattern string) {
 }
 
 // A length of time as the page writes it.
-const length = `((?:\d+ min ?)?(?:[0-9.]+ m?s)?)`
+const length = `(\d+ min(?: \d+ s)?|[0-9.]+ m?s)`
 
 // between waits until an element names a length of time, and fails unless that is
 // at least so long and at most the time since then.

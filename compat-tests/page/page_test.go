@@ -1,5 +1,5 @@
-// Package page holds the live page to what it promises, in a real Chromium,
-// while clients and servers are killed.
+// Package page tests the live page in a real Chromium, while clients and servers
+// are killed.
 package page
 
 import (
@@ -59,11 +59,11 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond) // so long is the interruption at least
 	p.shot("04-client-gone")
 	subject.Go.Start(t, place.URL(), interval, limit)
-	p.between("#headline-text", `^Back after ([0-9.]+) s, nothing lost$`, 1500*time.Millisecond, time.Since(died))
-	p.between("#incident-list", `client1 gone, back after ([0-9.]+) s`, 1500*time.Millisecond, time.Since(died))
-	p.shows(".row-gap", `^[0-9.]+ s$`)
-	p.shows(".band-label", `^[0-9.]+ s$`)
-	p.shows("#tally-text", `^1 interruption, longest [0-9.]+ s, 0 lost$`)
+	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 1500*time.Millisecond, died)
+	p.between("#incident-list", `client1 gone, back after `+length+`$`, 1500*time.Millisecond, died)
+	p.shows(".row-gap", `^`+length+`$`)
+	p.shows(".band-label", `^`+length+`$`)
+	p.shows("#tally-text", `^1 interruption, longest `+length+`, 0 lost$`)
 	p.shows(".seat.client1 .seat-nth", `^2nd since `)
 	p.rises(5)
 	p.shot("05-client-back")
@@ -82,7 +82,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	p.shot("06-server-gone")
 	place.GoServer(t, "-goal", "500")
-	p.between("#headline-text", `^Back after (?:1 min )?([0-9.]+) s, nothing lost$`, 2*time.Second, time.Since(died)+time.Second)
+	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 2*time.Second, died.Add(-time.Second))
 	p.serverAway(false)
 	p.shows("#incident-list", `server gone, back after`)
 	p.shows("#incident-list", `client1 gone, back after`) // the history outlives the server
@@ -95,7 +95,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	// Who comes now sees it, too.
 	p.reload()
 	p.shows("#incident-list", `client1 gone, back after`)
-	p.shows(".row-gap", `^[0-9.]+ s$`)
+	p.shows(".row-gap", `^`+length+`$`)
 	p.rises(2)
 	p.wellBehaved(place.URL())
 }
@@ -214,14 +214,22 @@ func (p *page) shows(selector, pattern string) {
 	p.wait(fmt.Sprintf("%s to say %s", selector, pattern), func() bool { return re.MatchString(p.text(selector)) })
 }
 
-// between waits until an element names a number of seconds, and fails unless it
-// lies between the two.
-func (p *page) between(selector, pattern string, least, most time.Duration) {
+// A length of time as the page writes it.
+const length = `(\d+ min(?: \d+ s)?|[0-9.]+ m?s)`
+
+// between waits until an element names a length of time, and fails unless that is
+// at least so long and at most the time since then.
+func (p *page) between(selector, pattern string, least time.Duration, since time.Time) {
 	p.t.Helper()
 	p.shows(selector, pattern)
-	seconds, err := strconv.ParseFloat(regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(p.text(selector))[1], 64)
-	most += 2 * time.Second // for clocks that go on while the test looks
-	if got := time.Duration(seconds * float64(time.Second)); err != nil || got < least || got > most {
+	said := regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(p.text(selector))
+	if said == nil {
+		p.t.Errorf("%s no longer says %s", selector, pattern)
+		return
+	}
+	got, err := time.ParseDuration(strings.NewReplacer(" min", "m", " ", "").Replace(said[1]))
+	most := time.Since(since) + 2*time.Second // for clocks that go on while the test looks
+	if err != nil || got < least || got > most {
 		p.t.Errorf("%s says %v, which is not between %v and %v", selector, got, least, most)
 	}
 }

@@ -75,13 +75,13 @@ func TestThePageShowsAFullDisk(t *testing.T) {
 	p := open(t, s.url)
 	p.shows("#headline-text", "^(Counting|Back)")
 	s.Storage(syscall.ENOSPC)
-	p.shows("#headline-text", `^The disk is full · \d+ s$`)
+	p.shows("#headline-text", `^The disk is full · `+length+`$`)
 	p.shows("#timeline", "^The count cannot be written: the disk is full$")
 	p.shows("#incident-list", `^disk trouble for \d+ s`)
 	p.shot("08-disk-full")
 	s.Storage(nil)
 	s.Written([]float64{1237}, 0)
-	p.shows("#headline-text", `^Back after [0-9.]+ m?s, nothing lost$`)
+	p.shows("#headline-text", `^Back after `+length+`, nothing lost$`)
 	p.wellBehaved(s.url)
 }
 

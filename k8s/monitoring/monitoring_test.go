@@ -1,5 +1,5 @@
-// Package monitoring holds the alerts and the dashboard to the metrics that the
-// server has.
+// Package monitoring has the tests of the alerts, the dashboard and the scrape
+// configurations.
 package monitoring
 
 import (

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// block is how many lines are read at once, and of how many the place of
-	// the first is remembered.
+	// block is how many lines are read in one step, and for how many lines the
+	// offset of the first is remembered.
 	block = 256
 	// longestLine is how much of a line is shown, in bytes. No spelling is as
 	// long, but an old file may hold anything.

@@ -3,7 +3,7 @@
 import { count, duration } from './format.js';
 import { make } from './dom.js';
 
-const most = 9;
+const most = 6;
 const rows = document.getElementById('line-rows');
 let newest = null;
 
@@ -20,7 +20,9 @@ function row(l) {
   const said = make('td');
   const shape = make('span', `shape ${l.seat ?? 'nobody'}`);
   shape.title = l.seat ?? 'not a number';
-  said.append(shape, l.text);
+  const line = make('span', 'line');
+  line.append(shape, l.text);
+  said.append(line);
   tr.append(number, said, make('td', l.interruption ? 'late' : '', l.gap === null ? '' : `+${duration(l.gap)}`));
   return tr;
 }

@@ -15,7 +15,9 @@ import { showLines } from './lines.js';
 import { showRate } from './rate.js';
 import { prepare } from './prepare.js';
 
-const shortest = 100; // ms from one showing to the next
+// ms from one showing to the next, and while more lines come than anybody can read
+const shortest = 100;
+const shortestAtSpeed = 300;
 const lostFrame = 1_000; // ms after which a frame does not come any more, as in a tab that was frozen
 const model = new Model();
 const views = [showHeadline, showHero, showSeats, showLanes, showDots, showIncidents, showTimeline, showLines, showRate];
@@ -36,11 +38,11 @@ function show() {
 function changed() {
   if (!titleDue) {
     titleDue = true;
-    setTimeout(() => { titleDue = false; showTitle(model); }, document.hidden ? 500 : shortest);
+    setTimeout(() => { titleDue = false; showTitle(model); }, 500);
   }
   if (document.hidden || performance.now() - asked < lostFrame) return;
   asked = performance.now();
-  const wait = shown + shortest - performance.now();
+  const wait = shown + (model.fast() ? shortestAtSpeed : shortest) - performance.now();
   if (wait <= 0) requestAnimationFrame(show);
   else setTimeout(() => requestAnimationFrame(show), wait);
 }

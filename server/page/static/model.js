@@ -136,6 +136,12 @@ export class Model {
 
   last() { return this.lines.at(-1); }
 
+  // fast tells whether more than ten lines have come in the last second.
+  fast() {
+    const at = this.lines.at(-10)?.at;
+    return Boolean(at) && this.now() - at < 1_000;
+  }
+
   // next says which number is due, and whose it is.
   next() {
     const number = this.state.count + 1;

@@ -172,10 +172,10 @@ func (s *sessionPlan) counts(text string) bool {
 
 // lay puts what happened in order: an answer where it was complete.
 func (p *plan) lay() {
-	left := map[string]bool{}              // sessions, and sessions with a namespace
-	waiting := map[string]*packet.Packet{} // for attachments, by session and transport
+	left := map[string]bool{}                                                         // sessions, and sessions with a namespace
+	waiting := map[string]*packet.Packet{}                                            // for attachments, by session and transport
 	opened, upgraded, done := map[string]bool{}, map[string]bool{}, map[string]bool{} // done: its 5 was sent
-	names := map[string]string{} // of events, by session, namespace and ack id
+	names := map[string]string{}                                                      // of events, by session, namespace and ack id
 	var steps []*step
 	for i := 0; i < len(p.Lines); i++ {
 		l := p.Lines[i]

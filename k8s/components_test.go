@@ -35,7 +35,9 @@ func TestTokenComponent(t *testing.T) {
 				t.Errorf("the server's TOKEN_FILE is %q", got)
 			}
 			isToken := func(v corev1.Volume) bool { return v.Secret != nil && v.Secret.SecretName == "counting-token" }
-			mounted := func(v corev1.VolumeMount) bool { return v.Name == "token" && v.MountPath == "/etc/counting" && v.ReadOnly }
+			mounted := func(v corev1.VolumeMount) bool {
+				return v.Name == "token" && v.MountPath == "/etc/counting" && v.ReadOnly
+			}
 			if !slices.ContainsFunc(server.Spec.Template.Spec.Volumes, isToken) ||
 				!slices.ContainsFunc(server.Spec.Template.Spec.Containers[0].VolumeMounts, mounted) {
 				t.Error("the Secret is not mounted")
@@ -45,7 +47,9 @@ func TestTokenComponent(t *testing.T) {
 				token := slices.IndexFunc(vars, func(v corev1.EnvVar) bool {
 					return v.Name == "TOKEN" && v.ValueFrom != nil && v.ValueFrom.SecretKeyRef.Name == "counting-token"
 				})
-				url := slices.IndexFunc(vars, func(v corev1.EnvVar) bool { return v.Name == "SERVER_URL" && v.Value == "http://server:5000?token=$(TOKEN)" })
+				url := slices.IndexFunc(vars, func(v corev1.EnvVar) bool {
+					return v.Name == "SERVER_URL" && v.Value == "http://server:5000?token=$(TOKEN)"
+				})
 				if token < 0 || url < token {
 					t.Errorf("%s has the variables %v", name, vars)
 				}

@@ -101,7 +101,7 @@ func TestEightClientsAtOnceAreTheSame(t *testing.T) {
 	crowd(t, s.URL, 8)
 	s.end()
 	for range 10 {
-		if code, out := tool(t, "replay", "-target", square(t, false).URL, "-quiet", "100ms", "-patience", "5s", s.out); code != exitSame {
+		if code, out := tool(t, "replay", "-target", square(t, false).URL, "-quiet", "100ms", s.out); code != exitSame {
 			t.Errorf("exit code %d: %s", code, out)
 		}
 	}

@@ -90,6 +90,9 @@ run:
 kill-server kill-client1 kill-client2: kill-%:
 	@kill -9 "$$(cat bin/$*.pid)" || { echo "make run runs no $*"; exit 1; }
 
+# How many packages are tested at one time: most of them wait most of the time.
+AT_ONCE ?= 6
+
 # The race detector needs a C compiler.
 RACE = $(if $(filter 1,$(shell CGO_ENABLED=$(CGO_ENABLED) go env CGO_ENABLED)),-race)
 
@@ -97,7 +100,7 @@ RACE = $(if $(filter 1,$(shell CGO_ENABLED=$(CGO_ENABLED) go env CGO_ENABLED)),-
 define go-test
 	@$(if $(RACE),,echo "without the race detector: it needs a C compiler, such as gcc";) \
 	SKIPPED=$$(mktemp) && export SKIPPED && trap 'rm -f "$$SKIPPED"' EXIT && \
-	go test $(RACE) -count=1 $(1); code=$$?; \
+	go test $(RACE) -count=1 -p $(AT_ONCE) $(1); code=$$?; \
 	if [ -s "$$SKIPPED" ]; then \
 		echo "left out, as $(2):"; cut -d: -f1 "$$SKIPPED" | sort | uniq -c | sed 's/$$/ is needed/'; \
 	fi; \

@@ -29,23 +29,13 @@ func TestSubjectsDoWhatWasRecorded(t *testing.T) {
 	}
 	for _, s := range subjects {
 		for _, r := range recordings(t, s.mode) {
-			var server *subject.Server
-			if long(r) {
-				server = s.start(t) // at once: it takes its time, the others pass meanwhile
-			}
 			t.Run(s.name+"/"+r.Name, func(t *testing.T) {
 				t.Parallel()
-				if server == nil {
-					server = s.start(t)
-				}
-				same(t, r, server)
+				same(t, r, s.start(t))
 			})
 		}
 	}
 }
-
-// long reports whether a recording waits for heartbeats.
-func long(r *tape.Recording) bool { return r.Lines[len(r.Lines)-1].At > 30 }
 
 // Every expectation belongs to a recording.
 func TestExpectationsHaveRecordings(t *testing.T) {

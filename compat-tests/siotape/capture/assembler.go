@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"counting/compat-tests/siotape/packet"
 	"counting/compat-tests/siotape/tape"
@@ -316,90 +314,6 @@ func (a *assembler) exchangeLine(x *exchange) tape.Line {
 		e.Took = seconds(x.answered - x.asked)
 	}
 	return tape.Line{HTTP: e}
-}
-
-// answering and answeredBody are called before and after an answer's body.
-func (a *assembler) answering(x *exchange) {
-	if x.isEngineIO() || x.res.Header.Get("Content-Encoding") != "" {
-		return
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.open[x] = true
-}
-
-func (a *assembler) answeredBody(x *exchange) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.open, x)
-}
-
-// writePieces writes the answers that take their time as they come, so that a
-// recorder that is killed has what there was.
-func (a *assembler) writePieces(ctx context.Context) {
-	tick := time.NewTicker(time.Second / 2)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		a.mu.Lock()
-		var open []*exchange
-		for x := range a.open {
-			if x.asked < a.proxy.elapsed()-time.Second {
-				open = append(open, x)
-			}
-		}
-		a.mu.Unlock()
-		for _, x := range open {
-			a.writePiece(x)
-		}
-	}
-}
-
-func (p *Proxy) elapsed() time.Duration { return time.Since(p.start) }
-
-// writePiece writes what has come of an answer since the last time.
-func (a *assembler) writePiece(x *exchange) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	data := x.answer.Bytes()[x.written:]
-	if !x.complete { // no character in two pieces
-		for i := 1; i <= 3 && i <= len(data); i++ {
-			if b := data[len(data)-i]; b >= 0xc0 {
-				data = data[:len(data)-i]
-				break
-			} else if b < 0x80 {
-				break
-			}
-		}
-	}
-	if x.id == 0 {
-		a.mu.Lock()
-		a.pieces++
-		x.id = a.pieces
-		a.counts.Exchanges++
-		a.mu.Unlock()
-		l := a.exchangeLine(x)
-		l.HTTP.ID, l.HTTP.Response, l.HTTP.Incomplete = x.id, string(data), !x.complete
-		x.written += len(data)
-		a.put(x.asked, l)
-		return
-	}
-	if len(data) == 0 && !x.complete {
-		return
-	}
-	more := &tape.More{ID: x.id, Response: string(data)}
-	if !utf8.Valid(data) {
-		more.Response, more.Base64 = toBase64(data), true
-	}
-	if x.complete {
-		more.Done = max(seconds(x.answered-x.asked), 1e-6)
-	}
-	x.written += len(data)
-	a.put(x.answered, tape.Line{More: more})
 }
 
 // unsent are the request headers that are not recorded: the connection's. Those

@@ -221,9 +221,10 @@ func (p *plan) lay() {
 			st.transport = st.transport || givenUp || isTransport(st)
 			st.impatient = givenUp || st.packets[0] != nil && st.packets[0].Kind == packet.Upgrade
 			done[l.Session] = done[l.Session] || st.impatient && !givenUp
+			left[l.Session+" "+tape.WebSocket] = givenUp || left[l.Session+" "+tape.WebSocket] && !l.Open
 			steps = append(steps, st)
 		default:
-			if it := p.serverItem(l, waiting, upgraded, names); it != nil && !left[l.Session] {
+			if it := p.serverItem(l, waiting, upgraded, names); it != nil && !left[l.Session] && !left[l.Session+" "+l.Over] {
 				it.optional = it.optional || it.packet != nil && left[l.Session+it.packet.Namespace]
 				steps = append(steps, &step{at: it.at, item: it})
 				s := p.session(l.Session)

@@ -307,6 +307,22 @@ func TestTheSameAppIsTheSame(t *testing.T) {
 			0.6 A server websocket 420["question"]`, `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 421["question"]`, "", "", 0, 0},
+		{"the_end_of_an_upgrade_that_was_given_up", `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.54 P client websocket close
+			0.55 P server websocket 3probe
+			0.70 P client polling 40
+			0.71 P server polling 40{"sid":"pppppppppppp"}`, `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.54 P client websocket close
+			0.70 P client polling 40
+			0.71 P server polling 40{"sid":"pppppppppppp"}`, "", "", 0, 0},
 		{"a_time_that_is_masked", `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 42["x",{"t":1700000000}]`, `

@@ -30,17 +30,21 @@ def ask(client, event, data):
     return answer
 
 
-def tell(client, event, data):
+def tell(client, event, data, listener, comes):
+    """Sends an event that has no ack, and waits for what comes of it."""
+    heard = threading.Event()
+    listener.on(comes, lambda data: heard.set())
     client.emit(event, data)
+    heard.wait(30)
     time.sleep(0.12)
 
 
 ann, bob = person("ann"), person("bob")
 id = ask(ann, "say", {"room": "lobby", "text": "good morning ☀"})["id"]
 ask(bob, "say", {"room": "lobby", "text": "hello, ann"})
-tell(bob, "like", {"id": id})
-tell(ann, "typing", {"room": "lobby"})
-tell(bob, "quiz", {"room": "lobby"})
+tell(bob, "like", {"id": id}, ann, "liked")
+tell(ann, "typing", {"room": "lobby"}, bob, "typing")
+tell(bob, "quiz", {"room": "lobby"}, ann, "answered")
 ask(ann, "file", ("kana.bin", "カナ".encode()))
 ask(bob, "leave", {"room": "lobby"})
 left = threading.Event()

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -328,7 +329,8 @@ func (*endless) Read(b []byte) (int, error) { return len(b), nil }
 
 func TestHostileSessionsDisturbNobody(t *testing.T) {
 	place := subject.NewPlace(t)
-	server := place.GoServer(t)
+	// All of them come from one address, at the same time.
+	server := place.GoServer(t, "-max-receiving", strconv.Itoa(256<<20))
 	honest := []*subject.Program{
 		subject.Go.Start(t, server.URL, 20*time.Millisecond, math.MaxInt32),
 		subject.Go.Start(t, server.URL, 20*time.Millisecond, math.MaxInt32),

@@ -78,6 +78,10 @@ func shape(r *tape.Recording, session, from string) []string {
 	var lines []string
 	left := false
 	for _, l := range r.Lines {
+		if l.Session == session && l.Close && l.Over == "polling" && l.From == tape.Client {
+			left = true
+			continue // whether a poll is waiting at the end is chance
+		}
 		if l.Session != session || l.String() == "6" || l.String() == "an empty poll" || l.String() == "2" || l.String() == "3" {
 			continue
 		}
@@ -310,6 +314,7 @@ func TestClosesAreWrittenDown(t *testing.T) {
 			}
 			<-r.Context().Done()
 			gone <- true
+			panic(http.ErrAbortHandler) // no answer, which could overtake the end
 		}
 	}))
 	defer server.Close()

@@ -118,9 +118,9 @@ test-all:
 	@compat-tests/setup >/dev/null || test -z "$$CI"
 	$(call go-test,./...,something is missing here)
 
-# Browsers and the race detector keep the machine busy: more at one time would only
-# wait for each other.
-test-all: AT_ONCE = 2
+# Browsers and the race detector keep the machine busy: packages at the same time
+# would only wait for each other.
+test-all: AT_ONCE = 1
 test-all: export PYTHON = $(shell compat-tests/setup -python)
 test-all: export WITHOUT = $(shell compat-tests/setup -missing)
 

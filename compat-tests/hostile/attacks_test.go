@@ -373,11 +373,7 @@ func TestAttacks(t *testing.T) {
 			})
 			s.release()
 			client.CloseIdleConnections()
-			for _, client := range honest {
-				if out := client.Output(); strings.Count(out, "Connected to server!") != 1 || strings.Contains(out, "Error") || strings.Contains(out, "Game stopped!") {
-					t.Errorf("%s was disturbed:\n%.2000s", client, out)
-				}
-			}
+			undisturbed(t, honest)
 			if soaking && meanwhile < calm/2 || meanwhile == 0 {
 				t.Errorf("%.0f numbers a second were counted meanwhile, %.0f before", meanwhile, calm)
 			}

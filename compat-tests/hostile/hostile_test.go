@@ -359,11 +359,7 @@ func TestHostileSessionsDisturbNobody(t *testing.T) {
 			})
 		}
 	})
-	for _, client := range honest {
-		if out := client.Output(); strings.Count(out, "Connected to server!") != 1 || strings.Contains(out, "Error") || strings.Contains(out, "Game stopped!") {
-			t.Errorf("%s was disturbed:\n%.2000s", client, out)
-		}
-	}
+	undisturbed(t, honest)
 	var after usage
 	t.Cleanup(func() { t.Logf("used before: %+v, and after: %+v", before, after) })
 	waitFor(t, "what was used to be given back", func() bool {
@@ -373,6 +369,16 @@ func TestHostileSessionsDisturbNobody(t *testing.T) {
 	table.Row("**after all**", fmt.Sprintf("%d kinds", len(kinds)),
 		fmt.Sprintf("goroutines %d → %d, open files %d → %d, heap %.1f → %.1f MB", before.goroutines, after.goroutines, before.files, after.files,
 			float64(before.heap)/1e6, float64(after.heap)/1e6), lines())
+}
+
+// undisturbed fails the test if an honest client has noticed anything.
+func undisturbed(t *testing.T, honest []*subject.Program) {
+	t.Helper()
+	for _, client := range honest {
+		if out := client.Output(); strings.Count(out, "Connected to server!") != 1 || strings.Contains(out, "Error") || strings.Contains(out, "Game stopped!") {
+			t.Errorf("%s was disturbed:\n%.2000s", client, out)
+		}
+	}
 }
 
 // usage is what the server uses.

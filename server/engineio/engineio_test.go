@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -276,7 +277,7 @@ func TestPollsAndUpgradesThatAreCutTogether(t *testing.T) {
 	if testing.Short() {
 		rounds = 200
 	}
-	fmt.Sscan(testRounds(), &rounds)
+	fmt.Sscan(os.Getenv("ROUNDS"), &rounds)
 	// A session whose poll was answered in time lives on until its heartbeat ends
 	// it, which must not be before its upgrade, however busy the machine is.
 	s := start(t, Options{PingInterval: 2 * time.Second, PingTimeout: 3 * time.Second})

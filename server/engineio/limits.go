@@ -188,36 +188,3 @@ func (b *budget) inUse() int64 {
 	defer b.mu.Unlock()
 	return b.used
 }
-
-// A debt makes a client wait that costs more than an honest one does. It is paid
-// off by time, and only what is above credit is waited for. The zero value owes
-// nothing. It is not safe for concurrent use.
-type debt struct {
-	owed time.Duration
-	at   time.Time
-}
-
-const (
-	// credit is what a client may owe before it has to wait.
-	credit = 100 * time.Millisecond
-	// mostDelay bounds how long it waits at one time.
-	mostDelay = 2 * time.Second
-)
-
-// add adds to what is owed.
-func (d *debt) add(cost time.Duration, now time.Time) {
-	d.owed = max(0, d.owed-now.Sub(d.at)) + cost
-	d.at = now
-}
-
-// delay returns how long to wait now.
-func (d *debt) delay(now time.Time) time.Duration {
-	if d.owed == 0 {
-		return 0
-	}
-	return min(d.owed-now.Sub(d.at)-credit, mostDelay)
-}
-
-// byteCost is what each byte of a packet beyond the allowance costs its sender: 4
-// MB/s. No honest packet is that long.
-const byteCost = time.Second / 4_000_000

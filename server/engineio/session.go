@@ -137,44 +137,6 @@ func (s *Session) Reserve(bytes int) error {
 	return nil
 }
 
-// Slow makes the client wait: what it sends is handled that much later, if it has
-// been slowed down more often than passes with time. It is for what honest clients
-// do rarely, and whoever does it without end would take the processor from them.
-// It does not wait.
-func (s *Session) Slow(cost time.Duration) {
-	s.owing.Lock()
-	defer s.owing.Unlock()
-	s.debt.add(cost, time.Now())
-}
-
-// pay waits for as long as the client has been slowed down. It is called by whoever
-// reads for the session, after a packet was handled.
-func (s *Session) pay(size int) {
-	s.owing.Lock()
-	if size > allowance {
-		s.debt.add(time.Duration(size)*byteCost, time.Now())
-	}
-	var delay time.Duration
-	if s.debt.owed > credit {
-		delay = s.debt.delay(time.Now())
-	}
-	s.owing.Unlock()
-	if delay > 0 {
-		s.flushNow()
-		time.Sleep(delay)
-	}
-}
-
-// flushNow sends what is queued, corked or not.
-func (s *Session) flushNow() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	corks := s.corks
-	s.corks = 0
-	s.flush()
-	s.corks = corks
-}
-
 // SetJoined notes whether the client has joined something, a namespace for
 // instance. A session that has joined nothing gives way to new sessions when a
 // limit is reached, and is closed after Options.JoinTimeout.

@@ -53,14 +53,12 @@ func (c *call) read() {
 			c.giveUp(c.up, begins, "the client sent", err)
 			return
 		}
-		if err != nil && !c.isOver() {
+		if err != nil && !c.cutOff(err) {
 			c.asm.notUnderstood(x.asked, fmt.Sprintf("connection %d: the body of %s %s: %v", c.number, x.req.Method, x.req.RequestURI, err))
 		}
 		if err := x.readAnswer(answers, before); err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || c.isOver() {
-				c.asm.unanswered(x)
-			} else {
-				c.asm.unanswered(x)
+			c.asm.unanswered(x)
+			if !isEnd(err) {
 				c.giveUp(c.down, c.down.offset-int64(answers.Buffered()), "the server sent", err)
 			}
 			c.drop()
@@ -75,15 +73,18 @@ func (c *call) read() {
 	}
 }
 
-func (c *call) isOver() bool {
+// cutOff reports whether what could not be read ends early only because the
+// recording has ended. Whatever else is wrong with it came from client or server,
+// however late it is read.
+func (c *call) cutOff(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.over
+	return c.over && isEnd(err)
 }
 
 // giveUp is for a call of which the rest cannot be read.
 func (c *call) giveUp(s *stream, from int64, what string, err error) {
-	if !c.isOver() || !errors.Is(err, io.ErrUnexpectedEOF) {
+	if !c.cutOff(err) {
 		c.asm.notUnderstood(s.at, fmt.Sprintf("connection %d, from byte %d of what %s: %v", c.number, from, what, err))
 	}
 	c.drop()

@@ -160,6 +160,7 @@ func (p *Proxy) relay(c *call, s *stream, to, conn net.Conn, from io.Reader) {
 		n, err := from.Read(buf)
 		if n > 0 {
 			at := p.now()
+			s.announce(at)
 			_, failed := to.Write(buf[:n])
 			s.put(at, buf[:n])
 			if failed != nil {
@@ -213,15 +214,25 @@ func (p *Proxy) now() time.Duration {
 // settle waits until what passed before a moment on all other connections was
 // read, so that it is known which sessions there are.
 func (p *Proxy) settle(at time.Duration, but *call) {
-	const enough = 2 * time.Second
-	for deadline := time.Now().Add(enough); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		behind := false
+	p.await(at, func() bool {
 		p.mu.Lock()
+		defer p.mu.Unlock()
 		for c := range p.calls {
-			behind = behind || c != but && (c.up.isBehind(at) || c.down.isBehind(at))
+			if c != but && (c.up.isBehind(at) || c.down.isBehind(at)) {
+				return false
+			}
 		}
-		p.mu.Unlock()
-		if !behind {
+		return true
+	})
+}
+
+// await waits until what passed before a moment was read, which takes long only on
+// a machine that has no time for it. What it was to decide is not known then.
+func (p *Proxy) await(at time.Duration, isRead func() bool) {
+	const enough = 10 * time.Second
+	for deadline := time.Now().Add(enough); !isRead(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.asm.notUnderstood(at, "what passed before this was not read within 10 s; the order of what stands around it is not certain")
 			return
 		}
 	}

@@ -19,7 +19,8 @@ type stream struct {
 	chunks  []chunk
 	size    int
 	ended   bool
-	dropped bool // nobody reads it any more
+	dropped bool           // nobody reads it any more
+	passing *time.Duration // when what is being passed on, and not put yet, came
 	hungUp  *time.Duration
 
 	// The reader's own.
@@ -40,9 +41,19 @@ func newStream() *stream {
 	return s
 }
 
+// announce says that something came that is about to be passed on: what the other
+// side does in answer may be seen before put has it.
+func (s *stream) announce(at time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passing = &at
+}
+
+// put adds what was passed on, once it was announced.
 func (s *stream) put(at time.Duration, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() { s.passing = nil }()
 	for s.size > maxBehind && !s.dropped {
 		s.changed.Wait()
 	}
@@ -81,6 +92,9 @@ func (s *stream) isBehind(at time.Duration) bool {
 	defer s.mu.Unlock()
 	if s.dropped {
 		return false
+	}
+	if s.passing != nil && *s.passing < at {
+		return true
 	}
 	return len(s.chunks) > 0 && s.chunks[0].at < at || !s.waiting && s.at < at && s.offset > 0
 }

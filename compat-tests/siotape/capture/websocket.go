@@ -174,7 +174,7 @@ func (s *socket) side(from string, in *bufio.Reader, at, other *stream) {
 
 // ended is a side whose connection has ended, or cannot be read any further.
 func (s *socket) ended(from string, in *bufio.Reader, at, other *stream, err error) {
-	if !isEnd(err) && !s.isOver() {
+	if !isEnd(err) {
 		s.asm.notUnderstood(at.at, fmt.Sprintf("connection %d, from byte %d of the WebSocket's frames from the %s: %v",
 			s.number, at.offset-int64(in.Buffered()), from, err))
 		at.drop()
@@ -188,9 +188,7 @@ func (s *socket) ended(from string, in *bufio.Reader, at, other *stream, err err
 // close writes that a side has closed, if it was the first: what the other did
 // before is waited for.
 func (s *socket) close(from string, at time.Duration, other *stream) {
-	for deadline := time.Now().Add(time.Second); other.isBehind(at) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	s.await(at, func() bool { return !other.isBehind(at) })
 	s.line(at, tape.Line{From: from, Over: tape.WebSocket, Close: true})
 }
 

@@ -1,0 +1,144 @@
+package capture
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"counting/compat-tests/siotape/tape"
+)
+
+// testProxy returns a proxy that records into a file, and what reads that file
+// when the recording has ended.
+func testProxy(t *testing.T) (*Proxy, func() *tape.Recording) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "test.jsonl")
+	w, err := tape.Create(name, tape.Header{Version: tape.Version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewProxy(Options{}, w)
+	return p, func() *tape.Recording {
+		t.Helper()
+		if err := w.Finish(tape.End{Counts: p.Counts()}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := tape.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+}
+
+const (
+	askUpgrade = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	switching  = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	okAnswer   = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+)
+
+// What is wrong with what passed is said, however late it is read; what only the
+// end of the recording cut off is not wrong.
+func TestWhatIsReadAfterTheEndIsJudgedAsBefore(t *testing.T) {
+	t.Parallel()
+	badFrame := "\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff!"
+	tests := []struct {
+		name     string
+		up, down string
+		want     int
+	}{
+		{"a server's frame that is none", askUpgrade, switching + badFrame, 1},
+		{"a client's frame that is none", askUpgrade + badFrame, switching, 1},
+		{"a server's frame that is cut off", askUpgrade, switching + "\x81\x05he", 0},
+		{"an answer that is none", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-OpenSSH\r\n\r\n", 1},
+		{"an answer that is cut off", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", okAnswer[:len(okAnswer)-1], 0},
+		{"a request that is none", "\x00\x01\x02 noise\r\n\r\n", "", 1},
+		{"a request that is cut off", "GET / HTTP/1.1\r\n", "", 0},
+		{"a request's body that is none", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n", okAnswer, 1},
+		{"a request's body that is cut off", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody", "", 0},
+	}
+	for _, tt := range tests {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			p, recording := testProxy(t)
+			c := &call{Proxy: p, number: 1, up: newStream(), down: newStream()}
+			c.up.put(p.now(), []byte(tt.up))
+			c.down.put(p.now(), []byte(tt.down))
+			c.up.end(nil)
+			c.down.end(nil)
+			p.over = true
+			c.read()
+			if r := recording(); r.End.NotUnderstood != tt.want {
+				t.Errorf("%d things were not understood, want %d: %v", r.End.NotUnderstood, tt.want, r.Lines)
+			}
+		})
+	}
+}
+
+// A stalledConn is not done with writing what has an end until the gate is open,
+// as on a machine that has no time for who writes.
+type stalledConn struct {
+	net.Conn
+	end  string
+	gate chan struct{}
+}
+
+func (c *stalledConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if strings.HasSuffix(string(b), c.end) {
+		<-c.gate
+	}
+	return n, err
+}
+
+// A server may answer before the one who passes on the client's closing has put it
+// into its stream: the client closed first all the same.
+func TestAnAnswerIsNotBeforeWhatItAnswers(t *testing.T) {
+	t.Parallel()
+	p, recording := testProxy(t)
+	synctest.Test(t, func(t *testing.T) {
+		client, down := net.Pipe()
+		up, server := net.Pipe()
+		bye := string(encode(1, true, false, []byte("41"))) + string(encode(8, true, false, nil))
+		stalled := &stalledConn{up, bye, make(chan struct{})}
+		c := p.begin(down, stalled)
+		p.relays.Go(func() { p.relay(c, c.up, stalled, down, down) })
+		p.relays.Go(func() { p.relay(c, c.down, down, stalled, stalled) })
+		p.readers.Go(c.read)
+
+		in := bufio.NewReader(server)
+		go func() { _, _ = client.Write([]byte(askUpgrade)) }()
+		if _, err := http.ReadRequest(in); err != nil {
+			t.Fatal(err)
+		}
+		answer := switching + string(encode(1, true, false, []byte(`0{"sid":"abc"}`)))
+		go func() { _, _ = server.Write([]byte(answer)) }()
+		if _, err := client.Read(make([]byte, 1024)); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = client.Write([]byte(bye)) }()
+		if _, err := in.Read(make([]byte, 1024)); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = server.Write(encode(8, true, false, nil)); server.Close() }()
+		if _, err := client.Read(make([]byte, 1024)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // for the server's side to be read
+		close(stalled.gate)
+		p.end()
+	})
+	var lines []string
+	for _, l := range recording().Lines {
+		lines = append(lines, l.From+" "+l.String())
+	}
+	want := []string{"client opens websocket", `server 0{"sid":"abc"}`, "client 41", "client closes websocket"}
+	if !slices.Equal(lines, want) {
+		t.Errorf("recorded %q, want %q", lines, want)
+	}
+}

@@ -140,6 +140,8 @@ func TestThePageShowsALongCount(t *testing.T) {
 	})
 	place.GoServer(t, "-goal", "0")
 	p := open(t, place.URL())
+	p.shows(".seat.client2 .seat-next", `^next: 4,322$`)
+	p.shows(".seat.client1 .seat-next", `^$`)
 	for range 2 {
 		subject.Go.Start(t, place.URL(), interval, limit)
 	}

@@ -107,10 +107,13 @@ func TestThePageShowsAVeryLongCount(t *testing.T) {
 	p.shows("#number", "^10,000,000$")
 	p.shows("#spelling", "^ten million$")
 	s.sit()
+	p.shows(".seat.client1.turn .seat-next", `^→ 10,000,001$`)
 	for n := int64(last + 1); n <= last+5; n++ {
 		s.Written([]float64{float64(n)}, 0)
 	}
 	p.shows("#number", "^10,000,005$")
+	p.shows(".seat.client2.turn .seat-next", `^→ 10,000,006$`)
+	p.shows(".seat.client1:not(.turn) .seat-next", `^$`)
 	p.shows("#proof", `^the last 2,000 lines in order, none lost, none twice$`)
 	p.shot("13-ten-million")
 	p.wellBehaved(s.url)

@@ -136,7 +136,7 @@ func visit(t *testing.T, url string) {
 func tool(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	if len(args) > 2 && (args[0] == "replay" || args[0] == "learn") {
-		args = append([]string{args[0], "-patience", "20s"}, args[1:]...)
+		args = append([]string{args[0], "-patience", "8s"}, args[1:]...)
 	}
 	var out bytes.Buffer
 	code := run(t.Context(), args, &out, &out)

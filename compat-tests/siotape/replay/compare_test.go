@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"counting/compat-tests/siotape/tape"
 )
@@ -197,6 +198,23 @@ func TestLinesOfTheStateFileThatMayStandInEitherOrder(t *testing.T) {
 			if res := compare(t, given(t, "two-python-clients"), came, gameRules(t)); res.Same() != tt.same {
 				t.Errorf("same: %t, %v", res.Same(), res.Differences)
 			}
+		})
+	}
+}
+
+// What a step can be answered but once, and was answered otherwise, is not waited
+// for: a replay against another server takes no longer than against the same.
+func TestAnotherAnswerIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{`0{"sid"`, `40{"sid"`, "3probe", "431[]"} {
+		t.Run(answer, func(t *testing.T) {
+			t.Parallel()
+			r, came := given(t, "upgrade-mid-game"), given(t, "upgrade-mid-game")
+			i := find(t, came, answer, 1)
+			other := map[string]string{`0{"sid"`: `0{"sid":"x","upgrades":["websocket"],"pingInterval":7,"pingTimeout":1}`, `40{"sid"`: `40{"sid":"x","more":1}`,
+				"3probe": "3other", "431[]": "431[1]"}[answer]
+			came.Lines[i].Packet = &other
+			found(t, compareWithin(t, r, came, gameRules(t), time.Hour), other)
 		})
 	}
 }

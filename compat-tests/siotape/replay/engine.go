@@ -179,7 +179,7 @@ func (e *engine) await(ctx context.Context, st *step) error {
 	for it := due(); it != nil; it = due() {
 		took := time.Duration((it.at - e.lastAt) * float64(time.Second))
 		deadline := e.playedAt.Add(max(took, 0) + e.Patience)
-		if err := e.until(ctx, deadline, func() bool { return it.matched || e.dead[it.line.Session] }); err != nil {
+		if err := e.until(ctx, deadline, func() bool { return it.matched || e.dead[it.line.Session] || e.answeredOtherwise(it) }); err != nil {
 			return err
 		}
 		if !it.matched && !e.dead[it.line.Session] {

@@ -257,6 +257,14 @@ func (e *engine) miss(it *item) {
 	e.report(d)
 }
 
+// answeredOtherwise reports whether something else has come in the place of the one
+// answer that a step has: it is not waited for any longer.
+func (e *engine) answeredOtherwise(it *item) bool {
+	return it.exact && slices.ContainsFunc(e.pool, func(a *arrival) bool {
+		return a.Session == it.line.Session && a.played >= it.earliest() && e.alike(it, a)
+	})
+}
+
 // late turns a report that something is missing into one that it is late.
 func (e *engine) late(it *item, a *arrival) {
 	for i := range e.result.Differences {

@@ -61,10 +61,16 @@ func (s *scripted) drain() {}
 // compare compares what came with a recording, in no time.
 func compare(t *testing.T, r, came *tape.Recording, rs *rules.Rules) *Result {
 	t.Helper()
+	return compareWithin(t, r, came, rs, 20*time.Millisecond)
+}
+
+// compareWithin compares with another patience.
+func compareWithin(t *testing.T, r, came *tape.Recording, rs *rules.Rules, patience time.Duration) *Result {
+	t.Helper()
 	if rs == nil {
 		rs = &rules.Rules{}
 	}
-	o := Options{Target: "http://localhost", Rules: rs, Patience: 20 * time.Millisecond, Pace: time.Nanosecond, Quiet: time.Millisecond, Most: 1000}
+	o := Options{Target: "http://localhost", Rules: rs, Patience: patience, Pace: time.Nanosecond, Quiet: time.Millisecond, Most: 1000}
 	if came.End != nil && came.End.State != nil {
 		o.State = func() ([]string, error) { return *came.End.State, nil }
 	}

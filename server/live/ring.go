@@ -78,6 +78,16 @@ type reader struct {
 	next int64         // the first event that it has not taken
 	line int64         // the last line that it has taken
 	wake chan struct{} // has one element when there may be more
+	idle chan struct{} // has one element when it has sent all that it was woken for
+	busy bool          // it was not idle again in time; wakeAll alone uses it
+}
+
+// rests says that the reader has sent all there is, or has left.
+func (r *reader) rests() {
+	select {
+	case r.idle <- struct{}{}:
+	default:
+	}
 }
 
 // publish adds an event and has the readers woken. f.mu must be held.
@@ -116,7 +126,7 @@ func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) 
 		}
 	}
 	state := f.snapshot()
-	r = &reader{next: f.ring.next, line: f.state.Lines, wake: make(chan struct{}, 1)}
+	r = &reader{next: f.ring.next, line: f.state.Lines, wake: make(chan struct{}, 1), idle: make(chan struct{}, 1)}
 	f.ring.readers[r] = struct{}{}
 	return r, func() [][]byte { return append(events, encode("state", 0, state)) }, 0
 }
@@ -143,6 +153,7 @@ func (f *Feed) leave(r *reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.ring.readers, r)
+	r.rests()
 }
 
 // encode returns an event as it is sent. JSON has no line breaks.

@@ -6,13 +6,9 @@ import (
 )
 
 const (
-	// Readers are woken in small groups with a pause between: a thousand that
-	// write at the same moment would take the processor from the count.
-	group      = 16
-	groupPause = time.Millisecond
-	// roundPause is the least time from one round to the next, for each reader.
-	// What happens meanwhile is sent together.
-	roundPause = 50 * time.Microsecond
+	// writeTime is how long a reader that was woken is waited for before the next is
+	// woken: writing takes microseconds, unless its connection is full.
+	writeTime = time.Millisecond
 )
 
 // Run wakes the readers when there is something for them, watches the pace and
@@ -52,7 +48,9 @@ func (f *Feed) Run() {
 			f.mu.Lock()
 			f.publishStatus(time.Now())
 			f.mu.Unlock()
-			time.Sleep(time.Duration(f.wakeAll()) * roundPause)
+			began := time.Now()
+			f.wakeAll()
+			time.Sleep(time.Since(began)) // half of the time at least is the count's
 		}
 	}
 }
@@ -67,24 +65,41 @@ func (f *Feed) publishStatus(now time.Time) {
 	f.publish(event{text: encode("status", 0, f.status())})
 }
 
-// wakeAll wakes all readers, and returns how many there are.
-func (f *Feed) wakeAll() int {
+// wakeAll wakes the readers one after the other: a thousand that write at the same
+// moment would keep the processors from the count. What happens meanwhile is sent
+// together in the next round.
+func (f *Feed) wakeAll() {
 	f.mu.Lock()
 	all := make([]*reader, 0, len(f.ring.readers))
 	for r := range f.ring.readers {
 		all = append(all, r)
 	}
 	f.mu.Unlock()
-	for i, r := range all {
+	tooLong := time.NewTimer(writeTime)
+	defer tooLong.Stop()
+	for _, r := range all {
+		select {
+		case <-r.idle:
+			r.busy = false
+		default:
+		}
 		select {
 		case r.wake <- struct{}{}:
 		default: // it has not yet taken what it was woken for
+			continue
 		}
-		if i%group == group-1 {
-			time.Sleep(groupPause)
+		if r.busy {
+			continue
+		}
+		tooLong.Reset(writeTime)
+		select {
+		case <-r.idle:
+		case <-tooLong.C:
+			r.busy = true
+		case <-f.closed:
+			return
 		}
 	}
-	return len(all)
 }
 
 // keepHistory saves the history when it has changed, until Close.

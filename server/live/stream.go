@@ -59,7 +59,7 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{}) // the server's deadline is for the request, not for the stream
-	out := &writer{w, control}
+	out := &writer{Writer: w, control: control}
 	if out.write([]byte("retry: 1000\n\n")) != nil {
 		return
 	}
@@ -104,6 +104,7 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 			}
 			continue
 		}
+		me.rests()
 		select {
 		case <-me.wake:
 		case <-r.Context().Done():
@@ -153,12 +154,17 @@ func position(r *http.Request, lines int64) (int64, error) {
 // writer sends events to one reader, with a deadline.
 type writer struct {
 	io.Writer
-	control *http.ResponseController
+	control  *http.ResponseController
+	deadline time.Time
 }
 
 func (w *writer) write(events ...[]byte) error {
-	if err := w.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
+	// To set it costs as much as a write.
+	if now := time.Now(); w.deadline.Sub(now) < writeTimeout-time.Second {
+		w.deadline = now.Add(writeTimeout)
+		if err := w.control.SetWriteDeadline(w.deadline); err != nil {
+			return err
+		}
 	}
 	for _, e := range events {
 		if _, err := w.Write(e); err != nil {

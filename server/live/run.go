@@ -50,7 +50,7 @@ func (f *Feed) Run() {
 			f.mu.Unlock()
 			began := time.Now()
 			f.wakeAll()
-			time.Sleep(time.Since(began)) // half of the time at least is the count's
+			time.Sleep(3 * time.Since(began)) // most of the time is the count's
 		}
 	}
 }

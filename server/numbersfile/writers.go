@@ -39,6 +39,7 @@ func (a appended) Truncate(size int64) error { return truncate(a.File, size) }
 // trusted: each error that it returns is final.
 type durable struct {
 	disk disk
+	sync func(disk) error
 	path string
 	info os.FileInfo // which file disk is
 	size int64       // of the good lines
@@ -55,7 +56,7 @@ func (d *durable) write(text []byte, again func(error) bool) (int, error) {
 			return 0, err
 		}
 	}
-	if err := d.disk.Sync(); err != nil {
+	if err := d.sync(d.disk); err != nil {
 		return 0, fmt.Errorf("sync %s: %w", d.path, err)
 	}
 	d.size += int64(len(text))

@@ -58,7 +58,7 @@ func (f *Feed) interrupt(cause Cause, now time.Time) {
 	if !f.lastAt.IsZero() {
 		s.Interruption.After = f.lastAt
 	}
-	f.publish(event{text: encode("interruption", 0, s.Interruption)})
+	f.send("interruption", s.Interruption)
 	f.changed = true
 }
 
@@ -80,7 +80,7 @@ func (f *Feed) resume(line int64, now time.Time) {
 		s.Tally.Longest = max(s.Tally.Longest, over.Seconds)
 		s.Tally.Total += over.Seconds
 	}
-	f.publish(event{text: encode("interruption", 0, over)})
+	f.send("interruption", over)
 	f.note(Activity{Type: CountResumed, At: now, Seconds: over.Seconds})
 	f.changed = true
 	if f.interrupted != nil {

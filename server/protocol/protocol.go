@@ -11,6 +11,11 @@ import "fmt"
 // Path is where Engine.IO listens.
 const Path = "/socket.io/"
 
+// GameParameter is the parameter of the handshake's query that names the game: 1
+// to 63 characters from a-z, 0-9 and -, neither beginning nor ending with -. Without
+// it the game is the default one. The original ignores it.
+const GameParameter = "game"
+
 // Event names.
 const (
 	// ClientAssigned goes from the server to one client that has just been

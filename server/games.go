@@ -42,6 +42,8 @@ type games struct {
 	metrics *metrics.Metrics
 	log     *slog.Logger
 	failed  chan error // what ends the server
+	assets  string     // of the page
+	host    string     // "" if that is not known
 	main    *openGame  // the default game, which is always open
 	*lobby.Lobby[*openGame]
 }
@@ -71,7 +73,8 @@ func newGames(c config, s store.Store, hub *live.Hub, counts *metrics.Metrics, l
 	if maxOpen > 0 {
 		maxOpen++ // the default game is always open
 	}
-	g := &games{config: c, store: s, hub: hub, metrics: counts, log: log, failed: make(chan error, 1)}
+	g := &games{config: c, store: s, hub: hub, metrics: counts, log: log, failed: make(chan error, 1), assets: page.Version()}
+	g.host, _ = os.Hostname() // without a name the page shows none
 	g.Lobby = lobby.New(lobby.Options[*openGame]{
 		Open:     g.open,
 		Close:    g.close,
@@ -170,7 +173,6 @@ func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
 // watch opens what tells of a game.
 func (g *games) watch(o *openGame, name string, log *slog.Logger) (err error) {
 	c := g.config
-	host, _ := os.Hostname() // without a name the page shows none
 	options := live.Options{
 		Game:        name,
 		Path:        o.opened.Path,
@@ -179,8 +181,8 @@ func (g *games) watch(o *openGame, name string, log *slog.Logger) (err error) {
 		LastAt:      o.opened.At,
 		Goal:        c.goal,
 		Version:     version,
-		Assets:      page.Version(),
-		Host:        host,
+		Assets:      g.assets,
+		Host:        g.host,
 		Sparse:      name != store.Default,
 		Waiting:     o.room.Waiting,
 		Interrupted: func(i live.Interruption) { g.resumed(log, i) },

@@ -184,7 +184,7 @@ func (f *Feed) Written(numbers []float64, _ time.Duration) {
 	s := &f.state
 	if s.Interruption == nil && !f.lastAt.IsZero() {
 		gap := now.Sub(f.lastAt)
-		if gap > f.pace.stall() && s.Running && s.Since.Before(f.lastAt) {
+		if f.pace.stalled(gap) && s.Running && s.Since.Before(f.lastAt) {
 			f.interrupt(CauseStall, now) // it was over before it was noticed
 		} else {
 			f.pace.add(gap / time.Duration(len(numbers)))

@@ -35,13 +35,16 @@ func (p *pace) usual() time.Duration {
 	return sorted[len(sorted)-2]
 }
 
-// stall returns the time without a number that is a stall.
-func (p *pace) stall() time.Duration {
+// stalled tells whether a time without a number is a stall.
+func (p *pace) stalled(still time.Duration) bool {
+	if still <= leastStall { // nearly always
+		return false
+	}
 	usual := p.usual()
 	if usual == 0 {
-		return unknownStall
+		return still > unknownStall
 	}
-	return max(leastStall, stallFactor*usual)
+	return still > stallFactor*usual
 }
 
 // The rest must be called with f.mu held.
@@ -116,7 +119,7 @@ func (f *Feed) watchPace(now time.Time) {
 	}
 	still := now.Sub(since)
 	switch {
-	case still <= f.pace.stall():
+	case !f.pace.stalled(still):
 	case stopped > still/2:
 		f.interrupt(CauseServer, now)
 	default:

@@ -46,7 +46,7 @@ func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*
 	if err != nil {
 		return nil, unusable(err)
 	}
-	d := &Dir{path: path, lock: held, options: options, maxGames: maxGames, shared: newShared(), open: make(map[string]*Count)}
+	d := &Dir{path: path, lock: held, options: options, maxGames: maxGames, shared: newShared(held), open: make(map[string]*Count)}
 	games, err := os.ReadDir(filepath.Join(path, gamesDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		held.Close()

@@ -116,7 +116,7 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 	if err != nil {
 		return nil, unusable(err)
 	}
-	f, err := open(ctx, filepath.Join(dir, Name), held, newShared(), options)
+	f, err := open(ctx, filepath.Join(dir, Name), held, newShared(held), options)
 	if err != nil {
 		held.Close()
 		return nil, unusable(err)

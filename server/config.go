@@ -15,7 +15,7 @@ import (
 	"counting/server/clientaddr"
 	"counting/server/engineio"
 	"counting/server/live"
-	"counting/server/store"
+	"counting/server/protocol"
 )
 
 // config is what the flags and the environment say.
@@ -237,7 +237,7 @@ func parseGames(list string) (games []string, err error) {
 	}
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.TrimSpace(name)
-		if err := store.CheckName(name); err != nil {
+		if err := protocol.CheckGame(name); err != nil {
 			return nil, fmt.Errorf("%q is not a name: %w", name, err)
 		}
 		games = append(games, name)

@@ -15,6 +15,7 @@ import (
 	"counting/server/metrics"
 	"counting/server/numbersfile"
 	"counting/server/page"
+	"counting/server/protocol"
 	"counting/server/room"
 	"counting/server/store"
 )
@@ -269,7 +270,7 @@ func (g *games) number() (open, counting int) {
 // expected tells whether the error of opening a game is what a client's wish may
 // lead to, and nothing for the log.
 func expected(err error) bool {
-	for _, e := range []error{errNotAllowed, store.ErrName, store.ErrNotFound, store.ErrTooMany, lobby.ErrFull, lobby.ErrClosed} {
+	for _, e := range []error{errNotAllowed, protocol.ErrGame, store.ErrNotFound, store.ErrTooMany, lobby.ErrFull, lobby.ErrClosed} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -30,9 +30,9 @@ func gameOf(query string) (name string, err error) {
 		}
 		named = true
 		if name, err = url.QueryUnescape(value); err != nil {
-			return "", store.ErrName
+			return "", protocol.ErrGame
 		}
-		if err := store.CheckName(name); err != nil {
+		if err := protocol.CheckGame(name); err != nil {
 			return "", err
 		}
 	}

@@ -261,26 +261,35 @@ func check(ctx context.Context, addr string) error {
 	return nil
 }
 
-// verify tells whether the file is an unbroken count. It does not wait for a
-// disk that hangs once ctx has ended.
+// verify tells whether the file is an unbroken count, or of a data directory all
+// files of games. It does not wait for a disk that hangs once ctx has ended.
 func verify(ctx context.Context, path string, stdout io.Writer) error {
 	verified := make(chan error, 1)
 	go func() {
-		lines, bad, err := numbersfile.VerifySlowly(path, func(line string) { fmt.Fprintln(stdout, line) })
-		switch {
-		case err != nil:
-			verified <- err
-		case bad != nil:
-			last, err := numbersfile.LastUnbroken(path)
-			if err != nil {
+		paths := []string{path}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			if paths, err = numbersfile.Paths(path); err != nil {
 				verified <- err
 				return
 			}
-			verified <- fmt.Errorf("%s is not an unbroken count: it is one up to line %d, but %v; all numbers up to %d are in it, so a server goes on with %d",
-				path, lines, bad, last, last+1)
-		default:
-			fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
+			if len(paths) == 0 {
+				verified <- fmt.Errorf("%s holds no %s of any game", path, numbersfile.Name)
+				return
+			}
+		}
+		var errs []error
+		for _, path := range paths {
+			if err := verifyFile(path, stdout); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		switch {
+		case len(errs) == 0:
 			verified <- nil
+		case len(paths) == 1:
+			verified <- errs[0]
+		default:
+			verified <- fmt.Errorf("of %d files, %d are at fault: %w", len(paths), len(errs), inOneLine(errs))
 		}
 	}()
 	select {
@@ -289,6 +298,32 @@ func verify(ctx context.Context, path string, stdout io.Writer) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%s was not verified: interrupted", path)
 	}
+}
+
+func verifyFile(path string, stdout io.Writer) error {
+	lines, bad, err := numbersfile.VerifySlowly(path, func(line string) { fmt.Fprintln(stdout, line) })
+	if err != nil {
+		return err
+	}
+	if bad != nil {
+		last, err := numbersfile.LastUnbroken(path)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%s is not an unbroken count: it is one up to line %d, but %v; all numbers up to %d are in it, so a server goes on with %d",
+			path, lines, bad, last, last+1)
+	}
+	fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
+	return nil
+}
+
+// inOneLine puts errors into one line.
+func inOneLine(errs []error) error {
+	err := errs[0]
+	for _, more := range errs[1:] {
+		err = fmt.Errorf("%w; %w", err, more)
+	}
+	return err
 }
 
 func listenError(addr string, err error) error {

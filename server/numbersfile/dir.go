@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"counting/server/protocol"
 	"counting/server/store"
 )
 
@@ -104,7 +106,7 @@ func (d *Dir) file(game string) string {
 // reserve makes sure that a game may be opened, and notes that it is.
 func (d *Dir) reserve(c *Count, create bool) error {
 	if c.game != store.Default {
-		if err := store.CheckName(c.game); err != nil {
+		if err := protocol.CheckGame(c.game); err != nil {
 			return err
 		}
 	}
@@ -227,7 +229,7 @@ func (d *Dir) Games(_ context.Context, after string, n int) ([]store.Game, error
 		if len(games) == n {
 			break
 		}
-		if e.Name() <= after || store.CheckName(e.Name()) != nil {
+		if e.Name() <= after || protocol.CheckGame(e.Name()) != nil {
 			continue
 		}
 		info, err := os.Stat(d.file(e.Name()))
@@ -237,6 +239,25 @@ func (d *Dir) Games(_ context.Context, after string, n int) ([]store.Game, error
 		games = append(games, store.Game{Name: e.Name(), Last: countOfSize(info.Size()), At: info.ModTime()})
 	}
 	return games, nil
+}
+
+// Paths returns the numbers files in a data directory, in the order of the games'
+// names: that of the default game first. It takes no lock.
+func Paths(dir string) ([]string, error) {
+	paths := []string{filepath.Join(dir, Name)}
+	entries, err := os.ReadDir(filepath.Join(dir, gamesDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if protocol.CheckGame(e.Name()) == nil {
+			paths = append(paths, filepath.Join(dir, gamesDir, e.Name(), Name))
+		}
+	}
+	return slices.DeleteFunc(paths, func(path string) bool {
+		_, err := os.Lstat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	}), nil
 }
 
 // Close closes all counts, and releases the lock: see store.Store.

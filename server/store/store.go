@@ -12,9 +12,8 @@ import (
 // Default is the name of the game of clients that name none.
 const Default = ""
 
-// The errors of Store.Open, which may be wrapped.
+// The errors of Store.Open beside protocol.ErrGame. They may be wrapped.
 var (
-	ErrName     = errors.New("a game's name has 1 to 63 characters from a-z, 0-9 and -, and neither begins nor ends with -")
 	ErrNotFound = errors.New("there is no such game")
 	ErrInUse    = errors.New("the game is open already")
 	ErrTooMany  = errors.New("too many games are kept; no further one can be made before some are deleted")
@@ -25,7 +24,7 @@ var (
 type Store interface {
 	// Open opens the count of a game for its one writer, who must close it. If
 	// there is no such game, it makes it if create is set, and otherwise returns
-	// ErrNotFound. The other errors are ErrName, for which nothing is made, ErrInUse
+	// ErrNotFound. The other errors are protocol.ErrGame, for which nothing is made, ErrInUse
 	// until the last one that was opened is closed, ErrTooMany, and those of the
 	// storage.
 	Open(ctx context.Context, game string, create bool) (Count, error)
@@ -92,20 +91,4 @@ type Opened struct {
 	// Path is the file with a line for each number, or "" if the count is kept
 	// elsewhere. In its directory there is place for other files of the game.
 	Path string
-}
-
-// maxName is how long a game's name may be: as long as a DNS label.
-const maxName = 63
-
-// CheckName returns nil if a game may have that name, and otherwise ErrName.
-func CheckName(game string) error {
-	if game == "" || len(game) > maxName || game[0] == '-' || game[len(game)-1] == '-' {
-		return ErrName
-	}
-	for _, c := range []byte(game) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return ErrName
-		}
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"counting/server/protocol"
 	"counting/server/store"
 )
 
@@ -267,7 +268,7 @@ func (s *suite) onlyCreate() {
 
 func (s *suite) names() {
 	for _, name := range HostileNames {
-		if _, err := s.store.Open(s.Context(), name, true); !errors.Is(err, store.ErrName) || store.CheckName(name) == nil {
+		if _, err := s.store.Open(s.Context(), name, true); !errors.Is(err, protocol.ErrGame) || protocol.CheckGame(name) == nil {
 			s.Errorf("the game %.80q: %v", name, err)
 		}
 	}

@@ -26,7 +26,7 @@ func TestManyGamesSurviveAKill(t *testing.T) {
 	place := subject.NewPlace(t)
 	var before int64
 	for round := range 2 {
-		server := place.GoServer(t, "-log-level", "warn")
+		server := place.GoServer(t)
 		load, err := Join("127.0.0.1:"+place.Port, games, interval)
 		if err != nil {
 			t.Fatal(err)

@@ -376,6 +376,16 @@ func TestTheListOfGames(t *testing.T) {
 	if kept.Game != "kept" || kept.Count != 2 || kept.At == nil || blue.Game != "blue" || blue.Count != 2 || len(blue.Seats) != 2 || blue.Goal != 2000 {
 		t.Errorf("listed are %+v, %+v", kept, blue)
 	}
+	r, _ := http.NewRequest("GET", s.url+"/games", nil)
+	r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.Header.Get("Content-Type") != "text/html; charset=utf-8" || response.Header.Get("Vary") != "Accept" {
+		t.Errorf("a browser is answered %v", response.Header)
+	}
 	for _, limit := range []string{"0", "-1", "x", "1001"} {
 		if status, text, _ := request(t, "GET", s.url+"/games?limit="+limit, nil); status != http.StatusBadRequest || !strings.Contains(text, "limit must be") {
 			t.Errorf("limit=%s is answered %d %q", limit, status, text)

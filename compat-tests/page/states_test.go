@@ -213,6 +213,10 @@ func TestThePageShowsWhatIsMissing(t *testing.T) {
 func TestTheQRCodeCanBeRead(t *testing.T) {
 	t.Parallel()
 	server := subject.GoServer(t)
+	client := subject.Go.Start(t, server.URL+"?game=blue", interval, limit) // makes the game
+	if !client.Wait(func(output string) bool { return strings.Contains(output, "client1") }) {
+		t.Fatal("the client has no seat")
+	}
 	p := open(t, server.URL+"/?game=blue&display")
 	p.visible("#qr")
 	var picture []byte

@@ -175,7 +175,7 @@ func (f *File) openDurable(ctx context.Context, path string, dir *os.File, o Opt
 	if err := o.lockFile(ctx, file); err != nil {
 		return err
 	}
-	d := &durable{disk: o.wrap(file), sync: f.shared.sync, path: path, info: info}
+	d := &durable{disk: o.wrap(file), sync: f.shared.syncer(info), path: path, info: info}
 	r := recovering{o, file, d.disk, dir}
 	if f.recovery, d.size, err = r.recover(); err != nil {
 		return err

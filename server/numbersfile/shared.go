@@ -11,19 +11,23 @@ import (
 type shared struct {
 	buffers sync.Pool     // of *[]byte, for what is being written
 	syncs   chan struct{} // has an element for each sync of a file that runs
-
-	// syncAll, if it is not nil, syncs the whole file system. Then files are synced
-	// in rounds.
-	syncAll func() error
+	system  *fileSystem   // nil if files are synced one by one
 
 	mu      sync.Mutex
 	running bool   // a round is
 	next    *round // gathers the files that wait for the next one, or nil
+	faulty  bool   // syncing the file system has failed once
+}
+
+// fileSystem is one that can be synced as a whole.
+type fileSystem struct {
+	sync func() error
+	has  func(os.FileInfo) bool // whether that file is on it
 }
 
 const (
-	// maxSyncs is how many files are synced at one time where they are not synced in
-	// rounds. Each is a thread of the process.
+	// maxSyncs is how many files are synced at one time. Each is a thread of the
+	// process.
 	maxSyncs = 16
 	// fewFiles is how many files are synced one by one in a round. More are synced
 	// with their file system: for 20 files that takes as long as for one, and a tenth
@@ -31,12 +35,12 @@ const (
 	fewFiles = 4
 )
 
-// newShared returns what the files in a directory share.
+// newShared returns what the files in a directory, which stays open, share.
 func newShared(dir *os.File) *shared {
 	return &shared{
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 		syncs:   make(chan struct{}, maxSyncs),
-		syncAll: fileSystemSync(dir),
+		system:  fileSystemOf(dir),
 	}
 }
 
@@ -47,28 +51,36 @@ func (s *shared) buffer() *[]byte {
 	return b
 }
 
+// syncer returns the function that syncs a file to which something was written.
+func (s *shared) syncer(file os.FileInfo) func(disk) error {
+	if s.system != nil && s.system.has(file) {
+		return s.syncInRounds
+	}
+	return s.sync
+}
+
+// sync syncs a file when fewer than maxSyncs others are being synced.
+func (s *shared) sync(d disk) error {
+	s.syncs <- struct{}{}
+	defer func() { <-s.syncs }()
+	return d.Sync()
+}
+
 // A round is a number of files that are synced together.
 type round struct {
 	files atomic.Int64  // that are not yet synced
-	begun chan struct{} // closed when it is known how
+	begun chan struct{} // closed when it is known how they are, or all were
 	each  bool          // each by itself
-	err   error         // of syncing all
 }
 
-// sync syncs a file to which something was written, together with the others that
-// wait for that.
-func (s *shared) sync(d disk) error {
-	if s.syncAll == nil {
-		s.syncs <- struct{}{}
-		defer func() { <-s.syncs }()
-		return d.Sync()
-	}
+// syncInRounds syncs a file together with the others that wait for that.
+func (s *shared) syncInRounds(d disk) error {
 	s.mu.Lock()
 	if !s.running {
 		s.running = true
 		s.mu.Unlock()
 		defer s.begin()
-		return d.Sync()
+		return s.sync(d)
 	}
 	if s.next == nil {
 		s.next = &round{begun: make(chan struct{})}
@@ -78,9 +90,9 @@ func (s *shared) sync(d disk) error {
 	s.mu.Unlock()
 	<-r.begun
 	if !r.each {
-		return r.err
+		return nil
 	}
-	err := d.Sync()
+	err := s.sync(d)
 	if r.files.Add(-1) == 0 {
 		s.begin()
 	}
@@ -90,23 +102,30 @@ func (s *shared) sync(d disk) error {
 // begin begins the next round, if a file waits for it.
 func (s *shared) begin() {
 	s.mu.Lock()
-	r := s.next
+	r, faulty := s.next, s.faulty
 	s.next, s.running = nil, r != nil
 	s.mu.Unlock()
 	switch {
 	case r == nil:
-	case r.files.Load() <= fewFiles:
+	case faulty || r.files.Load() <= fewFiles:
 		r.each = true
 		close(r.begun)
 	default:
-		go s.syncTogether(r)
+		go s.syncSystem(r)
 	}
 }
 
-// syncTogether syncs the file system with the files of a round. If that fails, each
-// of them finds out whether the fault is its own.
-func (s *shared) syncTogether(r *round) {
-	r.each = s.syncAll() != nil
+// syncSystem syncs the file system with the files of a round. If that fails, each of
+// them finds out whether the fault is its own, and the file system is not synced
+// again: the kernel has now reported a fault that may be that of a file which waits
+// for the next round.
+func (s *shared) syncSystem(r *round) {
+	if s.system.sync() != nil {
+		s.mu.Lock()
+		s.faulty = true
+		s.mu.Unlock()
+		r.each = true
+	}
 	close(r.begun)
 	if !r.each {
 		s.begin()

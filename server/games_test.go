@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"counting/server/live"
+	"counting/server/protocol"
 	"counting/server/store/storetest"
 
 	"github.com/gorilla/websocket"
@@ -99,6 +100,27 @@ func hostileQueries() []string {
 		}
 	}
 	return queries
+}
+
+// FuzzGameOf: a query is refused, or names a game that there can be, or none. Where
+// Go's own parser sees the parameter, it sees the same.
+func FuzzGameOf(f *testing.F) {
+	for _, query := range append(hostileQueries(), "", "game=blue", "EIO=4&game=b%6cue&transport=polling", "a=game=b", "GAME=x", "game%00=x") {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		name, err := gameOf(query)
+		if err == nil && name != "" && protocol.CheckGame(name) != nil {
+			t.Fatalf("%q names %q", query, name)
+		}
+		parsed, _ := url.ParseQuery(query)
+		switch named := parsed["game"]; {
+		case err == nil && name != "" && !slices.Equal(named, []string{name}):
+			t.Errorf("%q names %q, and url.ParseQuery says %q", query, name, named)
+		case err == nil && name == "" && len(named) > 0:
+			t.Errorf("%q names no game, and url.ParseQuery says %q", query, named)
+		}
+	})
 }
 
 // A query that names no game a client can play is refused in words, over either

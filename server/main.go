@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, c.addr, listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, trusted: c.trusted, log: logger})
+	l, err := listen(ctx, c.addr, listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, games: c.maxGames, trusted: c.trusted, log: logger})
 	if err != nil {
 		return listenError(c.addr, err)
 	}

@@ -28,7 +28,7 @@ func (b *bench) countIn(games int) error {
 	if err := enoughFiles(3*games + 100); err != nil {
 		return err
 	}
-	s, err := b.start(goServer, "-max-games", "0", "-max-sessions-per-game", "0")
+	s, err := b.start(goServer, "-max-games", "0", "-max-sessions-per-game", "0", "-log-level", "warn")
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (b *bench) countIn(games int) error {
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%d games, two clients each at 10 numbers/s: due to ack, p50", games)
+	what := fmt.Sprintf("%d games, two clients each at 10 numbers/s, -log-level warn: due to ack, p50", games)
 	loads := values{goServer: cores}
 	b.table.row(what, milliseconds, values{goServer: result.P50.Seconds()}, loads)
 	p99 := values{goServer: result.P99.Seconds()}

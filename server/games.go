@@ -34,8 +34,8 @@ const (
 	closeTime = time.Minute
 )
 
-// games are the games of this server, by name: it opens and closes what each one
-// consists of.
+// games are the games of this server, by name. The lobby says when one is opened and
+// closed; here is what that takes.
 type games struct {
 	config  config
 	store   store.Store // nil in faithful mode, which has one game
@@ -204,12 +204,15 @@ func (g *games) close(name string, o *openGame) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	o.room.CutOff()
-	o.count.Close(ctx) // its error is what Run returns
+	log := gameLogger(g.log, name)
+	if err := o.count.Close(ctx); errors.Is(err, context.DeadlineExceeded) { // the others are what Run returns
+		log.Error("The game is still not closed, and cannot be opened: " + err.Error())
+	}
 	o.stop()
 	<-o.stopped
 	o.feed.Close(ctx)
 	o.metrics.Close()
-	gameLogger(g.log, name).Info("Closed " + numbersfile.Name + ".")
+	log.Info("Closed " + numbersfile.Name + ".")
 }
 
 // closeCounts closes the counts of all games. The error is that of the default

@@ -32,7 +32,7 @@ type Store interface {
 	// the order of their names and from the first one after that name on.
 	Games(ctx context.Context, after string, n int) ([]Game, error)
 	// Ready returns nil if counts can be written, and otherwise why not. A fault
-	// of one game is no reason.
+	// of one game, other than the default one, is no reason.
 	Ready() error
 	// Close closes all counts, as Count.Close does, and releases the store.
 	Close(ctx context.Context) error

@@ -43,6 +43,7 @@ func Run(t *testing.T, most int, open func(*testing.T) store.Store) {
 		"games_are_listed_in_pages":                    (*suite).pages,
 		"a_game_in_which_nothing_was_counted_is_gone":  (*suite).empty,
 		"a_closed_store_refuses":                       (*suite).closed,
+		"games_at_the_same_time":                       (*suite).concurrent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -347,6 +348,26 @@ func (s *suite) closed() {
 		if _, err := s.store.Open(s.Context(), game, true); err == nil {
 			s.Errorf("%q is opened in a closed store", game)
 		}
+	}
+}
+
+func (s *suite) concurrent() {
+	for _, game := range []string{store.Default, "a", "b", "c", "d", "e", "f"} {
+		s.T.Run("game_"+game, func(t *testing.T) {
+			t.Parallel()
+			s := &suite{T: t, store: s.store}
+			for round := int64(0); round < 5; round++ {
+				c := s.start(game)
+				if c.Last() != 10*round {
+					s.Errorf("%q is at %d, want %d", game, c.Last(), 10*round)
+				}
+				c.countTo(10 * (round + 1))
+				c.close()
+				if _, err := s.store.Games(s.Context(), "", 10); err != nil || s.store.Ready() != nil {
+					s.Errorf("meanwhile: %v, %v", err, s.store.Ready())
+				}
+			}
+		})
 	}
 }
 

@@ -115,9 +115,9 @@ DATA/numbers.txt. It takes the place of the original Flask-SocketIO server.
 
 Clients with SERVER_URL=http://server:5000?game=NAME play a game of their own,
 which is in DATA/games/NAME/numbers.txt. It is opened for its first client or
-reader, and closed a minute after the last has left. Limits are fair between
-games: one game may have -max-sessions-per-game of the sessions, and but for the
-default game half of the readers.
+reader, and closed a minute after the last has left. No game can use up what all
+share: one game may have at most -max-sessions-per-game of the sessions, and, if
+it is not the default game, half of -max-readers.
 
 	server [flags]
 

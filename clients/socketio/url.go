@@ -61,7 +61,7 @@ func over(u *url.URL, transport, sid string) *url.URL {
 	return &of
 }
 
-// maxReason is how much of the reason that a server gives is told, in bytes.
+// maxReason bounds the reason that is read from a response, in bytes.
 const maxReason = 300
 
 // statusError returns the error for an answer to a request for u that is not

@@ -1,6 +1,6 @@
 // Package manygames lets two clients count in each of many games on one server,
-// over raw WebSocket frames and with one goroutine for each client, so that the
-// load costs less than the server.
+// over raw WebSocket frames, with one goroutine for each client and one that sends
+// for all, so that the load costs less than the server.
 package manygames
 
 import (
@@ -101,21 +101,22 @@ type Result struct {
 func (l *Load) Count(ctx context.Context, warmUp, measured time.Duration) (Result, error) {
 	start := time.Now().Add(l.interval)
 	from, to := start.Add(warmUp), start.Add(warmUp+measured)
+	var clients []*client
 	for _, g := range l.games {
-		phase := rand.N(l.interval)
+		phase := rand.N(l.interval / 2)
 		for _, c := range g.clients {
 			c.due = start.Add(phase)
 			if c.next%2 == 0 {
 				c.due = c.due.Add(l.interval / 2)
 			}
 			c.from, c.to = from, to
-			l.counting.Go(func() {
-				if err := c.count(l.interval, l.stop); err != nil && !l.stopped.Load() {
-					l.failed <- fmt.Errorf("%s: %w", g.name, err)
-				}
-			})
+			clients = append(clients, c)
+			l.counting.Go(func() { l.report(g, c.receive()) })
 		}
 	}
+	// All have the same interval: whose turn is next stays so.
+	slices.SortFunc(clients, func(a, b *client) int { return a.due.Compare(b.due) })
+	l.counting.Go(func() { l.send(clients) })
 	select {
 	case err := <-l.failed:
 		return Result{}, err
@@ -124,6 +125,37 @@ func (l *Load) Count(ctx context.Context, warmUp, measured time.Duration) (Resul
 	case <-time.After(time.Until(to.Add(l.interval))):
 	}
 	return l.result(), nil
+}
+
+// send sends the numbers of all clients when they are due, until Close.
+func (l *Load) send(clients []*client) {
+	for {
+		for _, c := range clients {
+			if wait := time.Until(c.due); wait > 0 {
+				time.Sleep(wait)
+			}
+			select {
+			case <-l.stop:
+				return
+			default:
+			}
+			l.report(nil, c.send(l.interval))
+		}
+	}
+}
+
+// report notes an error, unless it is expected.
+func (l *Load) report(g *game, err error) {
+	if err == nil || l.stopped.Load() {
+		return
+	}
+	if g != nil {
+		err = fmt.Errorf("%s: %w", g.name, err)
+	}
+	select {
+	case l.failed <- err:
+	default: // enough
+	}
 }
 
 func (l *Load) result() (r Result) {
@@ -196,18 +228,19 @@ func (l *Load) Verify(data string) (numbers int64, err error) {
 type client struct {
 	conn   net.Conn
 	r      *bufio.Reader
-	packet []byte
+	packet []byte // received
 	seat   string
-	next   int64 // the number that it sends next
 	due    time.Time
-	acked  int64 // the greatest number that was
+	from   time.Time // what is due from then on
+	to     time.Time // to then is measured
 
-	sent     []time.Time // when the numbers that wait for acks were due, oldest first
-	from, to time.Time   // what is due in between is measured
-
-	mu   sync.Mutex
-	took []time.Duration
-	late []time.Duration
+	mu    sync.Mutex
+	frame []byte      // that is sent
+	next  int64       // the number that it sends next
+	acked int64       // the greatest number that was
+	sent  []time.Time // when the numbers that wait for acks were due, oldest first
+	took  []time.Duration
+	late  []time.Duration
 }
 
 // join opens a session and waits for its seat.
@@ -238,7 +271,7 @@ func (c *client) join(addr, game string) error {
 	if _, err := c.read(); err != nil { // the open packet
 		return err
 	}
-	if err := c.write([]byte("40")); err != nil {
+	if err := c.write("40"); err != nil {
 		return err
 	}
 	for {
@@ -262,26 +295,20 @@ func (c *client) join(addr, game string) error {
 	}
 }
 
-// count sends the numbers that are due and takes the acks, until stop is closed or
-// the connection ends.
-func (c *client) count(interval time.Duration, stop chan struct{}) error {
+// receive takes what the server sends, until the connection ends.
+func (c *client) receive() error {
 	for {
-		select {
-		case <-stop:
-			return nil
-		default:
-		}
-		c.conn.SetReadDeadline(c.due)
 		packet, err := c.read()
-		now := time.Now()
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			err = c.send(now, interval)
-		case err == nil && string(packet) == "2":
-			err = c.write([]byte("3"))
-		case err == nil:
-			err = c.take(packet, now)
+		if err != nil {
+			return err
 		}
+		c.mu.Lock()
+		if string(packet) == "2" {
+			err = c.write("3")
+		} else {
+			err = c.take(packet, time.Now())
+		}
+		c.mu.Unlock()
 		if err != nil {
 			return err
 		}
@@ -289,22 +316,20 @@ func (c *client) count(interval time.Duration, stop chan struct{}) error {
 }
 
 // send sends the next number.
-func (c *client) send(now time.Time, interval time.Duration) error {
-	c.packet = strconv.AppendInt(append(c.packet[:0], "42"...), c.next, 10)
-	c.packet = append(append(append(c.packet, `["number",{"client_id":"`...), c.seat...), `","number":`...)
-	c.packet = append(strconv.AppendInt(c.packet, c.next, 10), "}]"...)
-	c.sent = append(c.sent, c.due)
+func (c *client) send(interval time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.due.Before(c.from) && c.due.Before(c.to) {
-		c.mu.Lock()
-		c.late = append(c.late, now.Sub(c.due))
-		c.mu.Unlock()
+		c.late = append(c.late, time.Since(c.due))
 	}
-	c.next += 2
+	c.sent = append(c.sent, c.due)
 	c.due = c.due.Add(interval)
-	return c.write(c.packet)
+	n := strconv.FormatInt(c.next, 10)
+	c.next += 2
+	return c.write("42", n, `["number",{"client_id":"`, c.seat, `","number":`, n, "}]")
 }
 
-// take takes an ack; other events do not matter.
+// take takes an ack; other events do not matter. The caller holds c.mu.
 func (c *client) take(packet []byte, now time.Time) error {
 	id, isAck := bytes.CutPrefix(packet, []byte("43"))
 	if !isAck {
@@ -312,28 +337,27 @@ func (c *client) take(packet []byte, now time.Time) error {
 	}
 	want := c.next - 2*int64(len(c.sent))
 	id, empty := bytes.CutSuffix(id, []byte("[]"))
-	if n, err := strconv.ParseInt(string(id), 10, 64); err != nil || !empty || n != want {
+	if n, err := strconv.ParseInt(string(id), 10, 64); err != nil || !empty || n != want || len(c.sent) == 0 {
 		return fmt.Errorf("%s was answered %s, want the ack of %d", c.seat, packet, want)
 	}
 	due := c.sent[0]
 	c.sent = append(c.sent[:0], c.sent[1:]...)
 	c.acked = want
 	if !due.Before(c.from) && due.Before(c.to) {
-		c.mu.Lock()
 		c.took = append(c.took, now.Sub(due))
-		c.mu.Unlock()
 	}
 	return nil
 }
 
-// write sends a text frame, masked with zero, which leaves the text as it is.
-func (c *client) write(packet []byte) error {
-	var frame [140]byte
-	out := append(frame[:0], 0x81, 0x80|byte(len(packet)), 0, 0, 0, 0)
-	if len(packet) > 125 {
-		return fmt.Errorf("%s is longer than this client writes", packet)
+// write sends a text frame of less than 126 bytes, masked with zero, which leaves
+// the text as it is. The caller holds c.mu.
+func (c *client) write(parts ...string) error {
+	c.frame = append(c.frame[:0], 0x81, 0, 0, 0, 0, 0)
+	for _, part := range parts {
+		c.frame = append(c.frame, part...)
 	}
-	_, err := c.conn.Write(append(out, packet...))
+	c.frame[1] = 0x80 | byte(len(c.frame)-6)
+	_, err := c.conn.Write(c.frame)
 	return err
 }
 

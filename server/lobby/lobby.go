@@ -1,5 +1,5 @@
-// Package lobby keeps games by name: it opens one when somebody comes for it, and
-// closes it some time after the last has left.
+// Package lobby keeps the open games of a server by name: it opens a game for its
+// first visitor, and closes it some time after the last visitor has left.
 package lobby
 
 import (
@@ -19,9 +19,8 @@ var (
 // errGivenUp is an entry's error when all who had waited for it have left.
 var errGivenUp = errors.New("the opening of the game was given up")
 
-// maxOpening is how many games are opened at the same time. Opening one makes a
-// directory and syncs it: whoever asks for ever new games must not take the disk
-// from those that count.
+// maxOpening is how many games are opened at the same time. Opening a new one makes
+// a directory and syncs it, and a client may ask for any number of new games.
 const maxOpening = 4
 
 // Options are for New.
@@ -29,15 +28,15 @@ type Options[G any] struct {
 	// Open opens a game, which it makes if there is none of that name and create is
 	// set. It may be called by any number of goroutines, for one name at a time. ctx
 	// ends when nobody waits for the game any longer. drop has the game closed, whoever is in it: nobody
-	// enters it any more, and the next who comes for that name opens it again.
+	// enters it any more, and the next call of Enter for that name opens it again.
 	Open func(ctx context.Context, name string, create bool, drop func()) (G, error)
 	// Close closes a game that Open opened. It is called once for each, by a
-	// goroutine of its own. Until it returns, whoever comes for that name waits.
+	// goroutine of its own. Until it returns, calls of Enter for that name wait.
 	Close func(name string, game G)
-	// MaxGames is how many games may be open, 0 is any number. One that nobody is
-	// in gives way to another.
+	// MaxGames is how many games may be open; 0 is any number. When it is reached, the
+	// game that has been empty for the longest time is closed for a new one.
 	MaxGames int
-	// Linger is how long a game stays open when nobody is in it.
+	// Linger is how long an empty game stays open.
 	Linger time.Duration
 }
 
@@ -83,9 +82,9 @@ func New[G any](o Options[G]) *Lobby[G] {
 // Enter returns the game of that name, which stays open until leave is called; if
 // it is not open, it is opened. create has a game made that does not exist.
 //
-// The error is that of Options.Open, which is not kept: the next who comes tries
-// again. Or it is ErrFull, if as many games are open as may be and somebody is in
-// each, ErrClosed, or that of ctx.
+// The error is that of Options.Open, which is not remembered: the next call tries
+// again; or ErrFull, if MaxGames are open and none of them is empty; or ErrClosed;
+// or the cause of ctx.
 func (l *Lobby[G]) Enter(ctx context.Context, name string, create bool) (game G, leave func(), err error) {
 	var none G
 	for {

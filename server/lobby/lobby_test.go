@@ -14,8 +14,8 @@ import (
 
 const linger = time.Minute
 
-// house is what the games of a test lobby are opened in.
-type house struct {
+// testLobby is a lobby of fake games, and notes which are opened and closed.
+type testLobby struct {
 	*Lobby[*fakeGame]
 	t *testing.T
 
@@ -34,9 +34,9 @@ type fakeGame struct {
 	drop func()
 }
 
-// newHouse returns a lobby in a bubble.
-func newHouse(t *testing.T, maxGames int) *house {
-	h := &house{t: t, exists: make(map[string]bool), open: func(context.Context) error { return nil }, close: func() {}}
+// newLobby returns a lobby, in a synctest bubble.
+func newLobby(t *testing.T, maxGames int) *testLobby {
+	h := &testLobby{t: t, exists: make(map[string]bool), open: func(context.Context) error { return nil }, close: func() {}}
 	h.Lobby = New(Options[*fakeGame]{
 		Open: func(ctx context.Context, name string, create bool, drop func()) (*fakeGame, error) {
 			h.mu.Lock()
@@ -79,14 +79,14 @@ func newHouse(t *testing.T, maxGames int) *house {
 
 var errMissing = errors.New("there is no such game")
 
-func (h *house) set(change func()) {
+func (h *testLobby) set(change func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	change()
 }
 
 // enter enters a game, and fails the test if that is not possible.
-func (h *house) enter(name string) (game *fakeGame, leave func()) {
+func (h *testLobby) enter(name string) (game *fakeGame, leave func()) {
 	h.t.Helper()
 	game, leave, err := h.Enter(h.t.Context(), name, true)
 	if err != nil || game.name != name {
@@ -96,7 +96,7 @@ func (h *house) enter(name string) (game *fakeGame, leave func()) {
 }
 
 // expect compares what was opened and closed since the last time.
-func (h *house) expect(opened, closed string) {
+func (h *testLobby) expect(opened, closed string) {
 	h.t.Helper()
 	synctest.Wait()
 	h.mu.Lock()
@@ -110,7 +110,7 @@ func (h *house) expect(opened, closed string) {
 	h.opened, h.closed = nil, nil
 }
 
-func (h *house) names() string {
+func (h *testLobby) names() string {
 	var names []string
 	for _, g := range h.Games() {
 		names = append(names, g.name)
@@ -122,7 +122,7 @@ func (h *house) names() string {
 func TestAGameIsClosedSomeTimeAfterTheLastHasLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 0)
+		h := newLobby(t, 0)
 		first, leave1 := h.enter("blue")
 		second, leave2 := h.enter("blue")
 		if first != second {
@@ -160,12 +160,12 @@ func TestAGameIsClosedSomeTimeAfterTheLastHasLeft(t *testing.T) {
 	})
 }
 
-// However many come at the same time, a game is opened once; whoever gives up
-// does not spoil it for the others.
+// However many come at the same time, a game is opened once; one that gives up
+// does not affect the others.
 func TestConcurrentOpens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 0)
+		h := newLobby(t, 0)
 		h.open = func(ctx context.Context) error { time.Sleep(5 * time.Second); return ctx.Err() }
 		var entered sync.WaitGroup
 		for i := range 100 {
@@ -198,7 +198,7 @@ func TestConcurrentOpens(t *testing.T) {
 func TestOpeningIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 0)
+		h := newLobby(t, 0)
 		h.open = func(context.Context) error { time.Sleep(900 * time.Millisecond); return nil }
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -237,11 +237,12 @@ func TestOpeningIsBounded(t *testing.T) {
 	})
 }
 
-// Who comes when all others have just given up waiting is not given up with them.
+// A visitor who comes when all others have just given up waiting still gets the
+// game.
 func TestWhoComesLateIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 0)
+		h := newLobby(t, 0)
 		h.open = func(ctx context.Context) error {
 			<-ctx.Done()
 			time.Sleep(time.Second) // it hangs a while longer
@@ -265,7 +266,7 @@ func TestWhoComesLateIsNotGivenUp(t *testing.T) {
 func TestAFailedOpenIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 0)
+		h := newLobby(t, 0)
 		bad := errors.New("bad disk")
 		h.open = func(context.Context) error { time.Sleep(time.Second); return bad }
 		var entered sync.WaitGroup
@@ -287,18 +288,19 @@ func TestAFailedOpenIsTriedAgain(t *testing.T) {
 	})
 }
 
-// Who only looks makes no game, and does not keep others from making it.
+// A visitor who does not create makes no game, and does not keep others from making
+// it.
 func TestOnlyCreateMakesAGame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 0)
+		h := newLobby(t, 0)
 		if _, _, err := h.Enter(t.Context(), "blue", false); err != errMissing {
-			t.Errorf("who looks gets %v", err)
+			t.Errorf("without create it is %v", err)
 		}
 		h.open = func(context.Context) error { time.Sleep(time.Second); return nil }
 		go func() {
 			if _, _, err := h.Enter(t.Context(), "blue", false); err != errMissing {
-				t.Errorf("who looks gets %v", err)
+				t.Errorf("without create it is %v", err)
 			}
 		}()
 		synctest.Wait()
@@ -315,12 +317,11 @@ func TestOnlyCreateMakesAGame(t *testing.T) {
 	})
 }
 
-// A game that nobody is in gives way, the one that was left first; else there are
-// as many as there may be.
+// When MaxGames are open, an empty game gives way, the one that was left first.
 func TestGamesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 3)
+		h := newLobby(t, 3)
 		_, leaveA := h.enter("a")
 		_, leaveB := h.enter("b")
 		h.enter("c")
@@ -349,12 +350,12 @@ func TestGamesAreBounded(t *testing.T) {
 	})
 }
 
-// A game that is dropped is closed under its visitors; who comes meanwhile waits,
-// and gets a new one.
+// A game that is dropped is closed although it has visitors; whoever comes
+// meanwhile waits, and gets a new one.
 func TestADroppedGameIsOpenedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 1)
+		h := newLobby(t, 1)
 		first, leave := h.enter("blue")
 		h.set(func() { h.close = func() { time.Sleep(time.Second) } })
 		first.drop()
@@ -398,7 +399,7 @@ func TestAGameThatIsDroppedWhileItIsOpened(t *testing.T) {
 func TestAClosedLobbyClosesAndOpensNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 0)
+		h := newLobby(t, 0)
 		game, leave := h.enter("a")
 		_, leaveB := h.enter("b")
 		leaveB()

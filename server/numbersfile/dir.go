@@ -214,8 +214,8 @@ func (d *Dir) Ready() error {
 	return failed
 }
 
-// Games lists games: see store.Store. The number that a game has reached is told
-// from the size of its file, and is 0 if no count has that size.
+// Games lists games: see store.Store. Last is derived from the size of the file,
+// and is 0 if no unbroken count has that size.
 func (d *Dir) Games(_ context.Context, after string, n int) ([]store.Game, error) {
 	entries, err := os.ReadDir(filepath.Join(d.path, gamesDir)) // sorted
 	if errors.Is(err, fs.ErrNotExist) {

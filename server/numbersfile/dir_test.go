@@ -185,7 +185,7 @@ func TestReadyIsAboutMostGames(t *testing.T) {
 	checkContains(t, d.Ready(), ErrChanged.Error())
 }
 
-// How far a game has come is told from the size of its file.
+// The size of a file tells how far its count has come.
 func TestCountOfSize(t *testing.T) {
 	t.Parallel()
 	size := int64(0)

@@ -70,7 +70,7 @@ func (s *shared) sync(d disk) error {
 type round struct {
 	files atomic.Int64  // that are not yet synced
 	begun chan struct{} // closed when it is known how they are, or all were
-	each  bool          // each by itself
+	each  bool          // each of them with a sync of its own
 }
 
 // syncInRounds syncs a file together with the others that wait for that.

@@ -63,8 +63,8 @@ type Count interface {
 	// what was not reported as written by then never will be. Opening the count
 	// again tells where it is.
 	Run(Reports) error
-	// Close has what waits written, by Run or, if that was never called, by itself,
-	// and releases the count. It returns the error that Run returns, or that of ctx
+	// Close has what waits written, by Run or, if that was never called, in its
+	// place, and releases the count. It returns the error that Run returns, or that of ctx
 	// if it ends before. It may be called more than once.
 	Close(ctx context.Context) error
 }

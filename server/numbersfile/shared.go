@@ -4,6 +4,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // shared is what the files of a directory share, so that one of which nothing is
@@ -13,10 +14,13 @@ type shared struct {
 	syncs   chan struct{} // has an element for each sync of a file that runs
 	system  *fileSystem   // nil if files are synced one by one
 
+	single atomic.Int64 // how long the last sync of a single file took, in ns
+
 	mu      sync.Mutex
-	running bool   // a round is
-	next    *round // gathers the files that wait for the next one, or nil
-	faulty  bool   // syncing the file system has failed once
+	running bool      // a round is
+	next    *round    // gathers the files that wait for the next one, or nil
+	faulty  bool      // syncing the file system has failed once
+	resumed time.Time // until then it is not synced, as it was slow
 }
 
 // fileSystem is one that can be synced as a whole.
@@ -33,6 +37,11 @@ const (
 	// with their file system: for 20 files that takes as long as for one, and a tenth
 	// of the processor time of 20 syncs.
 	fewFiles = 4
+	// Syncing the file system writes what other programs have written, too. If it
+	// takes longer than slowSync, and than its files would one after the other, files
+	// are synced by themselves for slowTime.
+	slowSync = 50 * time.Millisecond
+	slowTime = time.Minute
 )
 
 // newShared returns what the files in a directory, which stays open, share.
@@ -63,7 +72,10 @@ func (s *shared) syncer(file os.FileInfo) func(disk) error {
 func (s *shared) sync(d disk) error {
 	s.syncs <- struct{}{}
 	defer func() { <-s.syncs }()
-	return d.Sync()
+	began := time.Now()
+	err := d.Sync()
+	s.single.Store(int64(time.Since(began)))
+	return err
 }
 
 // A round is a number of files that are synced together.
@@ -102,12 +114,12 @@ func (s *shared) syncInRounds(d disk) error {
 // begin begins the next round, if a file waits for it.
 func (s *shared) begin() {
 	s.mu.Lock()
-	r, faulty := s.next, s.faulty
+	r, avoided := s.next, s.faulty || time.Now().Before(s.resumed)
 	s.next, s.running = nil, r != nil
 	s.mu.Unlock()
 	switch {
 	case r == nil:
-	case faulty || r.files.Load() <= fewFiles:
+	case avoided || r.files.Load() <= fewFiles:
 		r.each = true
 		close(r.begun)
 	default:
@@ -120,12 +132,16 @@ func (s *shared) begin() {
 // again: the kernel has now reported a fault that may be that of a file which waits
 // for the next round.
 func (s *shared) syncSystem(r *round) {
-	if s.system.sync() != nil {
-		s.mu.Lock()
-		s.faulty = true
-		s.mu.Unlock()
-		r.each = true
+	began := time.Now()
+	err := s.system.sync()
+	took := time.Since(began)
+	r.each = err != nil
+	s.mu.Lock()
+	s.faulty = s.faulty || err != nil
+	if took > slowSync && int64(took) > r.files.Load()*s.single.Load() {
+		s.resumed = time.Now().Add(slowTime)
 	}
+	s.mu.Unlock()
 	close(r.begun)
 	if !r.each {
 		s.begin()

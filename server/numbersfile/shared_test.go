@@ -37,13 +37,14 @@ type syncing struct {
 	most, now atomic.Int64
 	all       atomic.Int64 // syncs of the file system
 	allErr    error
+	allTakes  time.Duration
 }
 
 func newSyncing(disks int) *syncing {
-	s := &syncing{shared: &shared{syncs: make(chan struct{}, maxSyncs)}}
+	s := &syncing{shared: &shared{syncs: make(chan struct{}, maxSyncs)}, allTakes: time.Millisecond}
 	s.system = &fileSystem{sync: func() error {
 		s.all.Add(1)
-		time.Sleep(time.Millisecond)
+		time.Sleep(s.allTakes)
 		return s.allErr
 	}}
 	for range disks {
@@ -121,6 +122,36 @@ func TestAFaultIsThatOfItsFile(t *testing.T) {
 		if one, all := s.counts(); one != 40 || all != 0 {
 			t.Errorf("after a fault there are %d syncs of files, %d of all", one, all)
 		}
+	})
+}
+
+// A file system on which another program writes much is not synced for a while.
+func TestASlowFileSystemIsNotSynced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSyncing(100)
+		expect := func(one, all int64) {
+			t.Helper()
+			s.sync(100)
+			if gotOne, gotAll := s.counts(); gotOne != one || gotAll != all {
+				t.Errorf("%d syncs of files, %d of all, want %d and %d", gotOne, gotAll, one, all)
+			}
+		}
+		s.allTakes = slowSync // no longer than the files would take
+		expect(1, 1)
+		expect(1, 1)
+		s.allTakes = time.Second
+		expect(1, 1)
+		expect(100, 0)
+		time.Sleep(slowTime - 100*time.Millisecond)
+		expect(100, 0)
+		time.Sleep(100 * time.Millisecond)
+		expect(1, 1)
+		s.allTakes = time.Millisecond
+		expect(100, 0)
+		time.Sleep(slowTime)
+		expect(1, 1)
+		expect(1, 1)
 	})
 }
 

@@ -53,7 +53,7 @@ function what(game) {
 function makeTile(game) {
   const item = make('li', 'tile');
   const link = make('a');
-  const url = new URL('.', document.baseURI);
+  const url = new URL('./', document.baseURI);
   if (game.game) url.searchParams.set('game', game.game);
   link.href = url;
   const title = make('h2', '', game.game);

@@ -117,7 +117,8 @@ Clients with SERVER_URL=http://server:5000?game=NAME play a game of their own,
 which is in DATA/games/NAME/numbers.txt. It is opened for its first client or
 reader, and closed a minute after the last has left. No game can use up what all
 share: one game may have at most -max-sessions-per-game of the sessions, and, if
-it is not the default game, half of -max-readers.
+it is not the default game, half of -max-readers. The clients of one address can be
+in at most half of -max-games.
 
 	server [flags]
 

@@ -226,68 +226,6 @@ func TestReadingMakesNoGame(t *testing.T) {
 	join(t, s.inGame("game=blue"), `42["client_assigned",{"client_id":"client1","last_number":3}`, joined)
 }
 
-// -games says which games clients may make.
-func TestOnlyNamedGamesAreMade(t *testing.T) {
-	t.Parallel()
-	data := t.TempDir()
-	os.MkdirAll(filepath.Join(data, "games", "kept"), 0o777)
-	os.WriteFile(filepath.Join(data, "games", "kept", "numbers.txt"), []byte("one\n"), 0o666)
-	s := startServerIn(t, data, "-games", "blue, red")
-	for _, game := range []string{"blue", "red", "kept"} {
-		join(t, s.inGame("game="+game), assigned1, joined)
-	}
-	status, text, _ := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=green", nil)
-	if status != http.StatusForbidden || text != `"there is no game green, and clients may not make it"` {
-		t.Errorf("another one is answered %d %q", status, text)
-	}
-	if s.lines(t, "green") != nil {
-		t.Error("it is made")
-	}
-}
-
-// As many games are open as may be; one that nobody is in gives way.
-func TestOpenGamesAreBounded(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, "-max-games", "2")
-	a := join(t, s.inGame("game=a"), assigned1, joined)
-	join(t, s.inGame("game=b"), assigned1, joined)
-	status, text, header := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=c", nil)
-	if status != http.StatusServiceUnavailable || !strings.Contains(text, "too many games are open") || header.Get("Retry-After") == "" {
-		t.Errorf("one too many is answered %d %q", status, text)
-	}
-	join(t, s, assigned1, joined) // the default game is always open
-	a.conn.Close()
-	waitFor(t, "another to have its place", func() bool {
-		status, _, _ := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=c", nil)
-		return status == http.StatusOK
-	})
-	if s.lines(t, "a") != nil {
-		t.Error("a game in which nothing was counted is kept")
-	}
-}
-
-// One game's clients cannot take the sessions of all, from one address either.
-func TestSessionsAreFairBetweenGames(t *testing.T) {
-	t.Parallel()
-	s := startServer(t, "-max-sessions", "12", "-max-sessions-per-address", "12", "-max-sessions-per-game", "4")
-	flood := s.inGame("game=flood")
-	for i := range 4 {
-		p := dial(t, flood)
-		p.expect(`0{"`)
-		p.send("40")
-		if i < 2 {
-			p.expect(`42["client_assigned"`)
-		}
-	}
-	waitFor(t, "all to have joined", func() bool {
-		status, text, _ := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=flood", nil)
-		return status == http.StatusServiceUnavailable && text == `"too many sessions in \"flood\": the limit is 4"`
-	})
-	for _, query := range []string{"", "game=blue", "game=red"} {
-		joinTwo(t, s.inGame(query))
-	}
-}
-
 // A file that is at fault stops its game, whose clients are cut off and find it
 // again when it can be opened. The others count on.
 func TestABadFileStopsOneGame(t *testing.T) {

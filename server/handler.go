@@ -10,6 +10,7 @@ import (
 
 	"counting/server/engineio"
 	"counting/server/lobby"
+	"counting/server/metrics"
 	"counting/server/protocol"
 	"counting/server/socketio"
 	"counting/server/store"
@@ -87,7 +88,10 @@ func refusalOf(name string, err error) (status int, message string) {
 }
 
 // handler hands what sessions do to the rooms of their games.
-type handler struct{ games *games }
+type handler struct {
+	games  *games
+	shares *shares
+}
 
 // player is a session in a game. It is what the room knows of the session.
 type player struct {
@@ -103,13 +107,20 @@ func (p player) Refuse(message string) {
 }
 
 func (h handler) Connect(s *socketio.Session) {
+	release, ok := h.shares.acquire(s.Addr, s.Group())
+	if !ok {
+		h.games.metrics.LimitReached(metrics.LimitGamesPerAddress)
+		s.Refuse(fmt.Sprintf("there are clients in too many games from %s: the limit is %d", s.Addr, h.shares.most))
+		return
+	}
 	game, leave, err := h.games.enter(context.Background(), s.Group(), true)
 	if err != nil {
+		release()
 		_, message := refusalOf(s.Group(), err)
 		s.Refuse(message)
 		return
 	}
-	p := player{s, game, leave}
+	p := player{s, game, func() { leave(); release() }}
 	s.Value = p
 	game.room.Connect(s.ID, s.Addr, p)
 }

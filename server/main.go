@@ -145,7 +145,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}
 	defer games.main.count.Close(expired)
 
-	edge := socketio.New(map[string]socketio.Handler{"/": handler{games}}, engineio.Options{
+	edge := socketio.New(map[string]socketio.Handler{"/": handler{games, newShares(c.maxGames)}}, engineio.Options{
 		PingInterval: c.heartbeat.interval,
 		PingTimeout:  c.heartbeat.timeout,
 		MaxPackets:   c.maxPackets(),

@@ -41,10 +41,11 @@ type Metrics struct {
 	latest time.Time // when a game that was opened had been written last
 }
 
-// Limits on connections, beside those of package engineio.
+// Limits on connections and games, beside those of package engineio.
 const (
 	LimitConnections           engineio.Limit = "connections"
 	LimitConnectionsPerAddress engineio.Limit = "connections_per_address"
+	LimitGamesPerAddress       engineio.Limit = "games_per_address"
 )
 
 // Gauges are asked at each scrape.
@@ -154,7 +155,7 @@ func New(version string) *Metrics {
 	for _, code := range game.Codes {
 		m.refused.WithLabelValues(string(code))
 	}
-	for _, limit := range append(engineio.AllLimits[:], LimitConnections, LimitConnectionsPerAddress) {
+	for _, limit := range append(engineio.AllLimits[:], LimitConnections, LimitConnectionsPerAddress, LimitGamesPerAddress) {
 		m.limits.WithLabelValues(string(limit))
 	}
 	for _, limit := range live.AllLimits {

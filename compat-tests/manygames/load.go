@@ -176,6 +176,30 @@ func (l *Load) result() (r Result) {
 	return r
 }
 
+// Await waits until each client has had that many acks.
+func (l *Load) Await(ctx context.Context, acks int) error {
+	for _, g := range l.games {
+		for _, c := range g.clients {
+			for c.had() < acks {
+				select {
+				case err := <-l.failed:
+					return err
+				case <-ctx.Done():
+					return fmt.Errorf("%s in %s has had %d acks: %w", c.seat, g.name, c.had(), ctx.Err())
+				case <-time.After(time.Millisecond):
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *client) had() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.acks
+}
+
 // Expect makes the end of the connections, as when the server is killed, no error.
 func (l *Load) Expect() { l.stopped.Store(true) }
 
@@ -238,6 +262,7 @@ type client struct {
 	frame []byte      // that is sent
 	next  int64       // the number that it sends next
 	acked int64       // the greatest number that was
+	acks  int         // had since Join
 	sent  []time.Time // when the numbers that wait for acks were due, oldest first
 	took  []time.Duration
 	late  []time.Duration
@@ -343,6 +368,7 @@ func (c *client) take(packet []byte, now time.Time) error {
 	due := c.sent[0]
 	c.sent = append(c.sent[:0], c.sent[1:]...)
 	c.acked = want
+	c.acks++
 	if !due.Before(c.from) && due.Before(c.to) {
 		c.took = append(c.took, now.Sub(due))
 	}

@@ -83,10 +83,11 @@ func Join(addr string, games int, interval time.Duration) (*Load, error) {
 
 // Result is what a load measured.
 type Result struct {
-	Acked int           // numbers
-	P50   time.Duration // from when a number was due to be sent until its ack
-	P99   time.Duration
-	Max   time.Duration
+	Acked   int           // numbers
+	Pending int           // numbers that were sent and not acked by the end
+	P50     time.Duration // from when a number was due to be sent until its ack, or the end
+	P99     time.Duration
+	Max     time.Duration
 	// Late is how late the load itself sent 99 percent of the numbers at most. It is
 	// part of the times above.
 	Late time.Duration
@@ -160,18 +161,28 @@ func (l *Load) report(g *game, err error) {
 
 func (l *Load) result() (r Result) {
 	var took, late []time.Duration
+	now := time.Now()
 	for _, g := range l.games {
 		for _, c := range g.clients {
 			c.mu.Lock()
+			r.Acked += len(c.took)
 			took, late = append(took, c.took...), append(late, c.late...)
+			for _, due := range c.sent {
+				if !due.Before(c.from) && due.Before(c.to) {
+					r.Pending++
+					took = append(took, now.Sub(due))
+				}
+			}
 			c.mu.Unlock()
 		}
 	}
 	slices.Sort(took)
 	slices.Sort(late)
-	if r.Acked = len(took); r.Acked > 0 {
-		r.P50, r.P99, r.Max = took[r.Acked/2], took[r.Acked*99/100], took[r.Acked-1]
-		r.Late = late[len(late)*99/100]
+	if n := len(took); n > 0 {
+		r.P50, r.P99, r.Max = took[n/2], took[n*99/100], took[n-1]
+	}
+	if n := len(late); n > 0 {
+		r.Late = late[n*99/100]
 	}
 	return r
 }

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"counting/clients/counter"
 	"counting/clients/socketio"
+	"counting/server/protocol"
 )
 
 // errVersion is what parse returns for -version.
@@ -34,6 +37,7 @@ type setting struct {
 // config is what the flags and the environment say.
 type config struct {
 	counter.Config
+	game   string // or empty
 	health string // host:port, or empty
 	check  bool
 }
@@ -47,6 +51,15 @@ func settings(config *config) []setting {
 				if config.Server, err = socketio.ParseURL(s); err != nil {
 					return fmt.Errorf("%w; give the server's URL, such as http://localhost:5000", err)
 				}
+				return nil
+			}},
+		{"game", "GAME", "",
+			"`name` of the game to play, on a server of many; empty is what the\nserver's URL says, or the game of clients that name none",
+			func(s string) error {
+				if s != "" && protocol.CheckGame(s) != nil {
+					return protocol.ErrGame
+				}
+				config.game = s
 				return nil
 			}},
 		{"limit", "LIMIT", "2000",
@@ -134,8 +147,29 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (config 
 			return config, fmt.Errorf("invalid value %q for the environment variable %s: %w", value, s.env, err)
 		}
 	}
+	if err := choose(config.Server, config.game); err != nil {
+		return config, err
+	}
 	if config.check && config.health == "" {
 		return config, errors.New("-check needs -health, the address that the client answers on")
 	}
 	return config, nil
+}
+
+// choose puts the game into the server's URL, unless it names one already: then it
+// must be the same.
+func choose(server *url.URL, game string) error {
+	query := server.Query()
+	named, ok := query[protocol.GameParameter]
+	switch {
+	case game == "":
+		return nil
+	case !ok:
+		query.Set(protocol.GameParameter, game)
+		server.RawQuery = query.Encode()
+		return nil
+	case len(named) == 1 && named[0] == game:
+		return nil
+	}
+	return fmt.Errorf("-game is %q, and the server's URL says %s=%s; give one of them", game, protocol.GameParameter, strings.Join(named, ", "))
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -55,5 +56,40 @@ func TestTokenComponent(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The kustomization that the README has for a second game adds its clients, and
+// nothing else.
+func TestSecondGame(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "- **A second game**")
+	_, text, _ = strings.Cut(text, "\n\n")
+	text, _, _ = strings.Cut(text, "\n\n")
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\n      ", "\n"), "../k8s]", "../go-clients]")
+	dir, err := os.MkdirTemp("overlays", "test-game-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.WriteFile(filepath.Join(dir, "Kustomization"), []byte(strings.TrimSpace(text)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := render(t, dir)
+	if n := strings.Count("\n"+string(m.text), "\nkind: "); n != 2 || len(m.deployments) != 2 {
+		t.Errorf("it has %d objects:\n%s", n, m.text)
+	}
+	for _, name := range []string{"client1-blue", "client2-blue"} {
+		d := m.deployments[name]
+		if d == nil {
+			t.Fatalf("there is no %s", name)
+		}
+		if env(d, "GAME") != "blue" || env(d, "SERVER_URL") != "http://server:5000" || d.Spec.Selector.MatchLabels["game"] != "blue" || d.Spec.Template.Labels["game"] != "blue" {
+			t.Errorf("%s is %+v", name, d.Spec)
+		}
 	}
 }

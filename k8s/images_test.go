@@ -19,11 +19,11 @@ func TestComposeFile(t *testing.T) {
 	project, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
 		WorkingDir:  "..",
 		ConfigFiles: []types.ConfigFile{{Filename: "../docker-compose.yml"}},
-	}, loader.WithProfiles([]string{"python"}), func(o *loader.Options) { o.SetProjectName("counting", true) })
+	}, loader.WithProfiles([]string{"python", "blue"}), func(o *loader.Options) { o.SetProjectName("counting", true) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"client1", "client2", "python-client1", "python-client2", "server"}
+	want := []string{"blue-client1", "blue-client2", "client1", "client2", "python-client1", "python-client2", "server"}
 	if got := project.ServiceNames(); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 		t.Errorf("services are %v", got)
 	}
@@ -31,7 +31,10 @@ func TestComposeFile(t *testing.T) {
 		if !service.ReadOnly || !slices.Equal(service.CapDrop, []string{"ALL"}) || !slices.Contains(service.SecurityOpt, "no-new-privileges:true") {
 			t.Errorf("%s is not locked up", name)
 		}
-		python := strings.HasPrefix(name, "python-")
+		python, blue := strings.HasPrefix(name, "python-"), strings.HasPrefix(name, "blue-")
+		if game := service.Environment["GAME"]; blue != slices.Equal(service.Profiles, []string{"blue"}) || blue != (game != nil && *game == "blue") {
+			t.Errorf("%s has the game %v, profiles %v", name, game, service.Profiles)
+		}
 		wantRestart := map[bool]string{true: types.RestartPolicyAlways, false: types.RestartPolicyUnlessStopped}
 		if service.Restart != wantRestart[python] {
 			t.Errorf("%s is restarted %s", name, service.Restart)

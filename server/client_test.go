@@ -22,10 +22,11 @@ const patience = 10 * time.Second
 
 // testServer is a server that runs in this process, on a free port.
 type testServer struct {
-	url  string
-	data string
-	log  *buffer
-	stop func() error // clean stop; returns what run returns
+	url   string
+	query string // of its clients' URLs
+	data  string
+	log   *buffer
+	stop  func() error // clean stop; returns what run returns
 }
 
 func startServer(t testing.TB, args ...string) *testServer {
@@ -63,7 +64,15 @@ var listening = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
 // wsURL is where a session is opened over WebSocket.
 func (s *testServer) wsURL() string {
-	return strings.Replace(s.url, "http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+	return strings.Replace(s.url, "http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket" + s.more()
+}
+
+// more is what clients have in their queries.
+func (s *testServer) more() string {
+	if s.query == "" {
+		return ""
+	}
+	return "&" + s.query
 }
 
 func noEnv(string) (string, bool) { return "", false }
@@ -186,7 +195,7 @@ type poller struct {
 
 func openPolling(t testing.TB, s *testServer) poller {
 	t.Helper()
-	return openPollingAt(t, s.url+"/socket.io/?EIO=4&transport=polling")
+	return openPollingAt(t, s.url+"/socket.io/?EIO=4&transport=polling"+s.more())
 }
 
 func openPollingAt(t testing.TB, base string) poller {

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"counting/server/clientaddr"
 	"counting/server/engineio"
 	"counting/server/live"
+	"counting/server/protocol"
 )
 
 // config is what the flags and the environment say.
@@ -32,6 +34,9 @@ type config struct {
 	tokenFile string
 
 	maxConnections, maxConnectionsPerAddress int
+
+	maxGames int
+	games    []string // that clients may make; nil: any
 
 	limits  engineio.Limits
 	readers live.Limits
@@ -102,8 +107,18 @@ func (c config) maxPackets() int {
 	return 0
 }
 
+// mayMake tells whether a client may make a game of that name.
+func (c config) mayMake(game string) bool { return c.games == nil || slices.Contains(c.games, game) }
+
 const usage = `Server serves the counting game over Socket.IO and writes the count to
 DATA/numbers.txt. It takes the place of the original Flask-SocketIO server.
+
+Clients with SERVER_URL=http://server:5000?game=NAME play a game of their own,
+which is in DATA/games/NAME/numbers.txt. It is opened for its first client or
+reader, and closed a minute after the last has left. No game can use up what all
+share: one game may have at most -max-sessions-per-game of the sessions, and, if
+it is not the default game, half of -max-readers. The clients of one address can be
+in at most half of -max-games.
 
 	server [flags]
 
@@ -115,7 +130,7 @@ flag goes before the environment.
 // parseConfig reads the flags, and the environment for those not given.
 func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.Writer) (config, error) {
 	var c config
-	var origins, trusted, frameAncestors string
+	var origins, trusted, frameAncestors, games string
 	c.heartbeat = heartbeat{25 * time.Second, 20 * time.Second}
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -136,6 +151,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.IntVar(&c.maxConnectionsPerAddress, "max-connections-per-address", 1_250, "how `many` of them from one address, or from one /64 of IPv6, that is not a trusted proxy; 0 is any number")
 	f.IntVar(&c.limits.Sessions, "max-sessions", 2_000, "how `many` Engine.IO sessions may be open; 0 is any number")
 	f.IntVar(&c.limits.SessionsPerAddress, "max-sessions-per-address", 1_000, "how `many` of them from one address, or from one /64 of IPv6; 0 is any number")
+	f.IntVar(&c.limits.SessionsPerGroup, "max-sessions-per-game", 500, "how `many` of them in one game; 0 is any number")
+	f.IntVar(&c.maxGames, "max-games", 500, "how `many` games may be open, beside that of clients that name none, before those that nobody is in are closed for new ones; ten times as many may be kept; 0 is any number")
+	f.StringVar(&games, "games", "any", "`names`, with commas between, of the games that clients may make; any is every name, and those that exist can always be played")
 	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "how `many` packets may wait for a session that does not take them, before it is ended; 0 is any number")
 	f.Int64Var(&c.limits.Sending, "max-sending", 8<<20, "how many `bytes` may wait for sessions in all, beyond 4 KiB for each, before the session that goes over is ended; 0 is any number")
 	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "how many `bytes` of packets may have been received in part, beyond 4 KiB for each, before another one is refused; 0 is any number")
@@ -143,7 +161,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.IntVar(&c.readers.PerAddress, "max-readers-per-address", 250, "how `many` of them from one address; 0 is any number")
 	f.StringVar(&frameAncestors, "frame-ancestors", "", "`origins`, with commas between, whose pages may show the live page in a frame, such as slides")
 	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
-	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, and exit 0 or 1")
+	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, or all files of games in a data directory are, and exit 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
 
 	err := f.Parse(args)
@@ -187,6 +205,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	c.limits.SendingPerAddress, c.limits.ReceivingPerAddress = c.limits.Sending/2, c.limits.Receiving/2
 	for name, value := range map[string]int64{
 		"max-sessions": int64(c.limits.Sessions), "max-sessions-per-address": int64(c.limits.SessionsPerAddress),
+		"max-sessions-per-game": int64(c.limits.SessionsPerGroup), "max-games": int64(c.maxGames),
 		"max-connections": int64(c.maxConnections), "max-connections-per-address": int64(c.maxConnectionsPerAddress),
 		"max-waiting": int64(c.limits.PacketsPerSession), "max-sending": c.limits.Sending, "max-receiving": c.limits.Receiving,
 		"max-readers": int64(c.readers.Readers), "max-readers-per-address": int64(c.readers.PerAddress),
@@ -204,8 +223,27 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if c.origins, err = parseOrigins(origins); err != nil {
 		return c, fmt.Errorf("-origins: %w", err)
 	}
+	c.readers.PerGame = (c.readers.Readers + 1) / 2
+	if c.games, err = parseGames(games); err != nil {
+		return c, fmt.Errorf("-games: %w", err)
+	}
 	c.frameAncestors, err = parseAncestors(frameAncestors)
 	return c, err
+}
+
+// parseGames splits -games; nil is any name.
+func parseGames(list string) (games []string, err error) {
+	if list == "any" {
+		return nil, nil
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.TrimSpace(name)
+		if err := protocol.CheckGame(name); err != nil {
+			return nil, fmt.Errorf("%q is not a name: %w", name, err)
+		}
+		games = append(games, name)
+	}
+	return games, nil
 }
 
 // parseAncestors splits -frame-ancestors. The origins become a part of a header:

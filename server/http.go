@@ -19,20 +19,55 @@ const (
 		"<p>The method is not allowed for the requested URL.</p>\n"
 )
 
-// watching returns the handlers, by path, for those who watch the count. In
+// watching returns the handlers, by path, for those who watch the games. In
 // faithful mode that is only what Prometheus needs: the original has no page.
-func watching(c config, feed *live.Feed, counts http.Handler) map[string]http.Handler {
-	paths := map[string]http.Handler{"/metrics": counts}
-	if !c.faithful {
-		paths["/events"] = http.HandlerFunc(feed.ServeEvents)
-		paths["/state"] = http.HandlerFunc(feed.ServeState)
-		paths["/numbers.txt"] = http.HandlerFunc(feed.ServeFile)
+func watching(g *games) map[string]http.Handler {
+	paths := map[string]http.Handler{"/metrics": g.metrics}
+	if g.store != nil {
 		maps.Copy(paths, page.Files())
+		paths["/"] = g.read(paths["/"].ServeHTTP)
+		paths["/games"] = (&overview{games: g}).forPeople(paths["/games"])
+		paths["/events"] = g.readFeed((*live.Feed).ServeEvents)
+		paths["/state"] = g.readFeed((*live.Feed).ServeState)
+		paths["/numbers.txt"] = g.readFeed((*live.Feed).ServeFile)
 	}
 	for path, handler := range paths {
-		paths[path] = watch(handler, c.frameAncestors)
+		paths[path] = watch(handler, g.config.frameAncestors)
 	}
 	return paths
+}
+
+// readFeed serves what a game's feed has, of the game that the query names.
+func (g *games) readFeed(serve func(*live.Feed, http.ResponseWriter, *http.Request)) http.Handler {
+	return g.readGame(func(o *openGame, w http.ResponseWriter, r *http.Request) { serve(o.feed, w, r) })
+}
+
+// read serves what is the same for each game that exists.
+func (g *games) read(serve http.HandlerFunc) http.Handler {
+	return g.readGame(func(_ *openGame, w http.ResponseWriter, r *http.Request) { serve(w, r) })
+}
+
+// readGame opens the game that the query names, if it exists, and keeps it open
+// meanwhile.
+func (g *games) readGame(serve func(*openGame, http.ResponseWriter, *http.Request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, err := gameOf(r.URL.RawQuery)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		o, leave, err := g.enter(r.Context(), name, false)
+		if err != nil {
+			status, message := refusalOf(name, err)
+			if status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", "5")
+			}
+			http.Error(w, message, status)
+			return
+		}
+		defer leave()
+		serve(o, w, r)
+	})
 }
 
 // routes serves everything there is. ready returns nil, or why the numbers

@@ -30,7 +30,8 @@ const (
 	probes        = 3
 )
 
-// reservedFiles are the descriptors that are left for everything but connections.
+// reservedFiles are the descriptors that are left for everything but connections
+// and games.
 const reservedFiles = 32
 
 // listenOptions are for listen.
@@ -40,6 +41,9 @@ type listenOptions struct {
 	// been idle for the longest time is closed for a new one; if none is idle, the
 	// new one is closed.
 	connections, perAddress int
+	// games is how many games may be open, each with a file. They have at most a
+	// quarter of the files that the process may open.
+	games int
 	// The limit per address does not hold for these.
 	trusted clientaddr.Trusted
 	onLimit func(engineio.Limit)
@@ -86,7 +90,7 @@ func listen(ctx context.Context, addr string, o listenOptions) (*listener, error
 		return nil, err
 	}
 	if files := maxFiles(); files > 0 {
-		if most := max(1, files-reservedFiles); o.connections == 0 || most < o.connections {
+		if most := max(1, files-reservedFiles-min(o.games, files/4)); o.connections == 0 || most < o.connections {
 			o.log.Warn("the process may open fewer files than -max-connections allows", "files", files, "connections", most)
 			o.connections = most
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"counting/server/store"
 )
 
 // newLogger returns the logger for a -log-format and a -log-level, and its
@@ -33,8 +35,45 @@ func escape(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
+// gameKey is the key of the game that a line is about, unless it is the default
+// one.
+const gameKey = "game"
+
+// gameLogger returns a logger for one game.
+func gameLogger(log *slog.Logger, game string) *slog.Logger {
+	if game == store.Default {
+		return log
+	}
+	return slog.New(gameHandler{log.Handler(), game})
+}
+
+// gameHandler adds the game to each line. Only this says on which lines it stands:
+// the queue's With does nothing.
+type gameHandler struct {
+	slog.Handler
+	game string
+}
+
+func (h gameHandler) Handle(ctx context.Context, r slog.Record) error {
+	r = r.Clone()
+	r.AddAttrs(slog.String(gameKey, h.game))
+	return h.Handler.Handle(ctx, r)
+}
+
+// attr returns an attribute of a record as text, or "".
+func attr(r slog.Record, key string) (value string) {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == key {
+			value = a.Value.String()
+		}
+		return value == ""
+	})
+	return value
+}
+
 // textHandler prints one line per event: the message alone, as the original
-// prints it, and after a warning or an error its fields. Nothing that a client
+// prints it, after the name of its game if it has one, and after a warning or an
+// error its fields. Nothing that a client
 // sends can forge a line or a terminal escape. One goroutine may use it.
 type textHandler struct {
 	w     io.Writer
@@ -47,10 +86,15 @@ func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
 
 func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 	var line strings.Builder
+	if game := attr(r, gameKey); game != "" {
+		line.WriteString(game + ": ")
+	}
 	printable(&line, r.Message)
 	if r.Level >= slog.LevelWarn {
 		r.Attrs(func(a slog.Attr) bool {
-			fmt.Fprintf(&line, " %s=%s", a.Key, strconv.Quote(a.Value.String()))
+			if a.Key != gameKey {
+				fmt.Fprintf(&line, " %s=%s", a.Key, strconv.Quote(a.Value.String()))
+			}
 			return true
 		})
 	}

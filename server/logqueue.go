@@ -14,8 +14,9 @@ const (
 	// maxLogLines is how many log lines may wait to be written.
 	maxLogLines = 2048
 	// logWindow is the time for which log lines are counted against these
-	// limits: on the lines about one session and on all lines. Errors do not
-	// count, nor does what is logged once for each number that is taken.
+	// limits: on the lines about one session, on the errors of one game, and on all
+	// lines. Other errors do not count, nor does what is logged once for each number
+	// that is taken.
 	logWindow          = 10 * time.Second
 	maxLinesPerSession = 20
 	maxLinesInAll      = 200
@@ -112,18 +113,23 @@ func (q *logQueue) put(r slog.Record) {
 
 // allow tells whether a line is within the limits. The caller holds the lock.
 func (q *logQueue) allow(r slog.Record) bool {
-	session, number := "", false
+	session, game, number := "", "", false
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
 		case "session":
 			session = a.Value.String()
+		case gameKey:
+			game = a.Value.String()
 		case "number":
 			number = true
 		}
 		return true
 	})
-	if r.Level >= slog.LevelError || number && r.Level == slog.LevelInfo {
+	switch {
+	case number && r.Level == slog.LevelInfo, r.Level >= slog.LevelError && game == "":
 		return true
+	case r.Level >= slog.LevelError: // its clients come again and again
+		session = gameKey + " " + game
 	}
 	q.turn(r.Time)
 	if session != "" {

@@ -14,19 +14,17 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"counting/server/engineio"
-	"counting/server/game"
 	"counting/server/live"
 	"counting/server/metrics"
 	"counting/server/numbersfile"
-	"counting/server/page"
 	"counting/server/room"
 	"counting/server/socketio"
+	"counting/server/store"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -115,114 +113,71 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, c.addr, listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, trusted: c.trusted, log: logger})
+	l, err := listen(ctx, c.addr, listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, games: c.maxGames, trusted: c.trusted, log: logger})
 	if err != nil {
 		return listenError(c.addr, err)
 	}
 	defer l.CloseConns()
 	defer l.Close()
 
-	path := filepath.Join(c.data, numbersfile.Name)
-	lastAt := modified(path) // before Open, which may mend the file
-	file, err := numbersfile.Open(ctx, c.data, numbersfile.Options{
-		Faithful: c.faithful,
-		Progress: func(line string) { logger.Info(line) },
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { // a disk that hangs is not waited for
-		expired, cancel := context.WithCancel(context.Background())
-		cancel()
-		file.Close(expired)
-	}()
-	var rules room.Rules = game.NewFaithful()
-	if !c.faithful {
-		recovery := file.Recovery()
-		logger.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, recovery), "last", recovery.Last)
-		g := game.New(recovery.Last)
-		g.EndAt(c.limit)
-		rules = g
-	}
-	counts := metrics.New(version, c.goal, file.Recovery().Last, lastAt)
-	var r *room.Room
-	host, _ := os.Hostname() // without a name the page shows none
-	options := live.Options{
-		Path:         path,
-		History:      filepath.Join(c.data, live.HistoryName),
-		Count:        file.Recovery().Last,
-		Unbroken:     file.Recovery().Bad == nil,
-		LastAt:       lastAt,
-		Goal:         c.goal,
-		Version:      version,
-		Assets:       page.Version(),
-		Host:         host,
+	expired, expire := context.WithCancel(context.Background())
+	expire()
+	counts := metrics.New(version)
+	l.options.onLimit = counts.LimitReached
+	hub := live.NewHub(live.HubOptions{
 		Limits:       c.readers,
 		Log:          logger,
-		Waiting:      func() int { return r.Waiting() },
-		Interrupted:  func(i live.Interruption) { resumed(logger, counts, i) },
-		Address:      func(r *http.Request) string { return c.trusted.Of(r).String() },
 		LimitReached: func(l live.Limit) { counts.LimitReached(engineio.Limit(l)) },
+		Address:      func(r *http.Request) string { return c.trusted.Of(r).String() },
+	})
+	go hub.Run()
+	defer hub.Close(expired) // a disk that hangs is not waited for
+	var dir store.Store
+	if !c.faithful {
+		if dir, err = openStore(ctx, c, logger); err != nil {
+			return err
+		}
+		defer dir.Close(expired)
 	}
-	if c.faithful {
-		options.Path, options.History = "", "" // the original's directory has one file, and nobody watches
-	}
-	feed, err := live.New(options)
-	if err != nil {
+	games := newGames(c, dir, hub, counts, logger)
+	if err := games.openMain(ctx); err != nil {
 		return err
 	}
-	l.options.onLimit = counts.LimitReached
-	failed := make(chan error, 2) // the file's, and the room's
-	r = room.New(rules, room.Options{
-		File:      file,
-		Last:      file.Recovery().Last,
-		Observers: []room.Observer{feed, counts},
-		Log:       logger,
-		Patience:  c.patience,
-		Fail:      func(err error) { failed <- err },
-	})
-	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRunning()
-	logged := make(chan struct{})
-	go func() {
-		defer close(logged)
-		r.Run(running)
-	}()
-	go feed.Run()
-	defer func() {
-		expired, cancel := context.WithCancel(context.Background())
-		cancel()
-		feed.Close(expired)
-	}()
-	go func() { failed <- file.Run(r.Reports()) }()
+	defer games.main.count.Close(expired)
 
-	edge := socketio.New(map[string]socketio.Handler{"/": handler{r, logger}}, engineio.Options{
+	edge := socketio.New(map[string]socketio.Handler{"/": handler{games, newShares(c.maxGames)}}, engineio.Options{
 		PingInterval: c.heartbeat.interval,
 		PingTimeout:  c.heartbeat.timeout,
 		MaxPackets:   c.maxPackets(),
 		JoinTimeout:  c.heartbeat.interval + c.heartbeat.timeout,
 		Origins:      c.origins,
 		Authorize:    authorize,
+		Admit:        games.admit,
 		Trusted:      c.trusted,
 		Limits:       c.limits,
 		OnLimit:      counts.LimitReached,
 		Log:          logger,
 	})
 	defer edge.Close()
-	defer r.Close() // before: nobody is notified that the others leave
+	defer func() { // before: nobody is notified that the others leave
+		for _, o := range games.Close() {
+			o.room.Close()
+			o.stop()
+		}
+	}()
 	counts.Ask(metrics.Gauges{
 		Sessions:    edge.Sessions,
 		Connections: l.Connections,
 		Usage:       edge.Usage,
-		Taken:       r.Taken,
-		Waiting:     r.Waiting,
-		Readers:     feed.Readers,
-		Dropped:     feed.Dropped,
-		Missed:      r.Missed,
+		Games:       games.number,
+		Taken:       games.sum((*room.Room).Taken),
+		Waiting:     games.sum((*room.Room).Waiting),
+		Readers:     hub.Readers,
+		Dropped:     hub.Dropped,
 		LogLines:    lines.Dropped,
 	})
 	server := &http.Server{
-		Handler:           routes(edge, file.Ready, watching(c, feed, counts)),
+		Handler:           routes(edge, games.ready, watching(games)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
@@ -235,7 +190,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	logger.Info("Listening on "+urlOf(l.Addr()), "address", l.Addr().String())
 
 	select {
-	case err := <-failed:
+	case err := <-games.failed:
 		return err
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
@@ -244,40 +199,38 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	// Clients are neither told nor disconnected, but cut off: Python clients
 	// come back from a connection that breaks, and from nothing else.
 	l.Close()
-	r.Close()
-	feed.Stopping()
+	open := games.Close()
+	for _, o := range open {
+		o.room.Close()
+		o.feed.Stopping()
+	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
-	err = file.Close(stopping)
+	err = games.closeCounts(stopping)
 	if errors.Is(err, context.DeadlineExceeded) { // nobody was acked for them
 		logger.Warn("Stopped before all numbers were written: the disk does not take them.")
 		err = nil
 	}
 	edge.Flush(stopping)
-	stopRunning()
-	select {
-	case <-logged:
-	case <-stopping.Done():
+	for _, o := range open {
+		o.stop()
 	}
-	feed.Close(stopping)
+	for _, o := range open {
+		select {
+		case <-o.stopped:
+		case <-stopping.Done():
+		}
+	}
+	hub.Close(stopping)
 	logger.Info("Server stopped.")
 	return err
 }
 
-// resumed reports an interruption that is over.
-func resumed(log *slog.Logger, counts *metrics.Metrics, i live.Interruption) {
-	counts.Interrupted(string(i.Cause), i.Seconds)
-	log.Info(fmt.Sprintf("The count continues after %.1f s; the cause of the interruption was %s.", i.Seconds, i.Cause),
-		"cause", string(i.Cause), "seconds", i.Seconds, "line", i.Line)
-}
-
-// modified returns when the file was written last, or the zero time.
-func modified(path string) time.Time {
-	info, err := os.Stat(path)
-	if err != nil || info.Size() == 0 {
-		return time.Time{}
-	}
-	return info.ModTime()
+// openStore opens the data directory.
+func openStore(ctx context.Context, c config, log *slog.Logger) (store.Store, error) {
+	return numbersfile.OpenDir(ctx, c.data, keptGames*c.maxGames, numbersfile.Options{
+		Progress: func(line string) { log.Info(line) },
+	})
 }
 
 // check asks the server on this machine for its health.
@@ -308,26 +261,35 @@ func check(ctx context.Context, addr string) error {
 	return nil
 }
 
-// verify tells whether the file is an unbroken count. It does not wait for a
-// disk that hangs once ctx has ended.
+// verify tells whether the file is an unbroken count, or of a data directory all
+// files of games. It does not wait for a disk that hangs once ctx has ended.
 func verify(ctx context.Context, path string, stdout io.Writer) error {
 	verified := make(chan error, 1)
 	go func() {
-		lines, bad, err := numbersfile.VerifySlowly(path, func(line string) { fmt.Fprintln(stdout, line) })
-		switch {
-		case err != nil:
-			verified <- err
-		case bad != nil:
-			last, err := numbersfile.LastUnbroken(path)
-			if err != nil {
+		paths := []string{path}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			if paths, err = numbersfile.Paths(path); err != nil {
 				verified <- err
 				return
 			}
-			verified <- fmt.Errorf("%s is not an unbroken count: it is one up to line %d, but %v; all numbers up to %d are in it, so a server goes on with %d",
-				path, lines, bad, last, last+1)
-		default:
-			fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
+			if len(paths) == 0 {
+				verified <- fmt.Errorf("%s holds no %s of any game", path, numbersfile.Name)
+				return
+			}
+		}
+		var errs []error
+		for _, path := range paths {
+			if err := verifyFile(path, stdout); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		switch {
+		case len(errs) == 0:
 			verified <- nil
+		case len(paths) == 1:
+			verified <- errs[0]
+		default:
+			verified <- fmt.Errorf("of %d files, %d are at fault: %w", len(paths), len(errs), inOneLine(errs))
 		}
 	}()
 	select {
@@ -336,6 +298,32 @@ func verify(ctx context.Context, path string, stdout io.Writer) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%s was not verified: interrupted", path)
 	}
+}
+
+func verifyFile(path string, stdout io.Writer) error {
+	lines, bad, err := numbersfile.VerifySlowly(path, func(line string) { fmt.Fprintln(stdout, line) })
+	if err != nil {
+		return err
+	}
+	if bad != nil {
+		last, err := numbersfile.LastUnbroken(path)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%s is not an unbroken count: it is one up to line %d, but %v; all numbers up to %d are in it, so a server goes on with %d",
+			path, lines, bad, last, last+1)
+	}
+	fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
+	return nil
+}
+
+// inOneLine puts errors into one line.
+func inOneLine(errs []error) error {
+	err := errs[0]
+	for _, more := range errs[1:] {
+		err = fmt.Errorf("%w; %w", err, more)
+	}
+	return err
 }
 
 func listenError(addr string, err error) error {

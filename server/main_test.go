@@ -32,6 +32,12 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 	os.WriteFile(broken, []byte("one\ntwo\nfour\n"), 0o666)
 	mixed := filepath.Join(dir, "mixed")
 	os.WriteFile(mixed, []byte("one\nthree\ntwo\nfour\nfive\n"), 0o666)
+	games := t.TempDir()
+	for path, text := range map[string]string{"numbers.txt": "one\n", "games/blue/numbers.txt": "one\ntwo\n", "games/red/numbers.txt": "two\n", "games/x/numbers.txt": "one\nthree\n", "games/Y/other": ""} {
+		path = filepath.Join(games, filepath.FromSlash(path))
+		os.MkdirAll(filepath.Dir(path), 0o777)
+		os.WriteFile(path, []byte(text), 0o666)
+	}
 	tests := []struct {
 		name string
 		args []string
@@ -63,6 +69,10 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		{"not_healthy", []string{"-check", "-addr", "127.0.0.1:1"}, nil, []string{"not healthy", "127.0.0.1:1"}},
 		{"broken_count", []string{"-verify", broken}, nil, []string{broken, "up to line 2", `line 3 is "four", not "three"`, "goes on with 3"}},
 		{"count_that_the_original_began", []string{"-verify", mixed}, nil, []string{"up to line 1", `line 2 is "three"`, "all numbers up to 5 are in it", "goes on with 6"}},
+		{"broken_count_of_a_game", []string{"-verify", games}, nil, []string{"of 4 files, 2 are at fault", filepath.Join("games", "red"), `line 1 is "two"`, filepath.Join("games", "x"), `line 2 is "three"`}},
+		{"no_game_to_verify", []string{"-verify", filepath.Join(games, "games", "Y")}, nil, []string{"holds no numbers.txt"}},
+		{"bad_game", []string{"-games", "blue,Red"}, nil, []string{"-games", `"Red"`, "a-z"}},
+		{"bad_max_games", []string{"-max-games", "-1"}, nil, []string{"-max-games", "below 0"}},
 		{"nothing_to_verify", []string{"-verify", file + "s"}, nil, []string{file + "s"}},
 	}
 	for _, tt := range tests {
@@ -164,6 +174,16 @@ func TestCheckAndVerifyTellWhatIsWell(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "unbroken count of 0 lines") {
 		t.Errorf("it says %q", out)
+	}
+	a, _ := joinTwo(t, s.inGame("game=blue"))
+	a.send(number("1", "client1", 1))
+	a.expect("431[]")
+	out = new(buffer)
+	if err := run(context.Background(), []string{"-verify", s.data}, noEnv, out); err != nil {
+		t.Error(err)
+	}
+	if want := filepath.Join("blue", "numbers.txt") + " is an unbroken count of 1 lines\n"; strings.Count(out.String(), "\n") != 2 || !strings.HasSuffix(out.String(), want) {
+		t.Errorf("of a directory it says %q", out)
 	}
 }
 

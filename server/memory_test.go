@@ -39,7 +39,8 @@ func TestDefaultLimitsFitTheManifests(t *testing.T) {
 		t.Fatal(err)
 	}
 	sessions, connections := int64(c.limits.Sessions), int64(c.maxConnections)
-	most := processBytes + sessions*sessionBytes + max(0, connections-sessions)*connectionBytes + c.limits.Sending + c.limits.Receiving
+	most := processBytes + sessions*sessionBytes + max(0, connections-sessions)*connectionBytes + c.limits.Sending + c.limits.Receiving +
+		int64(c.maxGames)*gameBytes
 	if most > limit {
 		t.Errorf("clients can make the server use %d MiB, the manifests give it %d MiB", most>>20, limit>>20)
 	}
@@ -49,6 +50,7 @@ func TestDefaultLimitsFitTheManifests(t *testing.T) {
 	for name, per := range map[string][2]int64{
 		"sessions":    {int64(c.limits.SessionsPerAddress), sessions},
 		"connections": {int64(c.maxConnectionsPerAddress), connections},
+		"a game":      {int64(c.limits.SessionsPerGroup), int64(c.limits.SessionsPerAddress)},
 		"receiving":   {c.limits.ReceivingPerAddress, c.limits.Receiving},
 		"sending":     {c.limits.SendingPerAddress, c.limits.Sending},
 	} {

@@ -23,6 +23,7 @@ func TestWatching(t *testing.T) {
 		"/page/main.js":  "text/javascript; charset=utf-8",
 		"/page/page.css": "text/css; charset=utf-8",
 		"/page/icon.svg": "image/svg+xml",
+		"/games":         "application/json",
 		"/state":         "application/json",
 		"/numbers.txt":   "text/plain; charset=utf-8",
 		"/events":        "text/event-stream",

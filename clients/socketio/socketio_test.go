@@ -3,6 +3,7 @@ package socketio_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -207,6 +208,11 @@ func TestDialFails(t *testing.T) {
 	t.Parallel()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `"clients may not make it\n"`)
+	}))
+	t.Cleanup(refusing.Close)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +220,7 @@ func TestDialFails(t *testing.T) {
 	closed.Close()
 	tests := []struct{ name, url, want string }{
 		{"where no WebSocket is", plain.URL, "the server answered 404 Not Found"},
+		{"where there is a reason", refusing.URL, `the server answered 403 Forbidden: "clients may not make it\n"`},
 		{"where nothing listens", "http://" + closed.Addr().String(), "connection refused"},
 	}
 	for _, tt := range tests {

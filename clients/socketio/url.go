@@ -1,8 +1,10 @@
 package socketio
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -59,15 +61,22 @@ func over(u *url.URL, transport, sid string) *url.URL {
 	return &of
 }
 
+// maxReason bounds the reason that is read from a response, in bytes.
+const maxReason = 300
+
 // statusError returns the error for an answer to a request for u that is not
 // the one it needs. It names the proxy, or the program, that gave the answer if
-// the answer does.
+// the answer does, and the reason if that is a JSON string, as the server's are.
 func statusError(u *url.URL, response *http.Response) error {
 	text := fmt.Sprintf("the server answered %.60s", response.Status)
 	if via := response.Header.Get("Via"); via != "" {
 		text = fmt.Sprintf("a proxy (%.60s) answered %.60s", via, response.Status)
 	} else if program := response.Header.Get("Server"); program != "" {
 		text += fmt.Sprintf(" (%.60s)", program)
+	}
+	var reason string
+	if body, err := io.ReadAll(io.LimitReader(response.Body, maxReason)); err == nil && json.Unmarshal(body, &reason) == nil {
+		text += fmt.Sprintf(": %q", reason)
 	}
 	return proxyError(u, errors.New(text))
 }

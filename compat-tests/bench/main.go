@@ -59,6 +59,7 @@ var rows = []struct {
 	{"long", (*bench).longFile},
 	{"cold", (*bench).coldFile},
 	{"stream", (*bench).stream},
+	{"games", (*bench).manyGames},
 	{"kill", (*bench).kill},
 	{"spelling", (*bench).spelling},
 }

@@ -20,7 +20,7 @@ import (
 type checker struct {
 	t    *testing.T
 	path string
-	stop chan struct{}
+	stop func()
 	done sync.WaitGroup
 
 	mu    sync.Mutex
@@ -31,12 +31,17 @@ type checker struct {
 }
 
 func check(t *testing.T, path string) *checker {
-	c := &checker{t: t, path: path, stop: make(chan struct{})}
+	stopped := make(chan struct{})
+	c := &checker{t: t, path: path, stop: sync.OnceFunc(func() { close(stopped) })}
+	t.Cleanup(func() { // if the test ends before
+		c.stop()
+		c.done.Wait()
+	})
 	c.done.Go(func() {
 		for {
 			c.look()
 			select {
-			case <-c.stop:
+			case <-stopped:
 				return
 			case <-time.After(5 * time.Millisecond):
 			}
@@ -58,7 +63,7 @@ func (c *checker) counted() int64 {
 func (c *checker) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.looks++; c.looks%200 == 0 {
+	if c.looks++; c.looks%200 == 0 && c.lines > 0 {
 		lines, bad, err := numbersfile.Verify(c.path)
 		if err != nil || lines < c.lines || bad != nil && bad.Line <= c.lines {
 			c.t.Errorf("of %d lines %d are there: %v, %v", c.lines, lines, bad, err)
@@ -110,7 +115,7 @@ func (c *checker) isIn(acked int64, client *subject.Program) {
 }
 
 func (c *checker) end() {
-	close(c.stop)
+	c.stop()
 	c.done.Wait()
 	c.look()
 }

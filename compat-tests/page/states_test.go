@@ -36,11 +36,12 @@ type stage struct {
 
 func newStage(t *testing.T, o live.Options) *stage {
 	t.Helper()
-	feed, err := live.New(o)
+	hub := live.NewHub(live.HubOptions{})
+	feed, err := hub.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go feed.Run()
+	go hub.Run()
 	mux := http.NewServeMux()
 	for path, handler := range served.Files() {
 		if path == "/" {
@@ -55,7 +56,7 @@ func newStage(t *testing.T, o live.Options) *stage {
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
-		feed.Close(context.Background())
+		hub.Close(context.Background())
 	})
 	return &stage{feed, server.URL}
 }
@@ -212,6 +213,10 @@ func TestThePageShowsWhatIsMissing(t *testing.T) {
 func TestTheQRCodeCanBeRead(t *testing.T) {
 	t.Parallel()
 	server := subject.GoServer(t)
+	client := subject.Go.Start(t, server.URL+"?game=blue", interval, limit) // makes the game
+	if !client.Wait(func(output string) bool { return strings.Contains(output, "client1") }) {
+		t.Fatal("the client has no seat")
+	}
 	p := open(t, server.URL+"/?game=blue&display")
 	p.visible("#qr")
 	var picture []byte

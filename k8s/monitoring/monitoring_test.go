@@ -36,12 +36,12 @@ func TestAlerts(t *testing.T) {
 // known fails the test for each metric in the text that the server has not.
 func known(t *testing.T, name, text string) {
 	t.Helper()
-	m := metrics.New("v1", 2000, 1, time.Now())
+	m := metrics.New("v1")
 	zero := func() int { return 0 }
 	none := func() int64 { return 0 }
 	m.Ask(metrics.Gauges{Sessions: zero, Connections: zero, Usage: func() (int64, int64) { return 0, 0 }, Taken: zero, Waiting: zero, Readers: zero,
-		Missed: none, LogLines: none, Dropped: func() (int64, int64, int64) { return 0, 0, 0 }})
-	m.Written([]float64{1}, time.Millisecond)
+		Games: func() (int, int) { return 0, 0 }, LogLines: none, Dropped: func() (int64, int64, int64) { return 0, 0, 0 }})
+	m.Open(2000, 1, time.Now()).Written([]float64{1}, time.Millisecond)
 	scrape := httptest.NewRecorder()
 	m.ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))
 	for _, metric := range regexp.MustCompile(`\bcounting_\w+`).FindAllString(text, -1) {

@@ -491,6 +491,63 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// The sessions of one group do not take the slots of all, and those that joined
+// nothing give way within each limit that is reached.
+func TestSlotsOfGroups(t *testing.T) {
+	t.Parallel()
+	asked := func(r *http.Request) (string, *Refusal) {
+		switch group := r.URL.Query().Get("group"); group {
+		case "nobody":
+			return "", &Refusal{Status: http.StatusTeapot, Message: "nobody may come", Retry: true}
+		default:
+			return group, nil
+		}
+	}
+	s := start(t, Options{Admit: asked, Limits: Limits{Sessions: 6, SessionsPerGroup: 3}})
+	open := func(group string) (int, string) { return s.request("GET", "&group="+group, "") }
+	expect := func(group string, status int, text string) {
+		t.Helper()
+		if got, answer := open(group); got != status || !strings.Contains(answer, text) {
+			t.Errorf("a session in %q is answered %d %s, want %d", group, got, answer, status)
+		}
+	}
+	for range 10 {
+		expect("a", http.StatusOK, `"sid"`) // the oldest gives way
+	}
+	expect("b", http.StatusOK, `"sid"`)
+	if n := s.Sessions(); n != 4 {
+		t.Errorf("there are %d sessions", n)
+	}
+	s.Server.mu.Lock() // now they join
+	for _, session := range s.Server.sessions {
+		s.Server.slots.setIdle(session, false)
+		if g := session.Group(); g != "a" && g != "b" {
+			t.Errorf("a session is in the group %q", g)
+		}
+	}
+	s.Server.mu.Unlock()
+	expect("a", http.StatusServiceUnavailable, `"too many sessions in \"a\": the limit is 3"`)
+	if n := s.reached(LimitSessionsPerGroup); n != 1 {
+		t.Errorf("the limit was reached %d times", n)
+	}
+	for range 5 {
+		expect("b", http.StatusOK, `"sid"`)
+		expect("c", http.StatusOK, `"sid"`)
+	}
+	if n := s.Sessions(); n != 6 {
+		t.Errorf("there are %d sessions", n)
+	}
+	expect("nobody", http.StatusTeapot, `"nobody may come"`)
+	if _, response, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/?EIO=4&transport=websocket&group=nobody", nil); err == nil || response.StatusCode != http.StatusTeapot || response.Header.Get("Retry-After") == "" {
+		t.Errorf("over WebSocket: %v, %v", response, err)
+	}
+	s.Server.mu.Lock()
+	defer s.Server.mu.Unlock()
+	if n := len(s.Server.slots.group); n != 3 {
+		t.Errorf("%d groups are kept", n)
+	}
+}
+
 // A session is ended, and its handler told so, once and last.
 func TestCloseIsCalledOnce(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,6 +16,8 @@ type Limits struct {
 	// Sessions bounds the open sessions. When one is reached, the oldest session
 	// that has not joined anything (see Session.SetJoined) gives way to a new one.
 	Sessions, SessionsPerAddress int
+	// SessionsPerGroup bounds those of each group: see Options.Admit.
+	SessionsPerGroup int
 	// Receiving bounds the bytes of packets that have been received in part.
 	// The first 4 KiB of each packet are not counted.
 	Receiving, ReceivingPerAddress int64
@@ -30,9 +33,11 @@ type Limit string
 
 // The limits.
 const (
-	// LimitSessions and LimitSessionsPerAddress: a handshake was refused.
+	// LimitSessions, LimitSessionsPerAddress and LimitSessionsPerGroup: a handshake
+	// was refused.
 	LimitSessions           Limit = "sessions"
 	LimitSessionsPerAddress Limit = "sessions_per_address"
+	LimitSessionsPerGroup   Limit = "sessions_per_group"
 	// LimitAbandoned: a session that had joined nothing gave way to a handshake.
 	LimitAbandoned Limit = "abandoned_sessions"
 	// LimitPayload: a packet or a request body was larger than MaxPayload.
@@ -46,51 +51,75 @@ const (
 )
 
 // AllLimits lists every Limit.
-var AllLimits = [...]Limit{LimitSessions, LimitSessionsPerAddress, LimitAbandoned, LimitPayload, LimitReceiving, LimitSending, LimitPackets}
+var AllLimits = [...]Limit{LimitSessions, LimitSessionsPerAddress, LimitSessionsPerGroup, LimitAbandoned, LimitPayload, LimitReceiving, LimitSending, LimitPackets}
 
 // slots counts the open sessions. Those that have joined nothing are kept in
 // the order in which they were opened, so that the oldest can give way: nobody
 // can lock others out by opening sessions and leaving them. Server.mu guards it.
 type slots struct {
 	limits  Limits
-	open    int
-	idle    list.List // of *Session
-	address map[netip.Addr]*addressSlots
+	all     pool
+	address map[netip.Addr]*pool
+	group   map[string]*pool
 }
 
-type addressSlots struct {
+// pool is a number of sessions that a limit is on.
+type pool struct {
 	open int
 	idle list.List // of *Session
 }
 
-// acquire takes a slot for a new session of that address. If there is no free
-// one it returns the session that has to give way, or the limit that is reached.
-func (l *slots) acquire(address netip.Addr) (victim *Session, reached Limit) {
-	of := l.address[address]
-	switch {
-	case of != nil && l.limits.SessionsPerAddress > 0 && of.open >= l.limits.SessionsPerAddress:
-		reached, victim = LimitSessionsPerAddress, oldest(&of.idle)
-	case l.limits.Sessions > 0 && l.open >= l.limits.Sessions:
-		reached, victim = LimitSessions, oldest(&l.idle)
-	}
-	if reached != "" && victim == nil {
-		return nil, reached
-	}
-	if victim != nil {
-		l.release(victim)
-		of = l.address[address]
-	}
-	if of == nil {
-		of = new(addressSlots)
-		l.address[address] = of
-	}
-	l.open++
-	of.open++
-	return victim, ""
+func newSlots(limits Limits) slots {
+	return slots{limits: limits, address: make(map[netip.Addr]*pool), group: make(map[string]*pool)}
 }
 
-func oldest(l *list.List) *Session {
-	if e := l.Front(); e != nil {
+// pools returns the pools that a session is in, or nil for one that is empty.
+func (l *slots) pools(s *Session) [3]*pool {
+	return [3]*pool{&l.all, l.address[s.addressKey], l.group[s.group]}
+}
+
+// acquire takes a slot for a new session. If there is no free one it returns the
+// sessions that have to give way, or the limit that is reached.
+func (l *slots) acquire(s *Session) (victims []*Session, reached Limit) {
+	pools := l.pools(s)
+	for _, limit := range []struct {
+		name Limit
+		most int
+		pool *pool
+		has  func(*Session) bool
+	}{
+		{LimitSessionsPerAddress, l.limits.SessionsPerAddress, pools[1], func(v *Session) bool { return v.addressKey == s.addressKey }},
+		{LimitSessionsPerGroup, l.limits.SessionsPerGroup, pools[2], func(v *Session) bool { return v.group == s.group }},
+		{LimitSessions, l.limits.Sessions, pools[0], func(*Session) bool { return true }},
+	} {
+		// A session that gives way for one limit makes room below the others, too.
+		if limit.most <= 0 || limit.pool == nil || limit.pool.open < limit.most || slices.ContainsFunc(victims, limit.has) {
+			continue
+		}
+		victim := limit.pool.oldest()
+		if victim == nil {
+			return nil, limit.name
+		}
+		victims = append(victims, victim)
+	}
+	for _, victim := range victims {
+		l.release(victim)
+	}
+	if l.address[s.addressKey] == nil {
+		l.address[s.addressKey] = new(pool)
+	}
+	if l.group[s.group] == nil {
+		l.group[s.group] = new(pool)
+	}
+	for _, p := range l.pools(s) {
+		p.open++
+	}
+	return victims, ""
+}
+
+// oldest returns the session that has been idle for the longest time, or nil.
+func (p *pool) oldest() *Session {
+	if e := p.idle.Front(); e != nil {
 		return e.Value.(*Session)
 	}
 	return nil
@@ -98,16 +127,19 @@ func oldest(l *list.List) *Session {
 
 // setIdle notes whether the session may give way.
 func (l *slots) setIdle(s *Session, idle bool) {
-	of := l.address[s.addressKey]
-	switch {
-	case s.released || idle == (s.idle != nil):
-	case idle:
+	if s.released || idle == (s.idle[0] != nil) {
+		return
+	}
+	if idle {
 		s.idleSince = time.Now()
-		s.idle, s.idleOfAddress = l.idle.PushBack(s), of.idle.PushBack(s)
-	default:
-		l.idle.Remove(s.idle)
-		of.idle.Remove(s.idleOfAddress)
-		s.idle, s.idleOfAddress = nil, nil
+	}
+	for i, p := range l.pools(s) {
+		if idle {
+			s.idle[i] = p.idle.PushBack(s)
+		} else {
+			p.idle.Remove(s.idle[i])
+			s.idle[i] = nil
+		}
 	}
 }
 
@@ -118,10 +150,15 @@ func (l *slots) release(s *Session) {
 	}
 	l.setIdle(s, false)
 	s.released = true
-	l.open--
-	of := l.address[s.addressKey]
-	if of.open--; of.open == 0 {
+	pools := l.pools(s)
+	for _, p := range pools {
+		p.open--
+	}
+	if pools[1].open == 0 {
 		delete(l.address, s.addressKey)
+	}
+	if pools[2].open == 0 {
+		delete(l.group, s.group)
 	}
 }
 
@@ -129,7 +166,7 @@ func (l *slots) release(s *Session) {
 // and when the next one will have, if that is before next.
 func (l *slots) overdue(before, next time.Time, after time.Duration) ([]*Session, time.Time) {
 	var sessions []*Session
-	for s := oldest(&l.idle); s != nil; s = oldest(&l.idle) {
+	for s := l.all.oldest(); s != nil; s = l.all.oldest() {
 		if s.idleSince.After(before) {
 			if at := s.idleSince.Add(after); at.Before(next) {
 				next = at

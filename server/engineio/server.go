@@ -16,10 +16,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -68,6 +68,10 @@ type Options struct {
 	// Authorize, if it is not nil, decides whether a handshake is accepted; if
 	// not, it is answered 401. It may be called concurrently.
 	Authorize func(*http.Request) bool
+	// Admit, if it is not nil, tells which group the session of a handshake belongs
+	// to, as Session.Group and Limits count it, or refuses the handshake. It may be
+	// called concurrently, and holds up nobody else while it waits.
+	Admit func(*http.Request) (group string, refusal *Refusal)
 	// Trusted are the proxies whose X-Forwarded-For header is believed.
 	Trusted clientaddr.Trusted
 	Limits  Limits
@@ -76,6 +80,13 @@ type Options struct {
 	OnLimit func(Limit)
 	// Log, if it is not nil, gets what an operator may want to know.
 	Log *slog.Logger
+}
+
+// Refusal is the answer to a handshake that is refused.
+type Refusal struct {
+	Status  int
+	Message string // answered as a JSON string
+	Retry   bool   // the client may try again later
 }
 
 // Server serves Engine.IO. It is an http.Handler for every path that it is
@@ -125,7 +136,7 @@ func New(accept func(*Session) Handler, o Options) *Server {
 		wake:      make(chan struct{}, 1),
 		closed:    make(chan struct{}),
 		sessions:  make(map[string]*Session),
-		slots:     slots{limits: o.Limits, address: make(map[netip.Addr]*addressSlots)},
+		slots:     newSlots(o.Limits),
 		pings:     deadlines{after: o.PingInterval},
 		pongs:     deadlines{after: o.PingTimeout},
 	}
@@ -254,8 +265,20 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport, js
 		return
 	}
 	session := newSession(s, r)
+	if s.options.Admit != nil {
+		group, refusal := s.options.Admit(r)
+		if refusal != nil {
+			s.options.Log.Debug("refused a handshake", "reason", refusal.Message, "address", session.Addr())
+			if refusal.Retry {
+				w.Header().Set("Retry-After", retryAfter)
+			}
+			refuse(w, refusal.Status, refusal.Message)
+			return
+		}
+		session.group = group
+	}
 	s.mu.Lock()
-	victim, reached := s.slots.acquire(session.addressKey)
+	victims, reached := s.slots.acquire(session)
 	if reached != "" {
 		s.mu.Unlock()
 		s.refuseSession(w, session, reached)
@@ -265,7 +288,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport, js
 	s.sessions[session.id] = session
 	s.startBeat(session)
 	s.mu.Unlock()
-	if victim != nil {
+	for _, victim := range victims {
 		s.options.OnLimit(LimitAbandoned)
 		victim.end("it gave way to another session")
 	}
@@ -288,13 +311,20 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport, js
 func (s *Server) refuseSession(w http.ResponseWriter, session *Session, reached Limit) {
 	s.options.OnLimit(reached)
 	s.options.Log.Debug("refused a session", "limit", string(reached), "address", session.Addr())
-	w.Header().Set("Retry-After", "5")
-	if reached == LimitSessionsPerAddress {
-		refuse(w, http.StatusTooManyRequests, "too many sessions from "+session.Addr()+": the limit is "+strconv.Itoa(s.options.Limits.SessionsPerAddress))
-		return
+	w.Header().Set("Retry-After", retryAfter)
+	limits := s.options.Limits
+	switch reached {
+	case LimitSessionsPerAddress:
+		refuse(w, http.StatusTooManyRequests, "too many sessions from "+session.Addr()+": the limit is "+strconv.Itoa(limits.SessionsPerAddress))
+	case LimitSessionsPerGroup:
+		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("too many sessions in %q: the limit is %d", session.group, limits.SessionsPerGroup))
+	default:
+		refuse(w, http.StatusServiceUnavailable, "too many sessions: the limit is "+strconv.Itoa(limits.Sessions))
 	}
-	refuse(w, http.StatusServiceUnavailable, "too many sessions: the limit is "+strconv.Itoa(s.options.Limits.Sessions))
 }
+
+// retryAfter is how many seconds later a client that was refused may come again.
+const retryAfter = "5"
 
 // tombstones are the ids of the last sessions that ended while no request was
 // there to be told so. As in python-engineio, the next request of such a session

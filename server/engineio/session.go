@@ -25,15 +25,16 @@ type Session struct {
 	id         string
 	addr       string
 	addressKey netip.Addr
+	group      string
 	header     http.Header
 	query      string
 
 	// Guarded by Server.mu.
-	beat                *list.Element // in Server.pongs if pinged, else in Server.pings
-	pinged              bool
-	idle, idleOfAddress *list.Element // while the session may give way to another
-	idleSince           time.Time
-	released            bool
+	beat      *list.Element // in Server.pongs if pinged, else in Server.pings
+	pinged    bool
+	idle      [3]*list.Element // in its pools, while the session may give way to another
+	idleSince time.Time
+	released  bool
 
 	calls   sync.Mutex // held while the handler is called
 	handler Handler    // nil once Close was called; guarded by calls
@@ -91,6 +92,9 @@ func (s *Session) ID() string { return s.id }
 
 // Addr returns the client's network address, without a port.
 func (s *Session) Addr() string { return s.addr }
+
+// Group returns the group that Options.Admit named, or "".
+func (s *Session) Group() string { return s.group }
 
 // Header returns the header of the handshake's request. It must not be changed.
 func (s *Session) Header() http.Header { return s.header }

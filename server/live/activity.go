@@ -26,7 +26,7 @@ func (f *Feed) note(a Activity) {
 	f.lastActivity++
 	a.ID = f.lastActivity
 	f.state.Activities = latest(append(f.state.Activities, a), keptActivities)
-	f.publish(event{text: encode("happening", 0, a)})
+	f.send("happening", a)
 	f.changed = true
 }
 
@@ -61,7 +61,7 @@ func (f *Feed) publishRepeating() {
 	}
 	for _, a := range f.state.Activities {
 		if f.repeating[a.ID] {
-			f.publish(event{text: encode("happening", 0, a)})
+			f.send("happening", a)
 		}
 	}
 	clear(f.repeating)

@@ -13,7 +13,7 @@ import (
 // ServeFile answers GET /numbers.txt: the whole lines of the file, with an ETag,
 // ranges and conditions.
 func (f *Feed) ServeFile(w http.ResponseWriter, r *http.Request) {
-	release := f.limiter.acquire(w, r)
+	release := f.hub.limiter.acquire(w, r, f)
 	if release == nil {
 		return
 	}
@@ -23,7 +23,7 @@ func (f *Feed) ServeFile(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-cache")
 	content, tag, err := wholeLines(f.lines.path)
 	if err != nil {
-		f.log.Warn("numbers.txt cannot be downloaded: " + err.Error())
+		f.hub.log.Warn("numbers.txt cannot be downloaded: " + err.Error())
 		http.Error(w, "numbers.txt cannot be read; the server's log says why", http.StatusInternalServerError)
 		return
 	}

@@ -7,10 +7,9 @@
 package live
 
 import (
+	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
-	"net/http"
 	"slices"
 	"sync"
 	"syscall"
@@ -21,9 +20,6 @@ import (
 )
 
 const (
-	// beat is the time from one event "time" to the next. It tells a reader
-	// that the server is there, and what its clock says.
-	beat = 5 * time.Second
 	// A status is sent when it changes, but not more often than each statusGap.
 	statusGap = 250 * time.Millisecond
 	// repeatGap is the least time between two events about one activity.
@@ -35,8 +31,9 @@ const (
 )
 
 // Options configure a Feed. The zero value is a feed of an empty file without a
-// history and without limits.
+// history.
 type Options struct {
+	Game     string    // its name, "" for the default game
 	Path     string    // of numbers.txt; "" is an empty file
 	History  string    // path of the history; "" keeps none
 	Count    int64     // the number that the count has reached
@@ -46,8 +43,10 @@ type Options struct {
 	Version  string
 	Assets   string // see Status.Assets
 	Host     string
-	Limits   Limits
-	Log      *slog.Logger // may be nil
+	// Sparse makes the feed one of many: it keeps events for readers only while
+	// there are readers, and fewer of them, and its readers count against
+	// Limits.PerGame.
+	Sparse bool
 
 	// Waiting, if not nil, returns how many clients wait for a seat. It is
 	// called a few times a second, with no lock held.
@@ -55,27 +54,24 @@ type Options struct {
 	// Interrupted, if not nil, is called when an interruption is over. It must
 	// not wait or call the feed.
 	Interrupted func(Interruption)
-	// LimitReached, if not nil, is called when a reader is refused. It must be
-	// safe for concurrent use.
-	LimitReached func(Limit)
-	// Address, if not nil, returns the address of who sent a request; else it
-	// is that of the connection.
-	Address func(*http.Request) string
 }
 
-// Feed notes what happens, and serves it. It is an observer of the table. All
-// methods may be called by any number of goroutines.
+// Feed notes what happens in one game, and serves it. It is an observer of the
+// game's room. All methods may be called by any number of goroutines.
 type Feed struct {
+	hub         *Hub
+	game        string
+	sparse      bool
 	lines       *lines
-	limiter     limiter
-	log         *slog.Logger
 	waiting     func() int
 	interrupted func(Interruption)
 	historyPath string
-	news        chan struct{} // has one element when there is something for Run to do
 	closed      chan struct{} // closed by Close
-	saved       chan struct{} // closed when the history is saved for the last time
 	close       func()
+
+	saving    sync.Mutex // held while the history is saved
+	saved     bool       // for the last time
+	unsavable bool       // the last time it failed
 
 	mu    sync.Mutex
 	state State // but for Now and Last
@@ -92,23 +88,21 @@ type Feed struct {
 	changed    bool // since the last status was sent
 	statusSent time.Time
 	unsaved    bool // changed since the history was last saved
-
-	tooSlow, undelivered, behind int64
+	notified   bool // the hub will wake the readers
 }
 
-// New returns the feed of a server that has just opened numbers.txt and has not
-// written to it. The caller must call Run, and Close.
-func New(o Options) (*Feed, error) {
+// Open returns the feed of a game whose numbers.txt was just opened and not yet
+// written to. The caller must close it.
+func (h *Hub) Open(o Options) (*Feed, error) {
 	f := &Feed{
+		hub:         h,
+		game:        o.Game,
+		sparse:      o.Sparse,
 		lines:       newLines(o.Path, o.Unbroken),
-		limiter:     limiter{limits: o.Limits, reached: o.LimitReached, address: o.Address},
-		log:         o.Log,
 		waiting:     o.Waiting,
 		interrupted: o.Interrupted,
 		historyPath: o.History,
-		news:        make(chan struct{}, 1),
 		closed:      make(chan struct{}),
-		saved:       make(chan struct{}),
 		repeating:   make(map[int64]bool),
 		lastAt:      o.LastAt.UTC(),
 	}
@@ -116,9 +110,6 @@ func New(o Options) (*Feed, error) {
 		f.lastAt = time.Time{}
 	}
 	f.close = sync.OnceFunc(func() { close(f.closed) })
-	if f.log == nil {
-		f.log = slog.New(slog.DiscardHandler)
-	}
 	inFile := o.Count
 	if !o.Unbroken {
 		var err error
@@ -135,6 +126,9 @@ func New(o Options) (*Feed, error) {
 		f.state.Lanes = append(f.state.Lanes, Lane{Name: seat.String()})
 	}
 	f.ring.init(inFile)
+	if !o.Sparse {
+		f.ring.keep(remembered)
+	}
 	if inFile > 0 {
 		last, err := f.lines.read(inFile-1, inFile)
 		if err != nil {
@@ -147,15 +141,18 @@ func New(o Options) (*Feed, error) {
 		}
 	}
 	if o.History != "" {
-		h, err := readHistory(o.History, inFile)
+		past, err := readHistory(o.History, inFile)
 		if err != nil {
-			f.log.Warn("The page's history begins anew: " + err.Error())
+			h.log.Warn("The page's history begins anew: " + err.Error())
 		}
-		f.takeOver(h)
+		f.takeOver(past)
 	}
 	f.state.Lanes[0].enter(now)
 	f.note(Activity{Type: ServerStarted, At: now})
 	f.interrupt(CauseServer, now)
+	h.mu.Lock()
+	h.feeds[f] = struct{}{}
+	h.mu.Unlock()
 	return f, nil
 }
 
@@ -187,7 +184,7 @@ func (f *Feed) Written(numbers []float64, _ time.Duration) {
 	s := &f.state
 	if s.Interruption == nil && !f.lastAt.IsZero() {
 		gap := now.Sub(f.lastAt)
-		if gap > f.pace.stall() && s.Running && s.Since.Before(f.lastAt) {
+		if f.pace.stalled(gap) && s.Running && s.Since.Before(f.lastAt) {
 			f.interrupt(CauseStall, now) // it was over before it was noticed
 		} else {
 			f.pace.add(gap / time.Duration(len(numbers)))
@@ -260,7 +257,72 @@ func reason(err error) string {
 	return "numbers.txt cannot be written"
 }
 
+// sendTime sends the readers the time.
+func (f *Feed) sendTime(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.send("time", now.UTC())
+}
+
+// tick watches the pace, and publishes the status if it has changed.
+func (f *Feed) tick(now time.Time, repeat bool) {
+	waiting := 0
+	if f.waiting != nil {
+		waiting = f.waiting()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if waiting != f.state.Waiting {
+		f.state.Waiting, f.changed = waiting, true
+	}
+	f.watchPace(now.UTC())
+	if repeat {
+		f.publishRepeating()
+	}
+	f.publishStatus(now)
+}
+
+// takeNotified returns the readers that are to be woken.
+func (f *Feed) takeNotified(now time.Time) []*reader {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.notified = false
+	f.publishStatus(now)
+	readers := make([]*reader, 0, len(f.ring.readers))
+	for r := range f.ring.readers {
+		readers = append(readers, r)
+	}
+	return readers
+}
+
+// Close ends all streams, and saves the history a last time. It returns when that
+// is done or ctx ends.
+func (f *Feed) Close(ctx context.Context) {
+	f.close()
+	f.hub.mu.Lock()
+	delete(f.hub.feeds, f)
+	f.hub.mu.Unlock()
+	saved := make(chan struct{})
+	go func() {
+		f.save(true)
+		close(saved)
+	}()
+	select {
+	case <-saved:
+	case <-ctx.Done():
+	}
+}
+
 // The rest must be called with f.mu held.
+
+// publishStatus sends the status if it has changed and none was sent just now.
+func (f *Feed) publishStatus(now time.Time) {
+	if !f.changed || now.Sub(f.statusSent) < statusGap {
+		return
+	}
+	f.changed, f.unsaved, f.statusSent = false, true, now
+	f.send("status", f.status())
+}
 
 // seat notes that a seat was taken or left.
 func (f *Feed) seat(name string, taken bool, now time.Time) {

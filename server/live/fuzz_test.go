@@ -17,7 +17,7 @@ func FuzzPosition(f *testing.F) {
 	}
 	f.Add("", "after=3&after=9;%zz")
 	const lines = 7
-	feed, err := New(Options{Count: lines, Unbroken: true})
+	feed, err := NewHub(HubOptions{}).Open(Options{Count: lines, Unbroken: true})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -63,6 +63,53 @@ func readHistory(path string, lines int64) (history, error) {
 	return h, nil
 }
 
+// keepHistories saves the histories that have changed, and that of a feed that is
+// not sparse once in each saveAlways, until Close.
+func (h *Hub) keepHistories() {
+	ticks := time.NewTicker(saveGap)
+	defer ticks.Stop()
+	var last time.Time
+	for {
+		select {
+		case now := <-ticks.C:
+			always := now.Sub(last) >= saveAlways
+			if always {
+				last = now
+			}
+			for _, f := range h.all() {
+				f.mu.Lock()
+				due := f.unsaved || always && !f.sparse
+				f.mu.Unlock()
+				if due {
+					f.save(false)
+				}
+			}
+		case <-h.closed:
+			return
+		}
+	}
+}
+
+// save saves the history, unless nothing was counted yet or it was saved for the
+// last time.
+func (f *Feed) save(lastTime bool) {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.Lock()
+	h := f.history(time.Now().UTC())
+	f.unsaved = false
+	f.mu.Unlock()
+	if f.historyPath == "" || f.saved || f.sparse && h.Lines == 0 {
+		return
+	}
+	f.saved = lastTime
+	err := h.save(f.historyPath)
+	if err != nil && !f.unsavable {
+		f.hub.log.Warn("The page's history cannot be saved: " + err.Error())
+	}
+	f.unsavable = err != nil
+}
+
 // save writes the history to a new file that then takes the old one's place.
 func (h history) save(path string) error {
 	text, err := json.Marshal(h)

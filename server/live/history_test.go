@@ -19,13 +19,14 @@ import (
 // that was killed.
 func run(t *testing.T, o Options) (f *Feed, stop func()) {
 	t.Helper()
-	f, err := New(o)
+	h := NewHub(HubOptions{})
+	f, err := h.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go f.Run()
+	go h.Run()
 	synctest.Wait()
-	return f, func() { f.Close(t.Context()) }
+	return f, func() { h.Close(t.Context()) }
 }
 
 func (f *Feed) get() State {
@@ -304,14 +305,13 @@ func TestABadHistoryStopsNoStart(t *testing.T) {
 			if err := put(path); err != nil {
 				t.Fatal(err)
 			}
-			f, err := New(Options{History: path, Count: 3, Unbroken: true})
+			f, err := NewHub(HubOptions{}).Open(Options{History: path, Count: 3, Unbroken: true})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if state := f.get(); state.Tally.Interruptions != 0 || state.Interruption == nil || len(state.Activities) > keptActivities {
 				t.Errorf("the state is %+v", state)
 			}
-			go f.Run()
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			f.Close(ctx)

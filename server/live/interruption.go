@@ -35,13 +35,16 @@ func (p *pace) usual() time.Duration {
 	return sorted[len(sorted)-2]
 }
 
-// stall returns the time without a number that is a stall.
-func (p *pace) stall() time.Duration {
+// stalled tells whether a time without a number is a stall.
+func (p *pace) stalled(still time.Duration) bool {
+	if still <= leastStall { // nearly always
+		return false
+	}
 	usual := p.usual()
 	if usual == 0 {
-		return unknownStall
+		return still > unknownStall
 	}
-	return max(leastStall, stallFactor*usual)
+	return still > stallFactor*usual
 }
 
 // The rest must be called with f.mu held.
@@ -58,7 +61,7 @@ func (f *Feed) interrupt(cause Cause, now time.Time) {
 	if !f.lastAt.IsZero() {
 		s.Interruption.After = f.lastAt
 	}
-	f.publish(event{text: encode("interruption", 0, s.Interruption)})
+	f.send("interruption", s.Interruption)
 	f.changed = true
 }
 
@@ -80,7 +83,7 @@ func (f *Feed) resume(line int64, now time.Time) {
 		s.Tally.Longest = max(s.Tally.Longest, over.Seconds)
 		s.Tally.Total += over.Seconds
 	}
-	f.publish(event{text: encode("interruption", 0, over)})
+	f.send("interruption", over)
 	f.note(Activity{Type: CountResumed, At: now, Seconds: over.Seconds})
 	f.changed = true
 	if f.interrupted != nil {
@@ -116,7 +119,7 @@ func (f *Feed) watchPace(now time.Time) {
 	}
 	still := now.Sub(since)
 	switch {
-	case still <= f.pace.stall():
+	case !f.pace.stalled(still):
 	case stopped > still/2:
 		f.interrupt(CauseServer, now)
 	default:

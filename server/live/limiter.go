@@ -12,6 +12,7 @@ import (
 type Limits struct {
 	Readers    int // at the same time
 	PerAddress int // of them from one address; for IPv6, one /64
+	PerGame    int // of them of one game whose feed is sparse
 }
 
 // Limit names a limit that was reached.
@@ -21,10 +22,11 @@ type Limit string
 const (
 	LimitReaders           Limit = "readers"
 	LimitReadersPerAddress Limit = "readers_per_address"
+	LimitReadersPerGame    Limit = "readers_per_game"
 )
 
 // AllLimits lists all of them.
-var AllLimits = [...]Limit{LimitReaders, LimitReadersPerAddress}
+var AllLimits = [...]Limit{LimitReaders, LimitReadersPerAddress, LimitReadersPerGame}
 
 // limiter bounds the requests that are served at the same time, from their first
 // moment on.
@@ -36,29 +38,33 @@ type limiter struct {
 	mu   sync.Mutex
 	all  int
 	from map[string]int // by address
+	of   map[*Feed]int  // sparse feeds
 }
 
 // acquire counts a request in, or answers it with a refusal and returns nil.
 // The caller must call release when the request is served.
-func (l *limiter) acquire(w http.ResponseWriter, r *http.Request) (release func()) {
+func (l *limiter) acquire(w http.ResponseWriter, r *http.Request, of *Feed) (release func()) {
 	from := l.key(r)
-	limit := l.enter(from)
+	limit := l.enter(from, of)
 	if limit == "" {
-		return func() { l.leave(from) }
+		return func() { l.leave(from, of) }
 	}
 	if l.reached != nil {
 		l.reached(limit)
 	}
 	w.Header().Set("Retry-After", "5")
-	if limit == LimitReaders {
+	switch limit {
+	case LimitReaders:
 		http.Error(w, "too many readers of the count; try again later", http.StatusServiceUnavailable)
-	} else {
+	case LimitReadersPerGame:
+		http.Error(w, "too many readers of this game; try again later", http.StatusServiceUnavailable)
+	default:
 		http.Error(w, "too many readers of the count from one address; close some", http.StatusTooManyRequests)
 	}
 	return nil
 }
 
-func (l *limiter) enter(from string) Limit {
+func (l *limiter) enter(from string, of *Feed) Limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -66,21 +72,31 @@ func (l *limiter) enter(from string) Limit {
 		return LimitReaders
 	case l.limits.PerAddress > 0 && l.from[from] >= l.limits.PerAddress:
 		return LimitReadersPerAddress
+	case of.sparse && l.limits.PerGame > 0 && l.of[of] >= l.limits.PerGame:
+		return LimitReadersPerGame
 	}
 	if l.from == nil {
-		l.from = make(map[string]int)
+		l.from, l.of = make(map[string]int), make(map[*Feed]int)
 	}
 	l.all++
 	l.from[from]++
+	if of.sparse {
+		l.of[of]++
+	}
 	return ""
 }
 
-func (l *limiter) leave(from string) {
+func (l *limiter) leave(from string, of *Feed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
 	if l.from[from]--; l.from[from] == 0 {
 		delete(l.from, from)
+	}
+	if of.sparse {
+		if l.of[of]--; l.of[of] == 0 {
+			delete(l.of, of)
+		}
 	}
 }
 

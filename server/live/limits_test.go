@@ -53,7 +53,7 @@ func TestABatchLongerThanTheRing(t *testing.T) {
 func TestReadersAreLimited(t *testing.T) {
 	t.Parallel()
 	limits := make(chan Limit, 10)
-	c := start(t, prefix(1000), Options{
+	c := startWith(t, prefix(1000), Options{}, HubOptions{
 		Limits:       Limits{Readers: 3, PerAddress: 2},
 		LimitReached: func(l Limit) { limits <- l },
 		Address:      func(r *http.Request) string { return r.Header.Get("X-From") },

@@ -26,6 +26,7 @@ const patience = 10 * time.Second
 // count is a numbers.txt and the feed of a server that has just opened it.
 type count struct {
 	*Feed
+	*Hub
 	t    testing.TB
 	path string
 	url  string
@@ -33,13 +34,19 @@ type count struct {
 
 func start(t testing.TB, text string, o Options) *count {
 	t.Helper()
+	return startWith(t, text, o, HubOptions{})
+}
+
+func startWith(t testing.TB, text string, o Options, h HubOptions) *count {
+	t.Helper()
 	c := &count{t: t, path: filepath.Join(t.TempDir(), "numbers.txt")}
 	if err := os.WriteFile(c.path, []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	o.Path = c.path
+	c.Hub = NewHub(h)
 	var err error
-	if c.Feed, err = New(o); err != nil {
+	if c.Feed, err = c.Open(o); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
@@ -62,7 +69,7 @@ func (c *count) end() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c.Close(ctx)
+	c.Hub.Close(ctx)
 	if ctx.Err() != nil {
 		c.t.Error("the feed does not end")
 	}
@@ -243,7 +250,7 @@ func TestAnUnbrokenCountIsKnownWithoutReadingIt(t *testing.T) {
 			t.Errorf("behind %d up to %d: %v, %v, want %v", at[0], at[1], got, err, want)
 		}
 	}
-	feed, err := New(Options{Path: "does not exist", Count: 3000, Unbroken: true})
+	feed, err := NewHub(HubOptions{}).Open(Options{Path: "does not exist", Count: 3000, Unbroken: true})
 	if err != nil {
 		t.Fatal(err)
 	}

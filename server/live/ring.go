@@ -12,14 +12,18 @@ import (
 	"counting/server/spelling"
 )
 
-// remembered is how many events the ring holds. A reader that is further behind
-// continues from the file.
-const remembered = 4096
+// remembered is how many events a ring holds, and rememberedSparse how many that
+// of a sparse feed while it has readers. A reader that is further behind continues
+// from the file.
+const (
+	remembered       = 4096
+	rememberedSparse = 256
+)
 
-// ring holds the latest events. The events have numbers: the next one is put at
-// slots[next%remembered].
+// ring holds the latest events, as many as it has slots. The events have numbers:
+// the next one is put at slots[next%len(slots)].
 type ring struct {
-	slots   [remembered]event
+	slots   []event
 	next    int64
 	first   int64 // the events before this one are gone
 	oldest  int64 // all lines from this one on are in the ring
@@ -51,22 +55,43 @@ func (r *ring) init(lines int64) {
 	r.readers = make(map[*reader]struct{})
 }
 
+// keep makes an empty ring with that many slots.
+func (r *ring) keep(slots int) {
+	r.slots = nil
+	if slots > 0 {
+		r.slots = make([]event, slots)
+	}
+	r.first = r.next
+	if r.latest.line > 0 {
+		r.oldest = r.latest.line + 1
+	}
+}
+
 func (r *ring) add(e event) {
-	slot := &r.slots[r.next%remembered]
+	if e.line > 0 {
+		r.latest = e
+	}
+	r.next++
+	if len(r.slots) == 0 {
+		r.first = r.next
+		if e.line > 0 {
+			r.oldest = e.line + 1
+		}
+		return
+	}
+	slot := r.slot(r.next - 1)
 	if slot.line > 0 {
 		r.oldest = slot.line + 1
 	}
 	*slot = e
-	r.next++
-	r.first = max(r.first, r.next-remembered)
-	if e.line > 0 {
-		r.latest = e
-	}
+	r.first = max(r.first, r.next-int64(len(r.slots)))
 }
+
+func (r *ring) slot(n int64) *event { return &r.slots[n%int64(len(r.slots))] }
 
 // text returns an event as it is sent.
 func (r *ring) text(n int64) []byte {
-	e := &r.slots[n%remembered]
+	e := r.slot(n)
 	if e.text == nil {
 		e.text = encode("line", e.line, e.asLine())
 	}
@@ -79,7 +104,7 @@ type reader struct {
 	line int64         // the last line that it has taken
 	wake chan struct{} // has one element when there may be more
 	idle chan struct{} // has one element when it has sent all that it was woken for
-	busy bool          // it was not idle again in time; wakeAll alone uses it
+	busy bool          // it was not idle again in time; Hub.Run alone uses it
 }
 
 // rests says that the reader has sent all there is, or has left.
@@ -93,13 +118,17 @@ func (r *reader) rests() {
 // publish adds an event and has the readers woken. f.mu must be held.
 func (f *Feed) publish(e event) {
 	f.ring.add(e)
-	f.wake()
+	if len(f.ring.readers) > 0 && !f.notified {
+		f.notified = true
+		f.hub.notify(f)
+	}
 }
 
-func (f *Feed) wake() {
-	select {
-	case f.news <- struct{}{}:
-	default:
+// send publishes an event of that name, if events are kept at all. f.mu must be
+// held.
+func (f *Feed) send(name string, data any) {
+	if len(f.ring.slots) > 0 {
+		f.publish(event{text: encode(name, 0, data)})
 	}
 }
 
@@ -113,15 +142,18 @@ func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) 
 	if after+1 < f.ring.oldest {
 		return nil, nil, f.ring.oldest - 1
 	}
+	if len(f.ring.slots) == 0 {
+		f.ring.keep(rememberedSparse)
+	}
 	from := f.ring.next
 	for n := f.state.Lines; n > after; from-- {
-		if f.ring.slots[(from-1)%remembered].line == n {
+		if f.ring.slot(from-1).line == n {
 			n--
 		}
 	}
 	var events [][]byte
 	for ; from < f.ring.next; from++ {
-		if f.ring.slots[from%remembered].line > 0 {
+		if f.ring.slot(from).line > 0 {
 			events = append(events, f.ring.text(from))
 		}
 	}
@@ -139,12 +171,14 @@ func (f *Feed) take(r *reader) (events [][]byte, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r.next < f.ring.first {
-		f.behind++
+		f.hub.mu.Lock()
+		f.hub.behind++
+		f.hub.mu.Unlock()
 		return nil, errBehind
 	}
 	for ; r.next < f.ring.next && len(events) < atOnce; r.next++ {
 		events = append(events, f.ring.text(r.next))
-		r.line = max(r.line, f.ring.slots[r.next%remembered].line)
+		r.line = max(r.line, f.ring.slot(r.next).line)
 	}
 	return events, nil
 }
@@ -154,6 +188,9 @@ func (f *Feed) leave(r *reader) {
 	defer f.mu.Unlock()
 	delete(f.ring.readers, r)
 	r.rests()
+	if f.sparse && len(f.ring.readers) == 0 {
+		f.ring.keep(0)
+	}
 }
 
 // encode returns an event as it is sent. JSON has no line breaks.

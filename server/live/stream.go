@@ -43,7 +43,7 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodHead {
-		release := f.limiter.acquire(w, r)
+		release := f.hub.limiter.acquire(w, r, f)
 		if release == nil {
 			return
 		}
@@ -83,14 +83,14 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 		if err != nil {
 			return after, err // the reader comes back; a missing file is for its writer to report
 		}
-		if err := f.send(out, text, nil); err != nil {
+		if err := f.deliver(out, text, nil); err != nil {
 			return after, err
 		}
 		after += int64(len(text))
 		me, first, upTo = f.join(after)
 	}
 	defer f.leave(me)
-	if err := f.send(out, first(), me); err != nil || once {
+	if err := f.deliver(out, first(), me); err != nil || once {
 		return after, err
 	}
 	for {
@@ -99,7 +99,7 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 			return me.line, err
 		}
 		if len(events) > 0 {
-			if err := f.send(out, events, me); err != nil {
+			if err := f.deliver(out, events, me); err != nil {
 				return after, err
 			}
 			continue
@@ -117,17 +117,20 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 
 // send writes events to a reader. One that does not take them in time is counted
 // as dropped, with the events that it misses.
-func (f *Feed) send(out *writer, events [][]byte, me *reader) error {
+func (f *Feed) deliver(out *writer, events [][]byte, me *reader) error {
 	err := out.write(events...)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
+		missed := int64(len(events))
 		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.tooSlow++
-		f.undelivered += int64(len(events))
 		if me != nil {
-			f.undelivered += f.ring.next - me.next
+			missed += f.ring.next - me.next
 		}
+		f.mu.Unlock()
+		f.hub.mu.Lock()
+		defer f.hub.mu.Unlock()
+		f.hub.tooSlow++
+		f.hub.undelivered += missed
 	}
 	return err
 }
@@ -172,17 +175,4 @@ func (w *writer) write(events ...[]byte) error {
 		}
 	}
 	return w.control.Flush()
-}
-
-// Readers returns how many requests are served from the stream, or from the
-// file.
-func (f *Feed) Readers() int { return f.limiter.count() }
-
-// Dropped returns how many readers were dropped so far because they did not
-// take what they were sent, how many events they had not been sent, and how
-// often a reader that fell behind had to continue from the file.
-func (f *Feed) Dropped() (readers, events, behind int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tooSlow, f.undelivered, f.behind
 }

@@ -1,10 +1,11 @@
-// Package metrics counts what happens at the table, for Prometheus.
+// Package metrics counts what happens in all games, for Prometheus.
 package metrics
 
 import (
 	"math"
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"counting/server/engineio"
@@ -26,6 +27,8 @@ type Metrics struct {
 	repeated *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	limits   *prometheus.CounterVec
+	missed   prometheus.Counter
+	goal     prometheus.Gauge
 	last     prometheus.Gauge
 	lastAt   prometheus.Gauge
 	appended prometheus.Histogram
@@ -33,12 +36,16 @@ type Metrics struct {
 	taken    *prometheus.GaugeVec
 	stopped  *prometheus.CounterVec
 	seconds  prometheus.Histogram
+
+	mu     sync.Mutex
+	latest time.Time // when a game that was opened had been written last
 }
 
-// Limits on connections, beside those of package engineio.
+// Limits on connections and games, beside those of package engineio.
 const (
 	LimitConnections           engineio.Limit = "connections"
 	LimitConnectionsPerAddress engineio.Limit = "connections_per_address"
+	LimitGamesPerAddress       engineio.Limit = "games_per_address"
 )
 
 // Gauges are asked at each scrape.
@@ -50,13 +57,13 @@ type Gauges struct {
 	// what each session has free.
 	Usage func() (receiving, sending int64)
 
+	// Games returns how many games are open, and in how many both seats are taken.
+	Games   func() (open, counting int)
 	Taken   func() int // seats that are taken
 	Waiting func() int // clients that are held back
 	Readers func() int // readers of the stream
 
-	// Missed are the events that were neither logged nor shown because more
-	// happened than could be told; LogLines are log lines that were left out.
-	Missed, LogLines func() int64
+	LogLines func() int64 // log lines that were left out
 
 	// Dropped returns how many readers were dropped so far for not taking what
 	// they were sent, how many events they had not been sent, and how often a
@@ -68,9 +75,8 @@ type Gauges struct {
 // that the faithful mode takes although there is no such seat.
 const otherSeat = "none"
 
-// New returns the metrics of a server on the way to goal that goes on after the
-// number last, which was written at lastAt; the zero time if that is not known.
-func New(version string, goal, last int64, lastAt time.Time) *Metrics {
+// New returns the metrics of a server without games.
+func New(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		written: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -89,13 +95,21 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 			Name: "counting_limits_reached_total",
 			Help: "Requests and sessions that were refused or ended for a limit, by the limit.",
 		}, []string{"limit"}),
+		missed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "counting_events_missed_total",
+			Help: "Events that were neither logged nor shown, because more happened than could be told.",
+		}),
+		goal: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "counting_goal",
+			Help: "The number that the clients were told to count to, as -goal says, summed over the open games; 0 if it is not known.",
+		}),
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_last_number",
-			Help: "The number that was written last.",
+			Help: "The number that was written last, summed over the open games.",
 		}),
 		lastAt: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_last_number_timestamp_seconds",
-			Help: "When the last number was written, in seconds since 1970; 0 if none ever was.",
+			Help: "When the last number of any game was written, in seconds since 1970; 0 if none ever was.",
 		}),
 		appended: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "counting_append_duration_seconds",
@@ -104,11 +118,11 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 		}),
 		failing: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_storage_failing",
-			Help: "1 while numbers.txt cannot be written, else 0.",
+			Help: "How many open games have a numbers.txt that cannot be written.",
 		}),
 		taken: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "counting_seat_taken",
-			Help: "1 while a client holds the seat, else 0.",
+			Help: "In how many games a client holds the seat.",
 		}, []string{"seat"}),
 		stopped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "counting_interruptions_total",
@@ -120,18 +134,13 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 			Buckets: []float64{0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600},
 		}),
 	}
-	whereTo := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "counting_goal",
-		Help: "The number that the clients were told to count to, as -goal says; 0 if it is not known.",
-	})
-	whereTo.Set(float64(goal))
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "counting_build_info",
 		Help:        "1; the labels name the server's version and its Go.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.last, m.lastAt, m.appended, m.failing, m.taken, m.stopped, m.seconds, whereTo, build,
+	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.missed, m.goal, m.last, m.lastAt, m.appended, m.failing, m.taken, m.stopped, m.seconds, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	// What has not happened yet is 0, not absent: a rate needs a start.
@@ -146,15 +155,11 @@ func New(version string, goal, last int64, lastAt time.Time) *Metrics {
 	for _, code := range game.Codes {
 		m.refused.WithLabelValues(string(code))
 	}
-	for _, limit := range append(engineio.AllLimits[:], LimitConnections, LimitConnectionsPerAddress) {
+	for _, limit := range append(engineio.AllLimits[:], LimitConnections, LimitConnectionsPerAddress, LimitGamesPerAddress) {
 		m.limits.WithLabelValues(string(limit))
 	}
 	for _, limit := range live.AllLimits {
 		m.limits.WithLabelValues(string(limit))
-	}
-	m.last.Set(float64(last))
-	if !lastAt.IsZero() {
-		m.lastAt.Set(seconds(lastAt))
 	}
 	return m
 }
@@ -173,10 +178,17 @@ func (m *Metrics) Ask(g Gauges) {
 	gauge("counting_connections", "Open TCP connections.", g.Connections)
 	gauge("counting_receiving_bytes", "Bytes of packets that have been received in part, beyond 4 KiB for each.", func() int { receiving, _ := g.Usage(); return int(receiving) })
 	gauge("counting_sending_bytes", "Bytes that wait to be sent, beyond 4 KiB for each session.", func() int { _, sending := g.Usage(); return int(sending) })
-	gauge("counting_seats_taken", "Seats that are taken, of two.", g.Taken)
+	for state, count := range map[string]func() int{
+		"open":     func() int { open, _ := g.Games(); return open },
+		"counting": func() int { _, counting := g.Games(); return counting },
+	} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "counting_games", Help: "Games that are open, and those of them in which both seats are taken.", ConstLabels: prometheus.Labels{"state": state},
+		}, func() float64 { return float64(count()) }))
+	}
+	gauge("counting_seats_taken", "Seats that are taken, of two in each game.", g.Taken)
 	gauge("counting_waiting_clients", "Clients that are held back until a seat falls free.", g.Waiting)
 	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)
-	counter("counting_events_missed_total", "Events that were neither logged nor shown, because more happened than could be told.", g.Missed)
 	counter("counting_log_lines_dropped_total", "Log lines that were left out: over a limit, or not read fast enough.", g.LogLines)
 	counter("counting_stream_readers_dropped_total", "Readers of the stream that were dropped for being too slow.", func() int64 { readers, _, _ := g.Dropped(); return readers })
 	counter("counting_stream_events_dropped_total", "Events that readers who were dropped had not been sent.", func() int64 { _, events, _ := g.Dropped(); return events })
@@ -188,20 +200,6 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }
 
-// Happened counts repetitions and refusals, and notes who holds a seat.
-func (m *Metrics) Happened(effect game.Effect) {
-	switch e := effect.(type) {
-	case game.Repeated:
-		m.repeated.WithLabelValues(label(protocol.SeatNamed(e.Number.ClientID))).Inc()
-	case game.Refused:
-		m.refused.WithLabelValues(string(e.Code)).Inc()
-	case game.Seated:
-		m.taken.WithLabelValues(e.Seat.String()).Set(1)
-	case game.Left:
-		m.taken.WithLabelValues(e.Seat.String()).Set(0)
-	}
-}
-
 // LimitReached counts a client's going over a limit.
 func (m *Metrics) LimitReached(limit engineio.Limit) { m.limits.WithLabelValues(string(limit)).Inc() }
 
@@ -210,28 +208,6 @@ func (m *Metrics) Interrupted(cause string, seconds float64) {
 	m.stopped.WithLabelValues(cause).Inc()
 	m.seconds.Observe(seconds)
 }
-
-// Written counts the numbers of a batch.
-func (m *Metrics) Written(numbers []float64, took time.Duration) {
-	for _, n := range numbers {
-		m.written.WithLabelValues(label(seatOf(n))).Inc()
-		m.last.Set(n)
-	}
-	m.lastAt.Set(seconds(time.Now()))
-	m.appended.Observe(took.Seconds())
-}
-
-// Storage notes whether the file can be written.
-func (m *Metrics) Storage(err error) {
-	if err != nil {
-		m.failing.Set(1)
-	} else {
-		m.failing.Set(0)
-	}
-}
-
-// Missed does nothing: the room itself counts what was left out.
-func (m *Metrics) Missed(int64, []protocol.Seat) {}
 
 func seatOf(n float64) protocol.Seat {
 	if n != math.Trunc(n) {

@@ -7,22 +7,23 @@ import (
 	"time"
 
 	"counting/server/game"
+	"counting/server/protocol"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func started(last int64, lastAt time.Time) *Metrics {
-	m := New("v1", 2000, last, lastAt)
+func started() *Metrics {
+	m := New("v1")
 	one := func() int { return 1 }
 	three := func() int64 { return 3 }
 	m.Ask(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
-		Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, Missed: three, LogLines: three})
+		Games: func() (int, int) { return 3, 2 }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three})
 	return m
 }
 
 func TestNamesAndUnitsAreAsPrometheusWantsThem(t *testing.T) {
 	t.Parallel()
-	problems, err := testutil.GatherAndLint(started(0, time.Time{}).registry)
+	problems, err := testutil.GatherAndLint(started().registry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,25 +34,30 @@ func TestNamesAndUnitsAreAsPrometheusWantsThem(t *testing.T) {
 
 func TestWhatHappensIsCounted(t *testing.T) {
 	t.Parallel()
-	m := started(4, time.Unix(1700000000, 0))
+	m := started()
+	g := m.Open(2000, 4, time.Unix(1700000000, 0))
 	gathers(t, m, `
-		# HELP counting_goal The number that the clients were told to count to, as -goal says; 0 if it is not known.
+		# HELP counting_goal The number that the clients were told to count to, as -goal says, summed over the open games; 0 if it is not known.
 		# TYPE counting_goal gauge
 		counting_goal 2000
-		# HELP counting_last_number The number that was written last.
+		# HELP counting_last_number The number that was written last, summed over the open games.
 		# TYPE counting_last_number gauge
 		counting_last_number 4
-		# HELP counting_last_number_timestamp_seconds When the last number was written, in seconds since 1970; 0 if none ever was.
+		# HELP counting_last_number_timestamp_seconds When the last number of any game was written, in seconds since 1970; 0 if none ever was.
 		# TYPE counting_last_number_timestamp_seconds gauge
 		counting_last_number_timestamp_seconds 1.7e+09
-	`, "counting_goal", "counting_last_number", "counting_last_number_timestamp_seconds")
+		# HELP counting_games Games that are open, and those of them in which both seats are taken.
+		# TYPE counting_games gauge
+		counting_games{state="counting"} 2
+		counting_games{state="open"} 3
+	`, "counting_games", "counting_goal", "counting_last_number", "counting_last_number_timestamp_seconds")
 
-	m.Written([]float64{5, 6, 7}, time.Millisecond)
-	m.Written([]float64{1.5}, time.Millisecond)
-	m.Happened(game.Repeated{Number: game.Number{ClientID: "client2"}})
-	m.Happened(game.Refused{Code: game.NoSuchSeat, Number: game.Number{ClientID: "whatever a client sends"}})
-	m.Happened(game.Alone{})
-	m.Storage(errors.New("full"))
+	g.Written([]float64{5, 6, 7}, time.Millisecond)
+	g.Written([]float64{1.5}, time.Millisecond)
+	g.Happened(game.Repeated{Number: game.Number{ClientID: "client2"}})
+	g.Happened(game.Refused{Code: game.NoSuchSeat, Number: game.Number{ClientID: "whatever a client sends"}})
+	g.Happened(game.Alone{})
+	g.Storage(errors.New("full"))
 	gathers(t, m, `
 		# HELP counting_numbers_written_total Numbers written to numbers.txt and synced, by the seat whose turn they are.
 		# TYPE counting_numbers_written_total counter
@@ -76,7 +82,7 @@ counting_numbers_refused_total{reason="not_whole"} 0
 		counting_numbers_refused_total{reason="too_many_acks"} 0
 counting_numbers_refused_total{reason="too_many_lines"} 0
 		counting_numbers_refused_total{reason="wrong_parity"} 0
-		# HELP counting_storage_failing 1 while numbers.txt cannot be written, else 0.
+		# HELP counting_storage_failing How many open games have a numbers.txt that cannot be written.
 		# TYPE counting_storage_failing gauge
 		counting_storage_failing 1
 		# HELP counting_stream_events_dropped_total Events that readers who were dropped had not been sent.
@@ -85,13 +91,60 @@ counting_numbers_refused_total{reason="too_many_lines"} 0
 	`, "counting_numbers_written_total", "counting_numbers_repeated_total", "counting_numbers_refused_total",
 		"counting_storage_failing", "counting_stream_events_dropped_total")
 
-	m.Storage(nil)
+	g.Storage(nil)
 	if failing := testutil.ToFloat64(m.failing); failing != 0 {
 		t.Errorf("storage is said to fail: %v", failing)
 	}
 	if n := testutil.CollectAndCount(m.appended); n != 1 {
 		t.Errorf("%d histograms", n)
 	}
+}
+
+// What is a state is summed over the open games, and a game that is closed takes
+// nothing with it that was counted.
+func TestGamesAreSummed(t *testing.T) {
+	t.Parallel()
+	m := started()
+	a, b := m.Open(100, 10, time.Unix(1700000000, 0)), m.Open(100, 5, time.Unix(1600000000, 0))
+	expect := func(last, goal, client1, failing, written float64) {
+		t.Helper()
+		for name, v := range map[string][2]float64{
+			"last":    {testutil.ToFloat64(m.last), last},
+			"goal":    {testutil.ToFloat64(m.goal), goal},
+			"client1": {testutil.ToFloat64(m.taken.WithLabelValues("client1")), client1},
+			"failing": {testutil.ToFloat64(m.failing), failing},
+			"written": {testutil.ToFloat64(m.written.WithLabelValues("client1")), written},
+		} {
+			if v[0] != v[1] {
+				t.Errorf("%s is %v, want %v", name, v[0], v[1])
+			}
+		}
+	}
+	expect(15, 200, 0, 0, 0)
+	if at := testutil.ToFloat64(m.lastAt); at != 1.7e9 {
+		t.Errorf("the last number is from %v", at)
+	}
+	for _, g := range []*Game{a, b} {
+		g.Happened(game.Seated{Seat: protocol.Client1})
+		g.Happened(game.Seated{Seat: protocol.Client2})
+		g.Storage(errors.New("full"))
+	}
+	a.Written([]float64{11, 12, 13}, 0)
+	expect(18, 200, 2, 2, 2)
+	b.Missed(3, []protocol.Seat{protocol.Client2})
+	b.Missed(3, []protocol.Seat{protocol.Client2})
+	expect(18, 200, 1, 2, 2)
+	if missed := testutil.ToFloat64(m.missed); missed != 6 {
+		t.Errorf("%v were missed", missed)
+	}
+	a.Close()
+	a.Close()
+	expect(5, 100, 0, 1, 2)
+	a.Written([]float64{15}, 0) // it is late
+	a.Happened(game.Seated{Seat: protocol.Client1})
+	expect(5, 100, 0, 1, 3)
+	b.Close()
+	expect(0, 0, 0, 0, 3)
 }
 
 func gathers(t *testing.T, m *Metrics, want string, names ...string) {

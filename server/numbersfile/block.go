@@ -1,6 +1,10 @@
 package numbersfile
 
-import "counting/server/spelling"
+import (
+	"bytes"
+
+	"counting/server/spelling"
+)
 
 // The lines come in blocks of the numbers that share their thousands: block 0
 // is 1 to 999, block 1 is 1000 to 1999. In all but block 0 each line is what
@@ -53,4 +57,24 @@ func appendBlock(dst []byte, block int64) []byte {
 		dst = append(append(dst, head...), tail...)
 	}
 	return dst
+}
+
+// countOfSize returns how many numbers a count of that many bytes has, or 0 if
+// none has that size.
+func countOfSize(size int64) int64 {
+	block := int64(0)
+	for n := blockBytes(0); size >= n; n = blockBytes(block) {
+		size -= n
+		block++
+	}
+	lines := firstOf(block) - 1
+	for text := appendBlock(nil, block); size > 0; lines++ {
+		line := int64(bytes.IndexByte(text, '\n') + 1)
+		size -= line
+		text = text[line:]
+	}
+	if size < 0 {
+		return 0
+	}
+	return lines
 }

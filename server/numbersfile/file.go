@@ -48,21 +48,36 @@ type Options struct {
 	syncDir func(*os.File) error
 }
 
-// Reports are what Run tells. It calls them from its own goroutine, one at a
-// time, in order and with no lock held: they may call Append, but not Close.
-// They hold up the writing. Any of them may be nil.
-//
-// Written and Dropped share one order: each speaks of the lines behind the one
-// that either named before.
+// defaults fills in what is not set.
+func (o Options) defaults() Options {
+	if o.LockWait == 0 {
+		o.LockWait = defaultLockWait
+	}
+	if o.wrap == nil {
+		o.wrap = func(file *os.File) disk { return appended{file} }
+	}
+	if o.flock == nil {
+		o.flock = flock
+	}
+	if o.syncDir == nil {
+		o.syncDir = func(dir *os.File) error { return syncDir(dir) }
+	}
+	return o
+}
+
+// Reports holds the functions that Run calls: from its own goroutine, one at a
+// time, in order and with no lock held. They may call Append, but not Close. The
+// writing waits until they return. Any of them may be nil.
 type Reports struct {
-	// Written says that the lines up to this number are in the file, and in
-	// the default mode on the disk; and how long the one that has waited
-	// longest has waited for that. There is one call for each batch.
+	// Written reports that the lines up to this number are in the file, and in
+	// default mode on the disk; and how long the one that has waited longest has
+	// waited for that. There is one call for each batch.
 	Written func(upTo int64, took time.Duration)
-	// Dropped says that the lines up to this number are lost. It is called in
-	// faithful mode only.
+	// Dropped reports, in faithful mode, that the lines up to this number are lost.
+	// It shares one order with Written: each is about the lines after the one that
+	// either named before.
 	Dropped func(upTo int64, err error)
-	// State says that writing has begun to fail, or, with nil, that it works
+	// State reports that writing has begun to fail, or, with nil, that it works
 	// again: once for each change, not for each attempt.
 	State func(err error)
 }
@@ -71,9 +86,10 @@ type Reports struct {
 // any number of goroutines.
 type File struct {
 	recovery Recovery
-	lock     *os.File
+	lock     *os.File // of the data directory, or nil if that is locked for all files
 	writer   writer
 	queue    queue
+	shared   *shared
 
 	started atomic.Bool   // by Run, or by Close in its place
 	hurry   chan struct{} // closed when Close does not wait any longer
@@ -95,37 +111,32 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, unusable(err)
 	}
-	if options.LockWait == 0 {
-		options.LockWait = defaultLockWait
-	}
-	if options.wrap == nil {
-		options.wrap = func(file *os.File) disk { return appended{file} }
-	}
-	if options.flock == nil {
-		options.flock = flock
-	}
-	if options.syncDir == nil {
-		options.syncDir = func(dir *os.File) error { return syncDir(dir) }
-	}
+	options = options.defaults()
 	held, err := options.lockDir(ctx, dir)
 	if err != nil {
 		return nil, unusable(err)
 	}
-	f := &File{
-		lock:  held,
-		hurry: make(chan struct{}),
-		done:  make(chan struct{}),
+	f, err := open(ctx, filepath.Join(dir, Name), held, newShared(held), options)
+	if err != nil {
+		held.Close()
+		return nil, unusable(err)
 	}
+	f.lock = held
+	return f, nil
+}
+
+// open opens a numbers.txt whose directory nobody else uses. dir is that
+// directory.
+func open(ctx context.Context, path string, dir *os.File, shared *shared, options Options) (*File, error) {
+	f := &File{shared: shared, hurry: make(chan struct{}), done: make(chan struct{})}
 	f.giveUp = sync.OnceFunc(func() { close(f.hurry) })
 	f.queue.filled.L = &f.queue.mu
-	path := filepath.Join(dir, Name)
 	if options.Faithful {
 		f.writer = faithful{path, options.flock}
 		return f, nil
 	}
-	if err := f.openDurable(ctx, path, options); err != nil {
-		held.Close()
-		return nil, unusable(err)
+	if err := f.openDurable(ctx, path, dir, options); err != nil {
+		return nil, err
 	}
 	f.queue.last, f.queue.taken = f.recovery.Last, f.recovery.Last
 	return f, nil
@@ -140,7 +151,7 @@ func unusable(err error) error {
 	return fmt.Errorf("%w (-data must name a directory that this user can write to)", err)
 }
 
-func (f *File) openDurable(ctx context.Context, path string, o Options) (err error) {
+func (f *File) openDurable(ctx context.Context, path string, dir *os.File, o Options) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
 	replaced := errors.Is(err, fs.ErrPermission) && takeOver(path) == nil
 	if replaced {
@@ -164,19 +175,22 @@ func (f *File) openDurable(ctx context.Context, path string, o Options) (err err
 	if err := o.lockFile(ctx, file); err != nil {
 		return err
 	}
-	d := &durable{disk: o.wrap(file), path: path, info: info}
-	r := recovering{o, file, d.disk, f.lock}
+	d := &durable{disk: o.wrap(file), sync: f.shared.syncer(info), path: path, info: info}
+	r := recovering{o, file, d.disk, dir}
 	if f.recovery, d.size, err = r.recover(); err != nil {
 		return err
 	}
 	f.recovery.Replaced = replaced
+	if info.Size() > 0 {
+		f.recovery.At = info.ModTime()
+	}
 	// A server that was killed may have left lines that are in the page cache
 	// alone. From now on they count as written, so they have to be on the disk;
 	// and so has the file's name, and the directory's.
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	if err := o.syncDir(f.lock); err != nil {
+	if err := o.syncDir(dir); err != nil {
 		return err
 	}
 	if parent, err := os.Open(filepath.Dir(filepath.Dir(path))); err == nil {
@@ -189,6 +203,14 @@ func (f *File) openDurable(ctx context.Context, path string, o Options) (err err
 
 // Recovery returns what Open found and did.
 func (f *File) Recovery() Recovery { return f.recovery }
+
+// Last returns the number of the line that was appended last, or, at first,
+// Recovery.Last.
+func (f *File) Last() int64 {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	return f.queue.last
+}
 
 // Append queues the spellings of all numbers up to that one, in the default
 // mode, from the one on that follows the last Append or, at first,
@@ -230,22 +252,21 @@ func (f *File) run(reports Reports) error {
 	f.result = f.write(reports)
 	f.queue.close()
 	f.writer.Close()
-	f.lock.Close()
+	if f.lock != nil {
+		f.lock.Close()
+	}
 	close(f.done)
 	return f.result
 }
 
 func (f *File) write(reports Reports) error {
-	var text []byte
 	for {
-		var last int64
-		var since time.Time
-		var ok bool
-		if text, last, since, ok = f.queue.take(text); !ok {
+		buffer, last, since, ok := f.queue.take(f.shared.buffer)
+		if !ok {
 			return nil
 		}
 		wait := firstRetry
-		n, err := f.writer.write(text, func(err error) bool {
+		n, err := f.writer.write(*buffer, func(err error) bool {
 			f.setState(err, reports)
 			select {
 			case <-time.After(wait):
@@ -256,7 +277,8 @@ func (f *File) write(reports Reports) error {
 			}
 		})
 		f.setState(err, reports)
-		dropped := int64(bytes.Count(text[n:], []byte("\n")))
+		dropped := int64(bytes.Count((*buffer)[n:], []byte("\n")))
+		f.shared.buffers.Put(buffer)
 		if n > 0 && reports.Written != nil {
 			reports.Written(last-dropped, time.Since(since))
 		}

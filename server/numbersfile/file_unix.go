@@ -25,3 +25,17 @@ func flock(file *os.File) error {
 
 // truncate cuts off a file that was opened for appending.
 func truncate(file *os.File, size int64) error { return file.Truncate(size) }
+
+// lookAt tells whether the file at path is that one, and how large it is. It is
+// os.Stat for what is done before each ack, and leaves nothing to collect.
+func lookAt(path string, file os.FileInfo) (same bool, size int64, err error) {
+	var now syscall.Stat_t
+	for err = syscall.EINTR; err == syscall.EINTR; {
+		err = syscall.Stat(path, &now)
+	}
+	if err != nil {
+		return false, 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	then := file.Sys().(*syscall.Stat_t)
+	return now.Dev == then.Dev && now.Ino == then.Ino, now.Size, nil
+}

@@ -29,3 +29,12 @@ func flock(file *os.File) error {
 // truncate cuts off a file that was opened for appending. A handle for
 // appending may not do that on Windows, so it takes another one.
 func truncate(file *os.File, size int64) error { return os.Truncate(file.Name(), size) }
+
+// lookAt tells whether the file at path is that one, and how large it is.
+func lookAt(path string, file os.FileInfo) (same bool, size int64, err error) {
+	now, err := os.Stat(path)
+	if err != nil {
+		return false, 0, err
+	}
+	return os.SameFile(now, file), now.Size(), nil
+}

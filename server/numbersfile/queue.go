@@ -12,9 +12,7 @@ import (
 const batch = 4096
 
 // queue holds what waits to be written: in the default mode the numbers up to
-// one, which are spelled as they are taken, in faithful mode lines. The lines
-// are one text, with two buffers that change places: one is filled while the
-// other is written.
+// one, which are spelled as they are taken, in faithful mode lines, as one text.
 type queue struct {
 	mu     sync.Mutex
 	filled sync.Cond // there is something, or the queue is closed
@@ -57,10 +55,10 @@ func (q *queue) added(lines int64) {
 	q.last += lines
 }
 
-// take waits for lines and returns those that there are, the number of the last
-// and how long the first has waited; false once the queue is closed and empty.
-// It takes over the buffer used, which may be what it returned before.
-func (q *queue) take(used []byte) (text []byte, last int64, since time.Time, ok bool) {
+// take waits for lines and returns those that there are, in a buffer, with the
+// number of the last and since when the first has waited; false once the queue is
+// closed and empty.
+func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since time.Time, ok bool) {
 	q.mu.Lock()
 	for q.last == q.taken {
 		if q.closed {
@@ -69,11 +67,11 @@ func (q *queue) take(used []byte) (text []byte, last int64, since time.Time, ok 
 		}
 		q.filled.Wait()
 	}
+	text = buffer()
 	first, lines := q.taken+1, len(q.text) > 0
 	since = q.since
-	text = used[:0]
 	if lines {
-		text, q.text = q.text, used[:0]
+		*text, q.text = q.text, *text
 		q.taken = q.last
 	} else {
 		q.taken = min(q.last, q.taken+batch)
@@ -82,7 +80,7 @@ func (q *queue) take(used []byte) (text []byte, last int64, since time.Time, ok 
 	q.mu.Unlock()
 	if !lines {
 		for n := first; n <= last; n++ {
-			text = append(spelling.Append(text, n), '\n')
+			*text = append(spelling.Append(*text, n), '\n')
 		}
 	}
 	return text, last, since, true

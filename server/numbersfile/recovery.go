@@ -10,6 +10,7 @@ import (
 	"math/bits"
 	"os"
 	"strings"
+	"time"
 
 	"counting/server/spelling"
 )
@@ -19,6 +20,8 @@ type Recovery struct {
 	// Last is the largest k for which all of 1…k are in the file: the count
 	// goes on with Last+1. It is 0 in an empty file and in faithful mode.
 	Last int64
+	// At is when the file was written last, before Open; zero if it was empty.
+	At time.Time
 	// Bad is the first line that is not the spelling of its number, or nil if
 	// the file is 1…Last and nothing else. A file with a bad line is kept as
 	// it is.

@@ -93,6 +93,9 @@ const spanBlocks = 8
 // block, on as many processors as there are, up to the first difference. It
 // calls progress again and again with how far it is, one call at a time.
 func readPrefix(r io.ReaderAt, size int64, progress func(done int64)) (prefix, error) {
+	if size == 0 { // as that of each new game
+		return prefix{}, nil
+	}
 	s := search{r: r, size: size, progress: progress}
 	var workers sync.WaitGroup
 	for range min(int64(runtime.GOMAXPROCS(0)), 1+size>>20) {

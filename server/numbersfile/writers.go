@@ -25,6 +25,7 @@ type writer interface {
 // disk is what a durable writer does to the open file. Tests put faults in.
 type disk interface {
 	io.WriteCloser
+	io.Seeker // tells its size
 	Truncate(size int64) error
 	Sync() error
 }
@@ -39,6 +40,7 @@ func (a appended) Truncate(size int64) error { return truncate(a.File, size) }
 // trusted: each error that it returns is final.
 type durable struct {
 	disk disk
+	sync func(disk) error
 	path string
 	info os.FileInfo // which file disk is
 	size int64       // of the good lines
@@ -55,7 +57,7 @@ func (d *durable) write(text []byte, again func(error) bool) (int, error) {
 			return 0, err
 		}
 	}
-	if err := d.disk.Sync(); err != nil {
+	if err := d.sync(d.disk); err != nil {
 		return 0, fmt.Errorf("sync %s: %w", d.path, err)
 	}
 	d.size += int64(len(text))
@@ -71,8 +73,12 @@ func (d *durable) attempt(text []byte) (final bool, err error) {
 	if err := d.cutBack(); err != nil {
 		return false, err
 	}
-	if err := d.unchanged(); err != nil {
+	// A file that has taken this one's place is found out later: nothing is acked
+	// then, and nothing is written into it.
+	if size, err := d.disk.Seek(0, io.SeekEnd); err != nil {
 		return true, err
+	} else if size != d.size {
+		return true, fmt.Errorf("%s %w", d.path, ErrChanged)
 	}
 	n, err := d.disk.Write(text)
 	if err == nil && n < len(text) {
@@ -97,11 +103,11 @@ func (d *durable) cutBack() error {
 }
 
 func (d *durable) unchanged() error {
-	info, err := os.Stat(d.path)
+	same, size, err := lookAt(d.path, d.info)
 	if err != nil {
 		return fmt.Errorf("%s %w: %w", d.path, ErrChanged, err)
 	}
-	if !os.SameFile(info, d.info) || info.Size() != d.size {
+	if !same || size != d.size {
 		return fmt.Errorf("%s %w", d.path, ErrChanged)
 	}
 	return nil

@@ -1,4 +1,4 @@
-// Package page is the live page: plain HTML, CSS and JavaScript modules that
+// Package page is the live page, and the overview of all games: plain HTML, CSS and JavaScript modules that
 // are served as they stand here, and ask for nothing from anywhere else. What
 // they show comes from package live.
 package page
@@ -17,8 +17,9 @@ import (
 //go:embed static
 var static embed.FS
 
-// Files returns the page's files by the path that each is served at: the page
-// itself at "/", what it loads below "/page/".
+// Files returns the files of both pages by the path that each is served at: the
+// page of one game at "/", that of all games at "/games", what they load below
+// "/page/".
 func Files() map[string]http.Handler {
 	files := make(map[string]http.Handler)
 	entries, err := static.ReadDir("static")
@@ -32,8 +33,11 @@ func Files() map[string]http.Handler {
 			panic(err)
 		}
 		at := "/page/" + name
-		if name == "index.html" {
+		switch name {
+		case "index.html":
 			at = "/"
+		case "games.html":
+			at = "/games"
 		}
 		files[at] = file(name, text)
 	}

@@ -24,7 +24,7 @@ func get(t *testing.T, path string) *httptest.ResponseRecorder {
 func TestReferencesAreRelativeAndExist(t *testing.T) {
 	t.Parallel()
 	files := Files()
-	others := map[string]bool{"/state": true, "/events": true, "/metrics": true, "/ready": true, "/numbers.txt": true}
+	others := map[string]bool{"/state": true, "/events": true, "/metrics": true, "/ready": true, "/numbers.txt": true, "/games": true}
 	references := regexp.MustCompile(`(?:href|src)="([^"?]+)"|from '([^']+)'|address\('([^']+)'|new URL\('([^']+)'`)
 	for path := range files {
 		if strings.HasPrefix(path, "/page/qr") {

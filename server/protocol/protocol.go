@@ -6,10 +6,37 @@
 // server and its Python clients.
 package protocol
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Path is where Engine.IO listens.
 const Path = "/socket.io/"
+
+// GameParameter is the parameter of the handshake's query that names the game, as
+// CheckGame takes it. Without it the game is the default one. The original ignores
+// it.
+const GameParameter = "game"
+
+// ErrGame is CheckGame's error.
+var ErrGame = errors.New("a game's name has 1 to 63 characters from a-z, 0-9 and -, and neither begins nor ends with -")
+
+// maxGameName is how long a game's name may be: as long as a DNS label.
+const maxGameName = 63
+
+// CheckGame returns nil if a game may have that name, and otherwise ErrGame.
+func CheckGame(name string) error {
+	if name == "" || len(name) > maxGameName || name[0] == '-' || name[len(name)-1] == '-' {
+		return ErrGame
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return ErrGame
+		}
+	}
+	return nil
+}
 
 // Event names.
 const (

@@ -106,7 +106,10 @@ func (r *Room) Run(ctx context.Context) {
 	for {
 		r.mu.Lock()
 		batch := r.notices
-		taken := r.rules.Taken()
+		var taken []protocol.Seat
+		if batch.missed > 0 {
+			taken = r.rules.Taken()
+		}
 		r.notices = notices{queue: spare[:0], total: batch.total}
 		r.mu.Unlock()
 		for i, n := range batch.queue {

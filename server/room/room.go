@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"counting/server/game"
-	"counting/server/numbersfile"
 	"counting/server/protocol"
+	"counting/server/store"
 )
 
 // HoldTime is how long a client's "40" is held back while both seats are
@@ -62,18 +62,19 @@ type Rules interface {
 	Waiting() int
 }
 
-// A File takes what is to be written. Neither method waits for the disk.
-type File interface {
-	// Append takes the spellings of all numbers up to that one.
-	Append(upTo int64)
-	// AppendLine takes one line, in faithful mode.
-	AppendLine(line string)
-}
+// A Count takes the numbers that are counted, all up to that one. Append does not
+// wait for the disk.
+type Count interface{ Append(upTo int64) }
+
+// Lines take the place of a Count in faithful mode. AppendLine does not wait for
+// the disk.
+type Lines interface{ AppendLine(line string) }
 
 // Options are for New.
 type Options struct {
-	File      File
-	Last      int64 // the last number in File
+	Count     Count
+	Lines     Lines // in faithful mode
+	Last      int64 // the last number in Count
 	Observers []Observer
 	Log       *slog.Logger
 	// Patience is how long a client may hold up the count: see Heartbeat. 0 has
@@ -144,12 +145,18 @@ func (r *Room) Waiting() int {
 }
 
 // Connect is the event of a session that asks to join, from a network address.
-// It stays connecting until the room calls its Admit, Refuse or Close.
+// It stays connecting until the room calls its Admit, Refuse or Close. A room that
+// is closed cuts it off.
 func (r *Room) Connect(id, address string, s Session) {
+	open := false
 	r.step(func() []game.Effect {
+		open = true
 		r.sessions[game.Session(id)] = &member{Session: s, address: address}
 		return r.rules.Connect(game.Session(id), network(address))
 	})
+	if !open {
+		s.Close()
+	}
 }
 
 // Number is the event of a session that sent a number event with these
@@ -176,9 +183,9 @@ func (r *Room) Disconnect(id string) {
 	})
 }
 
-// Reports returns what the numbers file calls.
-func (r *Room) Reports() numbersfile.Reports {
-	return numbersfile.Reports{
+// Reports returns the functions that the count, or what takes its place, calls.
+func (r *Room) Reports() store.Reports {
+	return store.Reports{
 		Written: func(upTo int64, took time.Duration) {
 			r.do(func() {
 				r.apply(r.rules.Written(upTo))
@@ -186,14 +193,16 @@ func (r *Room) Reports() numbersfile.Reports {
 				r.notices.written(from, upTo, r.take(upTo), took)
 			})
 		},
-		Dropped: func(upTo int64, err error) {
-			r.do(func() {
-				r.rules.(*game.Faithful).Dropped(upTo)
-				r.take(upTo)
-			})
-		},
 		State: func(err error) { r.do(func() { r.notices.add(notice{storage: &storage{err}}) }) },
 	}
+}
+
+// Dropped is the event of lines, in faithful mode, that will never be written.
+func (r *Room) Dropped(upTo int64, _ error) {
+	r.do(func() {
+		r.rules.(*game.Faithful).Dropped(upTo)
+		r.take(upTo)
+	})
 }
 
 // take takes the lines up to that number off the ones that wait to be written,
@@ -214,6 +223,17 @@ func (r *Room) Close() {
 	r.closed = true
 	for _, s := range r.sessions {
 		s.stopHold()
+	}
+}
+
+// CutOff closes the room and cuts the connections of all its clients. They come
+// back and find the room that has taken its place.
+func (r *Room) CutOff() {
+	r.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sessions {
+		s.Session.Close()
 	}
 }
 
@@ -268,10 +288,10 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 		switch e := effect.(type) {
 		case game.Append:
 			r.moved, r.removed = time.Now(), 0
-			r.File.Append(e.UpTo)
+			r.Count.Append(e.UpTo)
 		case game.AppendLine:
 			r.lines = append(r.lines, e.Number.Value.Float64())
-			r.File.AppendLine(e.Number.Words)
+			r.Lines.AppendLine(e.Number.Words)
 		case game.Emit:
 			if e.Payload == nil {
 				r.sessions[e.Session].Emit(e.Event)

@@ -112,7 +112,8 @@ type testRoom struct {
 func newRoom(t *testing.T, rules Rules, patience time.Duration) *testRoom {
 	r := &testRoom{t: t, file: new(fakeFile), observer: new(fakeObserver), log: new(strings.Builder), failed: make(chan error, 1)}
 	r.Room = New(rules, Options{
-		File:      r.file,
+		Count:     r.file,
+		Lines:     r.file,
 		Observers: []Observer{r.observer},
 		Log:       slog.New(slog.NewTextHandler(r.log, nil)),
 		Patience:  patience,
@@ -204,7 +205,7 @@ func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
 		}
 		r.Reports().Written(5, 0)
 		a.expect(t, "ack 0 []", "ack 1 []", "ack 2 []", "ack 3 []", "ack 4 []")
-		r.Reports().Dropped(6, errors.New("full"))
+		r.Dropped(6, errors.New("full"))
 		a.expect(t) // no ack for what was lost or cannot be spelled
 		r.Disconnect("A")
 		b := r.connect("B", "b")
@@ -318,4 +319,30 @@ func TestNetworkOfAnAddress(t *testing.T) {
 			t.Errorf("%q is of %q, want %q", address, got, want)
 		}
 	}
+}
+
+// When the storage of one game fails, its clients are cut off, those that wait for
+// a seat included, and nothing more is done for them.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), 0)
+		a, b := r.seated()
+		c := r.connect("C", "c")
+		r.CutOff()
+		a.expect(t, "close")
+		b.expect(t, "close")
+		c.expect(t, "close")
+		r.count("A", "client1", 1)
+		r.Disconnect("A")
+		r.Disconnect("C")
+		time.Sleep(2 * HoldTime)
+		for _, s := range []*fakeSession{a, b, c} {
+			s.expect(t)
+		}
+		if r.file.upTo != 0 {
+			t.Errorf("%d was appended", r.file.upTo)
+		}
+		r.connect("D", "d").expect(t, "close") // it had found the room just before
+	})
 }

@@ -37,6 +37,8 @@ type Session struct {
 	ID string
 	// Addr is the client's network address, without a port.
 	Addr string
+	// Value is for the Handler alone, which may set it in Connect.
+	Value any
 
 	connection *connection
 	namespace  string
@@ -72,6 +74,9 @@ func (s *Session) Namespace() string { return s.namespace }
 
 // Auth returns the JSON text that the client sent with its CONNECT packet, or "".
 func (s *Session) Auth() string { return s.auth }
+
+// Group returns the group that engineio.Options.Admit named.
+func (s *Session) Group() string { return s.connection.engine.Group() }
 
 // Header returns the header of the request that opened the connection. It must
 // not be changed.

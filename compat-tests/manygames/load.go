@@ -1,0 +1,424 @@
+// Package manygames lets two clients count in each of many games on one server,
+// over raw WebSocket frames, with one goroutine for each client and one that sends
+// for all, so that the load costs less than the server.
+package manygames
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"counting/server/numbersfile"
+)
+
+// patience is how long anything may take while the clients join.
+const patience = time.Minute
+
+// atOnce is how many clients join at the same time.
+const atOnce = 32
+
+// Load is two clients in each of some games. Its methods are for one goroutine.
+type Load struct {
+	interval time.Duration
+	games    []*game
+	stop     chan struct{}
+	counting sync.WaitGroup
+	failed   chan error
+	stopped  atomic.Bool
+}
+
+type game struct {
+	name    string
+	clients [2]*client
+}
+
+// Name returns the name of a game of a load.
+func Name(i int) string { return fmt.Sprintf("game-%d", i) }
+
+// Join opens that many games on the server at that address, and waits until all
+// seats are taken. Each client will send a number each interval. The load must be
+// closed.
+func Join(addr string, games int, interval time.Duration) (*Load, error) {
+	l := &Load{interval: interval, stop: make(chan struct{}), failed: make(chan error, 2*games)}
+	for i := range games {
+		l.games = append(l.games, &game{name: Name(i)})
+	}
+	slots := make(chan struct{}, atOnce)
+	var joining sync.WaitGroup
+	for _, g := range l.games {
+		slots <- struct{}{}
+		joining.Go(func() {
+			defer func() { <-slots }()
+			for i := range g.clients {
+				c, err := join(addr, g.name)
+				if err != nil {
+					l.failed <- fmt.Errorf("%s: %w", g.name, err)
+					return
+				}
+				g.clients[i] = c
+			}
+		})
+	}
+	joining.Wait()
+	select {
+	case err := <-l.failed:
+		return nil, errors.Join(err, l.Close())
+	default:
+		return l, nil
+	}
+}
+
+// Result is what a load measured.
+type Result struct {
+	Acked   int           // numbers
+	Pending int           // numbers that were sent and not acked by the end
+	P50     time.Duration // from when a number was due to be sent until its ack, or the end
+	P99     time.Duration
+	Max     time.Duration
+	// Late is how late the load itself sent 99 percent of the numbers at most. It is
+	// part of the times above.
+	Late time.Duration
+}
+
+// Count lets all clients count for a while, and returns what was measured in the
+// time after the warm-up. They go on counting until Close.
+//
+// The clients of a game take turns, as they do in life, and the games are spread
+// evenly over the interval. A client sends its numbers when they are due, whether
+// the ones before are acked or not.
+func (l *Load) Count(ctx context.Context, warmUp, measured time.Duration) (Result, error) {
+	start := time.Now().Add(l.interval)
+	from, to := start.Add(warmUp), start.Add(warmUp+measured)
+	var clients []*client
+	for _, g := range l.games {
+		phase := rand.N(l.interval / 2)
+		for _, c := range g.clients {
+			c.due = start.Add(phase)
+			if c.next%2 == 0 {
+				c.due = c.due.Add(l.interval / 2)
+			}
+			c.from, c.to = from, to
+			clients = append(clients, c)
+			l.counting.Go(func() { l.report(g, c.receive()) })
+		}
+	}
+	// All have the same interval: whose turn is next stays so.
+	slices.SortFunc(clients, func(a, b *client) int { return a.due.Compare(b.due) })
+	l.counting.Go(func() { l.send(clients) })
+	select {
+	case err := <-l.failed:
+		return Result{}, err
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	case <-time.After(time.Until(to.Add(l.interval))):
+	}
+	return l.result(), nil
+}
+
+// send sends the numbers of all clients when they are due, until Close.
+func (l *Load) send(clients []*client) {
+	for {
+		for _, c := range clients {
+			if wait := time.Until(c.due); wait > 0 {
+				time.Sleep(wait)
+			}
+			select {
+			case <-l.stop:
+				return
+			default:
+			}
+			l.report(nil, c.send(l.interval))
+		}
+	}
+}
+
+// report notes an error, unless it is expected.
+func (l *Load) report(g *game, err error) {
+	if err == nil || l.stopped.Load() {
+		return
+	}
+	if g != nil {
+		err = fmt.Errorf("%s: %w", g.name, err)
+	}
+	select {
+	case l.failed <- err:
+	default: // enough
+	}
+}
+
+func (l *Load) result() (r Result) {
+	var took, late []time.Duration
+	now := time.Now()
+	for _, g := range l.games {
+		for _, c := range g.clients {
+			c.mu.Lock()
+			r.Acked += len(c.took)
+			took, late = append(took, c.took...), append(late, c.late...)
+			for _, due := range c.sent {
+				if !due.Before(c.from) && due.Before(c.to) {
+					r.Pending++
+					took = append(took, now.Sub(due))
+				}
+			}
+			c.mu.Unlock()
+		}
+	}
+	slices.Sort(took)
+	slices.Sort(late)
+	if n := len(took); n > 0 {
+		r.P50, r.P99, r.Max = took[n/2], took[n*99/100], took[n-1]
+	}
+	if n := len(late); n > 0 {
+		r.Late = late[n*99/100]
+	}
+	return r
+}
+
+// Await waits until each client has had that many acks.
+func (l *Load) Await(ctx context.Context, acks int) error {
+	for _, g := range l.games {
+		for _, c := range g.clients {
+			for c.had() < acks {
+				select {
+				case err := <-l.failed:
+					return err
+				case <-ctx.Done():
+					return fmt.Errorf("%s in %s has had %d acks: %w", c.seat, g.name, c.had(), ctx.Err())
+				case <-time.After(time.Millisecond):
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *client) had() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.acks
+}
+
+// Expect makes the end of the connections, as when the server is killed, no error.
+func (l *Load) Expect() { l.stopped.Store(true) }
+
+// Close ends all clients, and returns the first error of one.
+func (l *Load) Close() error {
+	l.stopped.Store(true)
+	close(l.stop)
+	for _, g := range l.games {
+		for _, c := range g.clients {
+			if c != nil {
+				c.conn.Close()
+			}
+		}
+	}
+	l.counting.Wait()
+	select {
+	case err := <-l.failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// Verify checks, after Close, that the file of each game in the data directory is
+// an unbroken count and has all numbers that were acked. It returns how many
+// numbers there are in all.
+func (l *Load) Verify(data string) (numbers int64, err error) {
+	for _, g := range l.games {
+		lines, bad, err := numbersfile.Verify(filepath.Join(data, "games", g.name, numbersfile.Name))
+		if errors.Is(err, os.ErrNotExist) {
+			lines, err = 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		if bad != nil {
+			return 0, fmt.Errorf("%s is not an unbroken count: %v", g.name, bad)
+		}
+		for _, c := range g.clients {
+			if c.acked > lines {
+				return 0, fmt.Errorf("in %s %d was acked, and the file ends with %d", g.name, c.acked, lines)
+			}
+		}
+		numbers += lines
+	}
+	return numbers, nil
+}
+
+// client is one client.
+type client struct {
+	conn   net.Conn
+	r      *bufio.Reader
+	packet []byte // received
+	seat   string
+	due    time.Time
+	from   time.Time // what is due from then on
+	to     time.Time // to then is measured
+
+	mu    sync.Mutex
+	frame []byte      // that is sent
+	next  int64       // the number that it sends next
+	acked int64       // the greatest number that was
+	acks  int         // had since Join
+	sent  []time.Time // when the numbers that wait for acks were due, oldest first
+	took  []time.Duration
+	late  []time.Duration
+}
+
+// join opens a session and waits for its seat.
+func join(addr, game string) (*client, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{conn: conn, r: bufio.NewReaderSize(conn, 1024)}
+	if err := c.join(addr, game); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *client) join(addr, game string) error {
+	c.conn.SetDeadline(time.Now().Add(patience))
+	fmt.Fprintf(c.conn, "GET /socket.io/?EIO=4&transport=websocket&game=%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", game, addr)
+	response, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("the handshake is answered %s", response.Status)
+	}
+	if _, err := c.read(); err != nil { // the open packet
+		return err
+	}
+	if err := c.write("40"); err != nil {
+		return err
+	}
+	for {
+		packet, err := c.read()
+		if err != nil {
+			return err
+		}
+		assigned, isAssignment := bytes.CutPrefix(packet, []byte(`42["client_assigned",{"client_id":"`))
+		switch {
+		case isAssignment:
+			if _, err := fmt.Sscanf(string(assigned), `client%1s","last_number":%d}]`, &c.seat, &c.next); err != nil {
+				return fmt.Errorf("%s: %w", packet, err)
+			}
+			c.seat = "client" + c.seat
+		case bytes.HasPrefix(packet, []byte("40")) && c.seat != "":
+			c.conn.SetDeadline(time.Time{})
+			return nil
+		case bytes.HasPrefix(packet, []byte("4")) && packet[1] != '2', bytes.HasPrefix(packet, []byte("41")):
+			return fmt.Errorf("it was sent %s", packet)
+		}
+	}
+}
+
+// receive takes what the server sends, until the connection ends.
+func (c *client) receive() error {
+	for {
+		packet, err := c.read()
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		if string(packet) == "2" {
+			err = c.write("3")
+		} else {
+			err = c.take(packet, time.Now())
+		}
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// send sends the next number.
+func (c *client) send(interval time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.due.Before(c.from) && c.due.Before(c.to) {
+		c.late = append(c.late, time.Since(c.due))
+	}
+	c.sent = append(c.sent, c.due)
+	c.due = c.due.Add(interval)
+	n := strconv.FormatInt(c.next, 10)
+	c.next += 2
+	return c.write("42", n, `["number",{"client_id":"`, c.seat, `","number":`, n, "}]")
+}
+
+// take takes an ack; other events do not matter. The caller holds c.mu.
+func (c *client) take(packet []byte, now time.Time) error {
+	id, isAck := bytes.CutPrefix(packet, []byte("43"))
+	if !isAck {
+		return nil
+	}
+	want := c.next - 2*int64(len(c.sent))
+	id, empty := bytes.CutSuffix(id, []byte("[]"))
+	if n, err := strconv.ParseInt(string(id), 10, 64); err != nil || !empty || n != want || len(c.sent) == 0 {
+		return fmt.Errorf("%s was answered %s, want the ack of %d", c.seat, packet, want)
+	}
+	due := c.sent[0]
+	c.sent = append(c.sent[:0], c.sent[1:]...)
+	c.acked = want
+	c.acks++
+	if !due.Before(c.from) && due.Before(c.to) {
+		c.took = append(c.took, now.Sub(due))
+	}
+	return nil
+}
+
+// write sends a text frame of less than 126 bytes, masked with zero, which leaves
+// the text as it is. The caller holds c.mu.
+func (c *client) write(parts ...string) error {
+	c.frame = append(c.frame[:0], 0x81, 0, 0, 0, 0, 0)
+	for _, part := range parts {
+		c.frame = append(c.frame, part...)
+	}
+	c.frame[1] = 0x80 | byte(len(c.frame)-6)
+	_, err := c.conn.Write(c.frame)
+	return err
+}
+
+// read returns the next packet, which is valid until the next call.
+func (c *client) read() ([]byte, error) {
+	head, err := c.r.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	opcode, length, skip := head[0]&0x0f, int(head[1]), 2
+	if length == 126 {
+		if head, err = c.r.Peek(4); err != nil {
+			return nil, err
+		}
+		length, skip = int(binary.BigEndian.Uint16(head[2:])), 4
+	}
+	if opcode != 1 || length > 1000 {
+		return nil, fmt.Errorf("a frame of opcode %d and length %d", opcode, length)
+	}
+	frame, err := c.r.Peek(skip + length)
+	if err != nil {
+		return nil, err
+	}
+	c.packet = append(c.packet[:0], frame[skip:]...)
+	c.r.Discard(skip + length)
+	return c.packet, nil
+}

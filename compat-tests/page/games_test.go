@@ -1,0 +1,90 @@
+package page
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"counting/compat-tests/manygames"
+	"counting/compat-tests/subject"
+)
+
+// The overview has a tile for each game, those that stand still in front.
+func TestTheOverviewShowsAllGames(t *testing.T) {
+	t.Parallel()
+	place := subject.NewPlace(t)
+	server := place.GoServer(t, "-goal", "1000000")
+	p := open(t, place.URL()+"/games")
+	p.shows("#summary", `^1 game: 1 standing still, 0 counting, 0 done$`)
+	p.shows(".tile h2", `^the default game$`)
+
+	subject.Go.Start(t, place.URL()+"?game=lonely", interval, limit)
+	subject.Go.Start(t, place.URL()+"?game=blue", interval, limit)
+	client2 := subject.Go.Start(t, place.URL()+"?game=blue", interval, limit)
+	p.shows("#summary", `^3 games: 2 standing still, 1 counting, 0 done$`)
+	p.shows(".tile[data-state=counting]", `^blue\s+[\d,]+ of 1,000,000\s+client1\s+client2\s+Counting$`)
+	p.shows(".tile:nth-child(2)", `^lonely\s[\s\S]*Waiting for client2$`)
+	p.shot("20-games")
+
+	// Who is gone stands in front, and keeps the focus if it has it.
+	p.run(chromedp.Evaluate(`document.querySelector(".tile[data-state=counting] a").focus()`, nil))
+	client2.Kill()
+	p.shows(".tile:first-child", `^blue\s[\s\S]*client[12] is gone · \d+ s$`)
+	var focused string
+	p.run(chromedp.Evaluate(`document.activeElement.querySelector("h2")?.innerText ?? document.activeElement.tagName`, &focused))
+	if focused != "blue" {
+		t.Errorf("the focus is on %s", focused)
+	}
+	p.shows("#announce", `^3 of 3 games standing still$`)
+	p.title(`^3 of 3 games standing still · Counting$`, "page/icon.svg")
+	subject.Go.Start(t, place.URL()+"?game=blue", interval, limit)
+	p.shows(".tile:last-child", `^blue\s[\s\S]*Counting$`)
+
+	// The server is away, and comes back.
+	p.serverAway(true)
+	server.Kill()
+	p.shows("#away", `^The server is away · \d+ s$`)
+	place.GoServer(t, "-goal", "1000000")
+	p.shows("#summary", `^3 games: 2 standing still, 1 counting, 0 done$`)
+	p.serverAway(false)
+	p.wellBehaved(place.URL())
+
+	// A tile leads to its game.
+	p.run(chromedp.Click(".tile[data-state=counting] a", chromedp.ByQuery))
+	p.shows("#game", `blue$`)
+	p.rises(3)
+}
+
+// Hundreds of games cost the page one request a second, and no stream.
+func TestTheOverviewShowsHundredsOfGames(t *testing.T) {
+	t.Parallel()
+	const games = 200
+	place := subject.NewPlace(t)
+	place.GoServer(t)
+	load, err := manygames.Join("127.0.0.1:"+place.Port, games, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := load.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := load.Count(t.Context(), 0, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, place.URL()+"/games")
+	p.shows("#summary", fmt.Sprintf(`^%d games: 1 standing still, %d counting, 0 done$`, games+1, games))
+	if n := strings.Count(p.text(".tile-state"), "Counting"); n != games {
+		t.Errorf("%d tiles count", n)
+	}
+	for _, url := range p.asked() {
+		if strings.Contains(url, "/events") {
+			t.Errorf("the overview asks for %s", url)
+		}
+	}
+	p.wellBehaved(place.URL())
+}

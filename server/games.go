@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"counting/server/game"
+	"counting/server/live"
+	"counting/server/lobby"
+	"counting/server/metrics"
+	"counting/server/numbersfile"
+	"counting/server/page"
+	"counting/server/protocol"
+	"counting/server/room"
+	"counting/server/store"
+)
+
+const (
+	// linger is how long a game stays open when nobody plays or watches: longer
+	// than a supervisor may take to start a client again.
+	linger = time.Minute
+	// enterTime is how long a client or a reader waits until a game is open. A
+	// Python client waits 5 s for an answer.
+	enterTime = 4 * time.Second
+	// keptGames is how many games may be kept, in multiples of those that may be open.
+	keptGames = 10
+	// closeTime is how long the closing of a game may take before it is left to
+	// itself. It cannot be opened again before it is closed.
+	closeTime = time.Minute
+)
+
+// games are the games of this server, by name. The lobby says when one is opened and
+// closed; here is what that takes.
+type games struct {
+	config  config
+	store   store.Store // nil in faithful mode, which has one game
+	hub     *live.Hub
+	metrics *metrics.Metrics
+	log     *slog.Logger
+	failed  chan error // what ends the server
+	assets  string     // of the page
+	host    string     // "" if that is not known
+	main    *openGame  // the default game, which is always open
+	*lobby.Lobby[*openGame]
+}
+
+// openGame is a game that is open: its count, the room that owns it, and who
+// watches it.
+type openGame struct {
+	count   countWriter
+	opened  store.Opened
+	room    *room.Room
+	feed    *live.Feed
+	metrics *metrics.Game
+	stop    func()        // ends the goroutine that notifies the observers
+	stopped chan struct{} // closed when all observers are notified
+}
+
+// countWriter is a store.Count, or what takes its place in faithful mode.
+type countWriter interface {
+	Run(store.Reports) error
+	Ready() error
+	Close(context.Context) error
+}
+
+// newGames returns the games without any of them open.
+func newGames(c config, s store.Store, hub *live.Hub, counts *metrics.Metrics, log *slog.Logger) *games {
+	maxOpen := c.maxGames
+	if maxOpen > 0 {
+		maxOpen++ // the default game is always open
+	}
+	g := &games{config: c, store: s, hub: hub, metrics: counts, log: log, failed: make(chan error, 1), assets: page.Version()}
+	g.host, _ = os.Hostname() // without a name the page shows none
+	g.Lobby = lobby.New(lobby.Options[*openGame]{
+		Open:     g.open,
+		Close:    g.close,
+		MaxGames: maxOpen,
+		Linger:   linger,
+	})
+	return g
+}
+
+// openMain opens the default game, which then stays open.
+func (g *games) openMain(ctx context.Context) (err error) {
+	g.main, _, err = g.Enter(ctx, store.Default, true)
+	return err
+}
+
+// errNotAllowed is for a game that a client may not make.
+var errNotAllowed = errors.New("there is no such game, and -games does not let clients make it")
+
+// open opens a game for the lobby.
+func (g *games) open(ctx context.Context, name string, create bool, drop func()) (*openGame, error) {
+	log := gameLogger(g.log, name)
+	openIt := func() (*openGame, error) { return g.openCount(ctx, name, create, log) }
+	if g.store == nil {
+		openIt = func() (*openGame, error) { return g.openFaithful(ctx) }
+	}
+	o, err := openIt()
+	if err == nil {
+		if err = g.watch(o, name, log); err != nil {
+			o.count.Close(ctx)
+		}
+	}
+	if err != nil {
+		if name != store.Default && !expected(err) {
+			log.Error("The game cannot be opened: " + err.Error())
+		}
+		return nil, err
+	}
+	running, stop := context.WithCancel(context.Background())
+	o.stop = stop
+	go func() {
+		defer close(o.stopped)
+		o.room.Run(running)
+	}()
+	go func() {
+		err := o.count.Run(o.room.Reports())
+		switch {
+		case err == nil:
+		case name == store.Default:
+			g.fail(err)
+		default:
+			log.Error("The game is closed, and opened again for the next client: " + err.Error())
+			drop()
+		}
+	}()
+	return o, nil
+}
+
+// openCount opens a game of default mode, but for what tells of it.
+func (g *games) openCount(ctx context.Context, name string, create bool, log *slog.Logger) (*openGame, error) {
+	allowed := name == store.Default || g.config.mayMake(name)
+	count, err := g.store.Open(ctx, name, create && allowed)
+	if errors.Is(err, store.ErrNotFound) && create {
+		err = errNotAllowed
+	}
+	if err != nil {
+		return nil, err
+	}
+	opened := count.Opened()
+	log.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, opened.Text), "last", opened.Last)
+	rules := game.New(opened.Last)
+	rules.EndAt(g.config.limit)
+	return &openGame{
+		count:   count,
+		opened:  opened,
+		room:    room.New(rules, room.Options{Count: count, Last: opened.Last, Log: log, Patience: g.config.patience, Fail: g.fail}),
+		stopped: make(chan struct{}),
+	}, nil
+}
+
+// openFaithful opens the one game of faithful mode, but for what tells of it.
+func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
+	at := modified(filepath.Join(g.config.data, numbersfile.Name))
+	file, err := numbersfile.Open(ctx, g.config.data, numbersfile.Options{Faithful: true, Progress: func(line string) { g.log.Info(line) }})
+	if err != nil {
+		return nil, err
+	}
+	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, Patience: g.config.patience, Fail: g.fail})
+	return &openGame{
+		count:   faithfulCount{file, r.Dropped},
+		opened:  store.Opened{Unbroken: true, At: at},
+		room:    r,
+		stopped: make(chan struct{}),
+	}, nil
+}
+
+// watch opens what tells of a game.
+func (g *games) watch(o *openGame, name string, log *slog.Logger) (err error) {
+	c := g.config
+	options := live.Options{
+		Game:        name,
+		Path:        o.opened.Path,
+		Count:       o.opened.Last,
+		Unbroken:    o.opened.Unbroken,
+		LastAt:      o.opened.At,
+		Goal:        c.goal,
+		Version:     version,
+		Assets:      g.assets,
+		Host:        g.host,
+		Sparse:      name != store.Default,
+		Waiting:     o.room.Waiting,
+		Interrupted: func(i live.Interruption) { g.resumed(log, i) },
+	}
+	if o.opened.Path != "" {
+		options.History = filepath.Join(filepath.Dir(o.opened.Path), live.HistoryName)
+	}
+	if o.feed, err = g.hub.Open(options); err != nil {
+		return err
+	}
+	o.metrics = g.metrics.Open(c.goal, o.opened.Last, o.opened.At)
+	o.room.Observers = []room.Observer{o.feed, o.metrics}
+	return nil
+}
+
+// close closes a game for the lobby. If somebody is in it, its storage has failed.
+func (g *games) close(name string, o *openGame) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	o.room.CutOff()
+	log := gameLogger(g.log, name)
+	if err := o.count.Close(ctx); errors.Is(err, context.DeadlineExceeded) { // the others are what Run returns
+		log.Error("The game is still not closed, and cannot be opened: " + err.Error())
+	}
+	o.stop()
+	<-o.stopped
+	o.feed.Close(ctx)
+	o.metrics.Close()
+	log.Info("Closed " + numbersfile.Name + ".")
+}
+
+// closeCounts closes the counts of all games. The error is that of the default
+// game, or of ctx if there are numbers that were not written.
+func (g *games) closeCounts(ctx context.Context) error {
+	if g.store != nil {
+		if err := g.store.Close(ctx); errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+	return g.main.count.Close(ctx)
+}
+
+// ready returns nil, or why numbers cannot be written.
+func (g *games) ready() error {
+	if g.store != nil {
+		return g.store.Ready()
+	}
+	return g.main.count.Ready()
+}
+
+// fail ends the server.
+func (g *games) fail(err error) {
+	select {
+	case g.failed <- err:
+	default: // it ends already
+	}
+}
+
+// resumed reports an interruption that is over.
+func (g *games) resumed(log *slog.Logger, i live.Interruption) {
+	g.metrics.Interrupted(string(i.Cause), i.Seconds)
+	log.Info(fmt.Sprintf("The count continues after %.1f s; the cause of the interruption was %s.", i.Seconds, i.Cause),
+		"cause", string(i.Cause), "seconds", i.Seconds, "line", i.Line)
+}
+
+// sum adds up a number of all open games.
+func (g *games) sum(of func(*room.Room) int) func() int {
+	return func() (sum int) {
+		for _, o := range g.Games() {
+			sum += of(o.room)
+		}
+		return sum
+	}
+}
+
+// number returns how many games are open, and in how many both seats are taken.
+func (g *games) number() (open, counting int) {
+	for _, o := range g.Games() {
+		open++
+		if o.room.Taken() == 2 {
+			counting++
+		}
+	}
+	return open, counting
+}
+
+// expected tells whether the error of opening a game is what a client's wish may
+// lead to, and nothing for the log.
+func expected(err error) bool {
+	for _, e := range []error{errNotAllowed, protocol.ErrGame, store.ErrNotFound, store.ErrTooMany, lobby.ErrFull, lobby.ErrClosed} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// faithfulCount is the numbers file of faithful mode.
+type faithfulCount struct {
+	*numbersfile.File
+	dropped func(upTo int64, err error)
+}
+
+func (f faithfulCount) Run(r store.Reports) error {
+	return f.File.Run(numbersfile.Reports{Written: r.Written, Dropped: f.dropped, State: r.State})
+}
+
+// modified returns when the file was written last, or the zero time.
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
+		return time.Time{}
+	}
+	return info.ModTime()
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+)
+
+// joinsFrom dials and connects from an address, to a server that trusts this one.
+func (s *testServer) joinsFrom(t *testing.T, address, game string) *peer {
+	t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial(s.inGame("game="+game).wsURL(), http.Header{"X-Forwarded-For": {address}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	p := &peer{t, conn}
+	p.expect(`0{"`)
+	p.send("40")
+	return p
+}
+
+// -games says which games clients may make.
+func TestOnlyNamedGamesAreMade(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	os.MkdirAll(filepath.Join(data, "games", "kept"), 0o777)
+	os.WriteFile(filepath.Join(data, "games", "kept", "numbers.txt"), []byte("one\n"), 0o666)
+	s := startServerIn(t, data, "-games", "blue, red")
+	for _, game := range []string{"blue", "red", "kept"} {
+		join(t, s.inGame("game="+game), assigned1, joined)
+	}
+	status, text, _ := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=green", nil)
+	if status != http.StatusForbidden || text != `"there is no game green, and clients may not make it"` {
+		t.Errorf("another one is answered %d %q", status, text)
+	}
+	if s.lines(t, "green") != nil {
+		t.Error("it is made")
+	}
+}
+
+// As many games are open as may be; one that nobody is in gives way.
+func TestOpenGamesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-max-games", "2", "-trusted-proxies", "127.0.0.1")
+	a := s.joinsFrom(t, "10.0.0.1", "a")
+	a.expect(assigned1, joined)
+	s.joinsFrom(t, "10.0.0.2", "b").expect(assigned1, joined)
+	status, text, header := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=c", nil)
+	if status != http.StatusServiceUnavailable || !strings.Contains(text, "too many games are open") || header.Get("Retry-After") == "" {
+		t.Errorf("one too many is answered %d %q", status, text)
+	}
+	join(t, s, assigned1, joined) // the default game is always open
+	a.conn.Close()
+	waitFor(t, "another to have its place", func() bool {
+		status, _, _ := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=c", nil)
+		return status == http.StatusOK
+	})
+	if s.lines(t, "a") != nil {
+		t.Error("a game in which nothing was counted is kept")
+	}
+}
+
+// The clients of one address cannot have all games open that may be.
+func TestGamesAreFairBetweenAddresses(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-max-games", "4", "-trusted-proxies", "127.0.0.1")
+	from := func(address, game string) *peer { return s.joinsFrom(t, address, game) }
+	from("10.0.0.1", "a").expect(assigned1, joined)
+	b := from("10.0.0.1", "b")
+	b.expect(assigned1, joined)
+	from("10.0.0.1", "a").expect(assigned2, started, joined) // it is in that game already
+	third := from("10.0.0.1", "c")
+	third.expect(`44{"message":"there are clients in too many games from 10.0.0.1: the limit is 2"}`)
+	from("10.0.0.2", "c").expect(assigned1, joined)
+	if !s.metric(t, `counting_limits_reached_total{limit="games_per_address"} 1`) {
+		t.Error("the metrics do not say so")
+	}
+	b.send("41")
+	b.expect(stopped)
+	waitFor(t, "it to be counted out", func() bool {
+		third.send("40")
+		packet, err := third.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.HasPrefix(packet, assigned2)
+	})
+}
+
+// One game's clients cannot take the sessions of all, from one address either.
+func TestSessionsAreFairBetweenGames(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-max-sessions", "12", "-max-sessions-per-address", "12", "-max-sessions-per-game", "4")
+	flood := s.inGame("game=flood")
+	for i := range 4 {
+		p := dial(t, flood)
+		p.expect(`0{"`)
+		p.send("40")
+		if i < 2 {
+			p.expect(`42["client_assigned"`)
+		}
+	}
+	waitFor(t, "all to have joined", func() bool {
+		status, text, _ := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&game=flood", nil)
+		return status == http.StatusServiceUnavailable && text == `"too many sessions in \"flood\": the limit is 4"`
+	})
+	for _, query := range []string{"", "game=blue", "game=red"} {
+		joinTwo(t, s.inGame(query))
+	}
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"testing"
+
+	"counting/server/live"
+	"counting/server/metrics"
+	"counting/server/numbersfile"
+)
+
+// gameBytes bounds what an open game costs, beyond its sessions and those who read
+// it; measured were 11 KB.
+const gameBytes = 40 << 10
+
+// An open game that nobody reads costs little. This test runs alone: it measures
+// the memory of the whole process.
+func TestMemoryOfAGame(t *testing.T) {
+	const count = 200
+	c, err := parseConfig([]string{"-data", t.TempDir()}, noEnv, new(buffer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := numbersfile.OpenDir(t.Context(), c.data, 0, numbersfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close(context.Background()) })
+	hub := live.NewHub(live.HubOptions{})
+	go hub.Run()
+	t.Cleanup(func() { hub.Close(context.Background()) })
+	games := newGames(c, dir, hub, metrics.New("test"), slog.New(slog.DiscardHandler))
+	if err := games.openMain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	used := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	before := used()
+	for i := range count {
+		if _, _, err := games.enter(t.Context(), fmt.Sprint(i), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (used() - before) / count
+	t.Logf("an open game has %d bytes", each)
+	if each > gameBytes {
+		t.Errorf("an open game has %d bytes, want at most %d", each, gameBytes)
+	}
+	for _, o := range games.Close() {
+		o.stop()
+	}
+}

@@ -1,0 +1,420 @@
+package lobby
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const linger = time.Minute
+
+// testLobby is a lobby of fake games, and notes which are opened and closed.
+type testLobby struct {
+	*Lobby[*fakeGame]
+	t *testing.T
+
+	mu      sync.Mutex
+	exists  map[string]bool
+	opened  []string
+	closed  []string
+	opening int
+	most    int                             // were being opened at the same time
+	open    func(ctx context.Context) error // what opening takes
+	close   func()                          // what closing takes
+}
+
+type fakeGame struct {
+	name string
+	drop func()
+}
+
+// newLobby returns a lobby, in a synctest bubble.
+func newLobby(t *testing.T, maxGames int) *testLobby {
+	h := &testLobby{t: t, exists: make(map[string]bool), open: func(context.Context) error { return nil }, close: func() {}}
+	h.Lobby = New(Options[*fakeGame]{
+		Open: func(ctx context.Context, name string, create bool, drop func()) (*fakeGame, error) {
+			h.mu.Lock()
+			open := h.open
+			h.opened = append(h.opened, name)
+			h.opening++
+			h.most = max(h.most, h.opening)
+			exists := h.exists[name]
+			h.mu.Unlock()
+			err := open(ctx)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.opening--
+			if err != nil {
+				return nil, err
+			}
+			if !exists && !create {
+				return nil, errMissing
+			}
+			h.exists[name] = true
+			return &fakeGame{name, drop}, nil
+		},
+		Close: func(name string, game *fakeGame) {
+			if game.name != name {
+				t.Errorf("%s is closed as %s", game.name, name)
+			}
+			h.mu.Lock()
+			close := h.close
+			h.mu.Unlock()
+			close()
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.closed = append(h.closed, name)
+		},
+		MaxGames: maxGames,
+		Linger:   linger,
+	})
+	return h
+}
+
+var errMissing = errors.New("there is no such game")
+
+func (h *testLobby) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
+
+// enter enters a game, and fails the test if that is not possible.
+func (h *testLobby) enter(name string) (game *fakeGame, leave func()) {
+	h.t.Helper()
+	game, leave, err := h.Enter(h.t.Context(), name, true)
+	if err != nil || game.name != name {
+		h.t.Fatalf("enter %s: %v, %v", name, game, err)
+	}
+	return game, leave
+}
+
+// expect compares what was opened and closed since the last time.
+func (h *testLobby) expect(opened, closed string) {
+	h.t.Helper()
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if got := strings.Join(h.opened, " "); got != opened {
+		h.t.Errorf("opened were %q, want %q", got, opened)
+	}
+	if got := strings.Join(h.closed, " "); got != closed {
+		h.t.Errorf("closed were %q, want %q", got, closed)
+	}
+	h.opened, h.closed = nil, nil
+}
+
+func (h *testLobby) names() string {
+	var names []string
+	for _, g := range h.Games() {
+		names = append(names, g.name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+func TestAGameIsClosedSomeTimeAfterTheLastHasLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 0)
+		first, leave1 := h.enter("blue")
+		second, leave2 := h.enter("blue")
+		if first != second {
+			t.Error("there are two games of one name")
+		}
+		h.expect("blue", "")
+		leave1()
+		leave1() // has no further effect
+		time.Sleep(10 * linger)
+		h.expect("", "")
+		leave2()
+		time.Sleep(linger - 1)
+		h.expect("", "")
+		_, leave := h.enter("blue") // in time
+		time.Sleep(10 * linger)
+		h.expect("", "")
+		leave()
+		time.Sleep(linger - 1)
+		if h.names() != "blue" {
+			t.Errorf("the games are %s", h.names())
+		}
+		time.Sleep(time.Nanosecond)
+		h.expect("", "blue")
+		if h.names() != "" {
+			t.Errorf("the games are %s", h.names())
+		}
+		again, leave := h.enter("blue")
+		if again == first {
+			t.Error("a closed game is entered")
+		}
+		h.expect("blue", "")
+		leave()
+		time.Sleep(linger)
+		h.expect("", "blue")
+	})
+}
+
+// However many come at the same time, a game is opened once; one that gives up
+// does not affect the others.
+func TestConcurrentOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 0)
+		h.open = func(ctx context.Context) error { time.Sleep(5 * time.Second); return ctx.Err() }
+		var entered sync.WaitGroup
+		for i := range 100 {
+			entered.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%2)*time.Minute+time.Second)
+				defer cancel()
+				_, leave, err := h.Enter(ctx, fmt.Sprint(i%3), true)
+				if (err != nil) != (i%2 == 0) || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("visitor %d: %v", i, err)
+				}
+				if err == nil {
+					leave()
+				}
+			})
+		}
+		entered.Wait()
+		if opened := len(h.opened); opened != 3 || h.names() != "0 1 2" {
+			t.Errorf("%d games were opened, there are %s", opened, h.names())
+		}
+		time.Sleep(linger)
+		synctest.Wait()
+		if len(h.closed) != 3 {
+			t.Errorf("closed were %q", h.closed)
+		}
+	})
+}
+
+// Opening takes the disk: few are opened at the same time, and those that nobody
+// waits for any longer are not opened.
+func TestOpeningIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 0)
+		h.open = func(context.Context) error { time.Sleep(900 * time.Millisecond); return nil }
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var entered sync.WaitGroup
+		failed := make(chan error, 100)
+		for i := range 100 {
+			entered.Go(func() {
+				_, leave, err := h.Enter(ctx, fmt.Sprint(i), true)
+				if err != nil {
+					failed <- err
+					return
+				}
+				leave()
+			})
+		}
+		entered.Wait()
+		synctest.Wait()
+		if h.most != maxOpening || len(failed) != 100-11*maxOpening {
+			t.Errorf("%d were opened at the same time, %d failed", h.most, len(failed))
+		}
+		for range len(failed) {
+			if err := <-failed; !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if opened := len(h.opened); opened != 12*maxOpening {
+			t.Errorf("%d games were opened", opened)
+		}
+		time.Sleep(2 * linger)
+		synctest.Wait()
+		if games := len(h.games); games != 0 {
+			t.Errorf("%d games are left", games)
+		}
+	})
+}
+
+// A visitor who comes when all others have just given up waiting still gets the
+// game.
+func TestWhoComesLateIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 0)
+		h.open = func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(time.Second) // it hangs a while longer
+			return ctx.Err()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := h.Enter(ctx, "blue", true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the error is %v", err)
+		}
+		h.set(func() { h.open = func(context.Context) error { return nil } })
+		_, leave := h.enter("blue")
+		leave()
+		h.expect("blue blue", "")
+		time.Sleep(2 * linger)
+		h.expect("", "blue")
+	})
+}
+
+// All who wait for a game that cannot be opened get the error. It is not kept.
+func TestAFailedOpenIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 0)
+		bad := errors.New("bad disk")
+		h.open = func(context.Context) error { time.Sleep(time.Second); return bad }
+		var entered sync.WaitGroup
+		for range 10 {
+			entered.Go(func() {
+				if _, _, err := h.Enter(t.Context(), "blue", true); err != bad {
+					t.Errorf("the error is %v", err)
+				}
+			})
+		}
+		entered.Wait()
+		h.expect("blue", "")
+		h.set(func() { h.open = func(context.Context) error { return nil } })
+		_, leave := h.enter("blue")
+		h.expect("blue", "")
+		leave()
+		time.Sleep(linger)
+		h.expect("", "blue")
+	})
+}
+
+// A visitor who does not create makes no game, and does not keep others from making
+// it.
+func TestOnlyCreateMakesAGame(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 0)
+		if _, _, err := h.Enter(t.Context(), "blue", false); err != errMissing {
+			t.Errorf("without create it is %v", err)
+		}
+		h.open = func(context.Context) error { time.Sleep(time.Second); return nil }
+		go func() {
+			if _, _, err := h.Enter(t.Context(), "blue", false); err != errMissing {
+				t.Errorf("without create it is %v", err)
+			}
+		}()
+		synctest.Wait()
+		_, leave := h.enter("blue") // while it is opened for the other
+		leave()
+		h.expect("blue blue blue", "")
+		_, leave, err := h.Enter(t.Context(), "blue", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave()
+		time.Sleep(2 * linger)
+		h.expect("", "blue")
+	})
+}
+
+// When MaxGames are open, an empty game gives way, the one that was left first.
+func TestGamesAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 3)
+		_, leaveA := h.enter("a")
+		_, leaveB := h.enter("b")
+		h.enter("c")
+		if _, _, err := h.Enter(t.Context(), "d", true); err != ErrFull {
+			t.Errorf("one too many: %v", err)
+		}
+		h.expect("a b c", "")
+		leaveB()
+		time.Sleep(time.Second)
+		leaveA()
+		h.set(func() { h.close = func() { time.Sleep(time.Second) } })
+		began := time.Now()
+		h.enter("d")
+		if time.Since(began) != time.Second {
+			t.Errorf("it is entered after %v, while another is closed", time.Since(began))
+		}
+		h.expect("d", "b")
+		h.enter("b")
+		h.expect("b", "a")
+		if _, _, err := h.Enter(t.Context(), "a", true); err != ErrFull {
+			t.Errorf("one too many: %v", err)
+		}
+		if h.names() != "b c d" {
+			t.Errorf("the games are %s", h.names())
+		}
+	})
+}
+
+// A game that is dropped is closed although it has visitors; whoever comes
+// meanwhile waits, and gets a new one.
+func TestADroppedGameIsOpenedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 1)
+		first, leave := h.enter("blue")
+		h.set(func() { h.close = func() { time.Sleep(time.Second) } })
+		first.drop()
+		first.drop()
+		began := time.Now()
+		second, leaveSecond := h.enter("blue")
+		if first == second || time.Since(began) != time.Second {
+			t.Errorf("after %v it is the same: %v", time.Since(began), first == second)
+		}
+		h.expect("blue blue", "blue")
+		leave() // is about the first
+		first.drop()
+		time.Sleep(2 * linger)
+		h.expect("", "")
+		leaveSecond()
+		time.Sleep(2 * linger)
+		h.expect("", "blue")
+	})
+}
+
+// A game may fail before Open has returned.
+func TestAGameThatIsDroppedWhileItIsOpened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		closed := 0
+		l := New(Options[int]{
+			Open:   func(_ context.Context, _ string, _ bool, drop func()) (int, error) { drop(); return 7, nil },
+			Close:  func(string, int) { closed++ },
+			Linger: linger,
+		})
+		if game, _, err := l.Enter(t.Context(), "blue", true); game != 7 || err != nil {
+			t.Errorf("%v, %v", game, err)
+		}
+		synctest.Wait()
+		if closed != 1 || len(l.games) != 0 {
+			t.Errorf("it was closed %d times; %d games are left", closed, len(l.games))
+		}
+	})
+}
+
+func TestAClosedLobbyClosesAndOpensNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newLobby(t, 0)
+		game, leave := h.enter("a")
+		_, leaveB := h.enter("b")
+		leaveB()
+		h.set(func() { h.open = func(context.Context) error { time.Sleep(time.Second); return nil } })
+		go h.Enter(t.Context(), "c", true)
+		synctest.Wait()
+		if games := h.Close(); len(games) != 2 {
+			t.Errorf("%d games were open", len(games))
+		}
+		if _, _, err := h.Enter(t.Context(), "a", true); err != ErrClosed {
+			t.Errorf("a closed lobby is entered: %v", err)
+		}
+		leave()
+		game.drop()
+		time.Sleep(10 * linger)
+		h.expect("a b c", "c") // it was opened too late for its closer
+	})
+}

@@ -1,0 +1,322 @@
+package numbersfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"counting/server/protocol"
+	"counting/server/store"
+)
+
+// gamesDir is the directory, within the data directory, that has one for each
+// game but the default one.
+const gamesDir = "games"
+
+// Dir is a data directory: numbers.txt for the default game, and
+// games/NAME/numbers.txt for each other. It is a store.Store, of default mode. The
+// directory has one lock, and its files share their buffers.
+type Dir struct {
+	path     string
+	lock     *os.File
+	options  Options
+	maxGames int
+	shared   *shared
+
+	mu      sync.Mutex
+	open    map[string]*Count
+	kept    int // games in gamesDir, those that are being opened included
+	failing int // open games whose file cannot be written
+	closed  bool
+}
+
+// OpenDir makes the directory if needed, and locks it: see Open. It can keep that
+// many games beside the default one, or any number if that is 0. The caller must
+// close it.
+func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return nil, unusable(err)
+	}
+	options = options.defaults()
+	held, err := options.lockDir(ctx, path)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	d := &Dir{path: path, lock: held, options: options, maxGames: maxGames, shared: newShared(held), open: make(map[string]*Count)}
+	games, err := os.ReadDir(filepath.Join(path, gamesDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		held.Close()
+		return nil, unusable(err)
+	}
+	d.kept = len(games)
+	return d, nil
+}
+
+// Count is the count of one game in a Dir. It is a store.Count.
+type Count struct {
+	*File
+	dir    *Dir
+	game   string
+	path   string
+	forget func()
+}
+
+var errClosed = errors.New("the data directory is closed")
+
+// Open opens the count of a game: see store.Store.
+func (d *Dir) Open(ctx context.Context, game string, create bool) (store.Count, error) {
+	c := &Count{dir: d, game: game, path: d.file(game)}
+	c.forget = sync.OnceFunc(func() { d.forget(c) })
+	if err := d.reserve(c, create); err != nil {
+		return nil, err
+	}
+	file, err := d.openFile(ctx, c.path, game != store.Default)
+	d.mu.Lock()
+	c.File = file
+	if err == nil && d.closed { // meanwhile
+		err = errClosed
+	}
+	d.mu.Unlock()
+	switch {
+	case file == nil:
+		c.forget()
+	case err != nil:
+		c.Close(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// file returns the path of a game's numbers.txt.
+func (d *Dir) file(game string) string {
+	if game == store.Default {
+		return filepath.Join(d.path, Name)
+	}
+	return filepath.Join(d.path, gamesDir, game, Name)
+}
+
+// reserve makes sure that a game may be opened, and notes that it is.
+func (d *Dir) reserve(c *Count, create bool) error {
+	if c.game != store.Default {
+		if err := protocol.CheckGame(c.game); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+		return errClosed
+	case d.open[c.game] != nil:
+		return store.ErrInUse
+	case c.game == store.Default:
+	default:
+		_, err := os.Lstat(c.path)
+		missing := errors.Is(err, fs.ErrNotExist)
+		switch {
+		case err != nil && !missing:
+			return unusable(err)
+		case missing && !create:
+			return store.ErrNotFound
+		case missing && d.maxGames > 0 && d.kept >= d.maxGames:
+			return fmt.Errorf("%w: there are %d", store.ErrTooMany, d.kept)
+		}
+		if _, err := os.Lstat(filepath.Dir(c.path)); err != nil {
+			d.kept++
+		}
+	}
+	d.open[c.game] = c
+	return nil
+}
+
+// gameLockWait is how long the opening of a named game waits for another server
+// that has its file under another name. Clients wait for it.
+const gameLockWait = time.Second
+
+func (d *Dir) openFile(ctx context.Context, path string, named bool) (*File, error) {
+	dir, options := d.lock, d.options
+	if named {
+		options.LockWait = min(options.LockWait, gameLockWait)
+		if err := d.makeGameDir(filepath.Dir(path)); err != nil {
+			return nil, unusable(err)
+		}
+		var err error
+		if dir, err = openLock(filepath.Dir(path)); err != nil {
+			return nil, unusable(err)
+		}
+		defer dir.Close()
+	}
+	f, err := open(ctx, path, dir, d.shared, options)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	return f, nil
+}
+
+// makeGameDir makes the directory of a game. Its name is synced by openDurable,
+// but not that of the directory around it.
+func (d *Dir) makeGameDir(path string) error {
+	err := os.Mkdir(path, 0o777)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.Mkdir(filepath.Dir(path), 0o777); err == nil || errors.Is(err, fs.ErrExist) {
+			if err = d.options.syncDir(d.lock); err == nil {
+				err = os.Mkdir(path, 0o777)
+			}
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// forget notes that a count is closed. A game in which nothing was counted is
+// deleted with it, so that games that were only opened take no place.
+func (d *Dir) forget(c *Count) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.game != store.Default {
+		if info, err := os.Lstat(c.path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			os.Remove(c.path)
+		}
+		if os.Remove(filepath.Dir(c.path)) == nil { // it was empty
+			d.kept--
+		}
+	}
+	if c.File != nil && c.Ready() != nil {
+		d.failing--
+	}
+	delete(d.open, c.game)
+}
+
+// Ready returns why the counts cannot be written: the error of the default game,
+// or of any if more than half of the open games have one.
+func (d *Dir) Ready() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var failed error
+	for game, c := range d.open {
+		if c.File == nil || game != store.Default && 2*d.failing <= len(d.open) {
+			continue
+		}
+		if err := c.Ready(); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// Games lists games: see store.Store. Last is derived from the size of the file,
+// and is 0 if no unbroken count has that size.
+func (d *Dir) Games(_ context.Context, after string, n int) ([]store.Game, error) {
+	entries, err := os.ReadDir(filepath.Join(d.path, gamesDir)) // sorted
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unusable(err)
+	}
+	var games []store.Game
+	for _, e := range entries {
+		if len(games) == n {
+			break
+		}
+		if e.Name() <= after || protocol.CheckGame(e.Name()) != nil {
+			continue
+		}
+		info, err := os.Stat(d.file(e.Name()))
+		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+			continue
+		}
+		games = append(games, store.Game{Name: e.Name(), Last: countOfSize(info.Size()), At: info.ModTime()})
+	}
+	return games, nil
+}
+
+// Paths returns the numbers files in a data directory, in the order of the games'
+// names: that of the default game first. It takes no lock.
+func Paths(dir string) ([]string, error) {
+	paths := []string{filepath.Join(dir, Name)}
+	entries, err := os.ReadDir(filepath.Join(dir, gamesDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		if protocol.CheckGame(e.Name()) == nil {
+			paths = append(paths, filepath.Join(dir, gamesDir, e.Name(), Name))
+		}
+	}
+	return slices.DeleteFunc(paths, func(path string) bool {
+		_, err := os.Lstat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	}), nil
+}
+
+// Close closes all counts, and releases the lock: see store.Store.
+func (d *Dir) Close(ctx context.Context) error {
+	d.mu.Lock()
+	d.closed = true
+	var open []*Count
+	for _, c := range d.open {
+		if c.File != nil {
+			open = append(open, c)
+		}
+	}
+	d.mu.Unlock()
+	errs := make([]error, len(open))
+	var closing sync.WaitGroup
+	for i, c := range open {
+		closing.Go(func() { errs[i] = c.Close(ctx) })
+	}
+	closing.Wait()
+	err := errors.Join(errs...)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.open) == 0 { // or else the lock is held until the process ends
+		d.lock.Close()
+	}
+	return err
+}
+
+// Opened returns what was found when the count was opened.
+func (c *Count) Opened() store.Opened {
+	r := c.recovery
+	return store.Opened{Last: r.Last, Unbroken: r.Bad == nil, At: r.At, Text: r.String(), Path: c.path}
+}
+
+// Run writes what is appended: see store.Count.
+func (c *Count) Run(reports store.Reports) error {
+	state := reports.State
+	reports.State = func(err error) {
+		c.dir.mu.Lock()
+		if err != nil {
+			c.dir.failing++
+		} else {
+			c.dir.failing--
+		}
+		c.dir.mu.Unlock()
+		if state != nil {
+			state(err)
+		}
+	}
+	return c.File.Run(Reports{Written: reports.Written, State: reports.State})
+}
+
+// Close closes the count: see store.Count.
+func (c *Count) Close(ctx context.Context) error {
+	err := c.File.Close(ctx)
+	select {
+	case <-c.done:
+		c.forget()
+	default: // its disk hangs: the game cannot be opened again
+	}
+	return err
+}

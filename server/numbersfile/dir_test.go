@@ -1,0 +1,206 @@
+package numbersfile
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"counting/server/spelling"
+	"counting/server/store"
+	"counting/server/store/storetest"
+)
+
+func TestDirIsAStore(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	dirs := make(map[*testing.T]string)
+	storetest.Run(t, 20, func(t *testing.T) store.Store {
+		mu.Lock()
+		path, known := dirs[t]
+		if !known {
+			path = t.TempDir()
+			dirs[t] = path
+		}
+		mu.Unlock()
+		return mustOpenDir(t, path, Options{})
+	})
+}
+
+func mustOpenDir(tb testing.TB, path string, options Options) *Dir {
+	tb.Helper()
+	d, err := OpenDir(tb.Context(), path, 20, options)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { d.Close(context.Background()) })
+	return d
+}
+
+func mustOpenGame(tb testing.TB, d *Dir, game string) store.Count {
+	tb.Helper()
+	c, err := d.Open(tb.Context(), game, true)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// tree returns the paths of all files and directories below dir.
+func tree(tb testing.TB, dir string) (paths []string) {
+	tb.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if path != dir {
+			rel, _ := filepath.Rel(dir, path)
+			paths = append(paths, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return paths
+}
+
+func checkTree(tb testing.TB, dir string, want ...string) {
+	tb.Helper()
+	got := slices.DeleteFunc(tree(tb, dir), func(path string) bool { return strings.HasSuffix(path, ".lock") })
+	if !slices.Equal(got, want) {
+		tb.Errorf("the data directory holds %q, want %q", got, want)
+	}
+}
+
+// Each game has a file of its own, and that of the default game is where it
+// always was.
+func TestWhereTheFilesAre(t *testing.T) {
+	t.Parallel()
+	path := dirWith(t, "one\ntwo\n")
+	d := mustOpenDir(t, path, Options{})
+	for _, name := range storetest.HostileNames {
+		if c, err := d.Open(t.Context(), name, true); err == nil {
+			t.Errorf("%.80q is opened", name)
+			c.Close(t.Context())
+		}
+	}
+	checkTree(t, path, "numbers.txt")
+	a, b := mustOpenGame(t, d, store.Default), mustOpenGame(t, d, "blue")
+	checkTree(t, path, "games", "games/blue", "games/blue/numbers.txt", "numbers.txt")
+	a.Append(3)
+	b.Append(1)
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, filepath.Join(path, "numbers.txt")); got != counted(1, 3) {
+		t.Errorf("the default game has %q", got)
+	}
+	if got := content(t, filepath.Join(path, "games", "blue", "numbers.txt")); got != "one\n" {
+		t.Errorf("blue has %q", got)
+	}
+}
+
+// The directory has one lock, which keeps out a server of one game, too.
+func TestADirIsLocked(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := mustOpenDir(t, path, Options{})
+	wait := Options{LockWait: 1}
+	if _, err := OpenDir(t.Context(), path, 0, wait); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {
+		t.Errorf("a second one is opened: %v", err)
+	}
+	if _, err := Open(t.Context(), path, wait); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {
+		t.Errorf("the file is opened beside it: %v", err)
+	}
+	d.Close(t.Context())
+	mustOpenDir(t, path, wait)
+}
+
+// A directory of a game that cannot be used is an error of that game alone.
+func TestABadGameIsAnErrorOfItsOwn(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	games := filepath.Join(path, "games")
+	for name, bad := range map[string]func(dir string) error{
+		"file":      func(dir string) error { return os.WriteFile(dir, nil, 0o666) },
+		"directory": func(dir string) error { return os.MkdirAll(filepath.Join(dir, Name), 0o777) },
+	} {
+		os.MkdirAll(games, 0o777)
+		if err := bad(filepath.Join(games, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := mustOpenDir(t, path, Options{})
+	for _, name := range []string{"file", "directory"} {
+		for range 2 {
+			_, err := d.Open(t.Context(), name, true)
+			checkContains(t, err, filepath.Join("games", name))
+		}
+	}
+	good := mustOpenGame(t, d, "good")
+	good.Append(1)
+	if err := good.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if games, err := d.Games(t.Context(), "", 10); err != nil || len(games) != 1 || games[0].Name != "good" {
+		t.Errorf("the games are %v, %v", games, err)
+	}
+}
+
+// A fault of one game does not make the others unready.
+func TestReadyIsAboutMostGames(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := mustOpenDir(t, path, Options{})
+	ended := make(map[string]chan error)
+	counts := make(map[string]store.Count)
+	for _, game := range []string{store.Default, "a", "b", "c"} {
+		c, end := mustOpenGame(t, d, game), make(chan error, 1)
+		counts[game], ended[game] = c, end
+		go func() { end <- c.Run(store.Reports{}) }()
+	}
+	fail := func(game string) {
+		t.Helper()
+		if err := os.WriteFile(d.file(game), []byte("x"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		counts[game].Append(1)
+		checkContains(t, <-ended[game], ErrChanged.Error())
+	}
+	fail("a")
+	if err := d.Ready(); err != nil || counts["a"].Ready() == nil {
+		t.Errorf("with one of four at fault, it is %v", err)
+	}
+	fail("b")
+	fail("c")
+	checkContains(t, d.Ready(), ErrChanged.Error())
+	for _, game := range []string{"a", "b", "c"} {
+		checkContains(t, counts[game].Close(t.Context()), ErrChanged.Error())
+	}
+	if err := d.Ready(); err != nil {
+		t.Errorf("when they are closed, it is %v", err)
+	}
+	fail(store.Default)
+	checkContains(t, d.Ready(), ErrChanged.Error())
+}
+
+// The size of a file tells how far its count has come.
+func TestCountOfSize(t *testing.T) {
+	t.Parallel()
+	size := int64(0)
+	for n := int64(1); n <= 12_345; n++ {
+		line := int64(len(spelling.Spell(n)) + 1)
+		if n > 120 && (n+3)%1000 > 6 {
+			size += line
+			continue
+		}
+		if got := countOfSize(size + line - 1); got != 0 {
+			t.Fatalf("%d bytes are said to be the count to %d", size+line-1, got)
+		}
+		size += line
+		if got := countOfSize(size); got != n {
+			t.Fatalf("%d bytes are said to be the count to %d, not to %d", size, got, n)
+		}
+	}
+}

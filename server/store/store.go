@@ -1,0 +1,94 @@
+// Package store declares what keeps the counts of games. Package numbersfile has
+// one that keeps them in files; package storetest has the tests that any store
+// must pass.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Default is the name of the game of clients that name none.
+const Default = ""
+
+// The errors of Store.Open beside protocol.ErrGame. They may be wrapped.
+var (
+	ErrNotFound = errors.New("there is no such game")
+	ErrInUse    = errors.New("the game is open already")
+	ErrTooMany  = errors.New("too many games are kept; no further one can be made before some are deleted")
+)
+
+// A Store keeps the counts of all games. It may be used by any number of
+// goroutines.
+type Store interface {
+	// Open opens the count of a game for its one writer, who must close it. If
+	// there is no such game, it makes it if create is set, and otherwise returns
+	// ErrNotFound. The other errors are protocol.ErrGame, for which nothing is made, ErrInUse
+	// until the last one that was opened is closed, ErrTooMany, and those of the
+	// storage.
+	Open(ctx context.Context, game string, create bool) (Count, error)
+	// Games returns up to n of the games that exist, but for the default one, in
+	// the order of their names and from the first one after that name on.
+	Games(ctx context.Context, after string, n int) ([]Game, error)
+	// Ready returns nil if counts can be written, and otherwise why not. A fault
+	// of one game, other than the default one, is no reason.
+	Ready() error
+	// Close closes all counts, as Count.Close does, and releases the store.
+	Close(ctx context.Context) error
+}
+
+// Game is what a store knows of a game without opening it.
+type Game struct {
+	Name string
+	Last int64     // the number that it has reached, as far as that can be told
+	At   time.Time // when that was written
+}
+
+// A Count is the count of one game: all numbers from one to Last. Append and
+// Ready may be called by any number of goroutines.
+type Count interface {
+	// Opened returns what was found when the count was opened.
+	Opened() Opened
+	// Last returns the number that was appended last, or that was found.
+	Last() int64
+	// Append counts all numbers up to that one, from the one on that follows Last.
+	// It never waits, and panics if the number does not come after Last. Once Close
+	// was called, or Run has failed, it does nothing.
+	Append(upTo int64)
+	// Ready returns nil if the last write went well, and otherwise its error.
+	Ready() error
+	// Run writes what is appended until Close is called. It may be called once. An
+	// error says that the count is no longer to be trusted, or somebody else's:
+	// what was not reported as written by then never will be. Opening the count
+	// again tells where it is.
+	Run(Reports) error
+	// Close has what waits written, by Run or, if that was never called, in its
+	// place, and releases the count. It returns the error that Run returns, or that of ctx
+	// if it ends before. It may be called more than once.
+	Close(ctx context.Context) error
+}
+
+// Reports holds the functions that Count.Run calls: from its own goroutine, one
+// at a time and in order. They may call Append, but not Close. The writing waits
+// until they return.
+type Reports struct {
+	// Written reports that all numbers up to this one are kept, and survive the
+	// end of the process and of the machine; and how long the one that has waited
+	// longest has waited for that.
+	Written func(upTo int64, took time.Duration)
+	// State reports that writing has begun to fail, or, with nil, that it works
+	// again: once for each change.
+	State func(err error)
+}
+
+// Opened is what was found when a count was opened.
+type Opened struct {
+	Last     int64     // the number that the count had reached
+	Unbroken bool      // whether nothing but the numbers up to Last is kept
+	At       time.Time // when the last number was written, zero if unknown
+	Text     string    // the same in words, for the log
+	// Path is the file with a line for each number, or "" if the count is kept
+	// elsewhere. In its directory there is place for other files of the game.
+	Path string
+}

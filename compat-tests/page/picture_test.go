@@ -1,6 +1,7 @@
 package page
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -140,6 +143,41 @@ func (p *page) shifts(f func()) (sum float64) {
 	f()
 	p.run(chromedp.Evaluate(`shifts`, &sum))
 	return sum
+}
+
+// fastTime is how long a fast count is watched.
+func fastTime() time.Duration {
+	if os.Getenv("SOAK") != "" {
+		return 10 * time.Minute
+	}
+	return 4 * time.Second
+}
+
+// usage is what a page has used: seconds of a processor, and bytes of memory once
+// all that is not needed is given back.
+type usage struct{ cpu, heap float64 }
+
+func (p *page) used() (u usage) {
+	p.t.Helper()
+	p.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		if err := performance.Enable().Do(ctx); err != nil {
+			return err
+		}
+		if err := heapprofiler.CollectGarbage().Do(ctx); err != nil {
+			return err
+		}
+		metrics, err := performance.GetMetrics().Do(ctx)
+		for _, m := range metrics {
+			switch m.Name {
+			case "TaskDuration":
+				u.cpu = m.Value
+			case "JSHeapUsedSize":
+				u.heap = m.Value
+			}
+		}
+		return err
+	}))
+	return u
 }
 
 // wallTime is how long a count is watched for shifts and the like.

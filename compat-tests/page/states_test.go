@@ -286,17 +286,32 @@ func TestWithoutJavaScript(t *testing.T) {
 	}
 }
 
-// At a hundred numbers a second nothing jumps, and there is no growth.
+// At a hundred numbers a second nothing jumps, and there is no growth: ten minutes
+// long in a soak.
 func TestAFastCount(t *testing.T) {
 	t.Parallel()
-	server := counting(t, 20*time.Millisecond)
-	for _, query := range []string{"", "?display"} {
-		p := open(t, server.URL+"/"+query)
-		p.rises(300) // the rows move
-		if sum := p.shifts(func() { time.Sleep(wallTime(t)) }); sum > 0.01 {
-			t.Errorf("%q: the layout shifts by %.3f", query, sum)
-		}
-		p.wellBehaved(server.URL)
+	server := subject.GoServer(t, "-goal", "0")
+	for range 2 {
+		subject.Go.Start(t, server.URL, 20*time.Millisecond, 10*limit)
+	}
+	for name, query := range map[string]string{"page": "", "display mode": "?display"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := open(t, server.URL+"/"+query)
+			p.rises(300) // the rows move
+			before, began := p.used(), p.number()
+			sum := p.shifts(func() { time.Sleep(fastTime()) })
+			after := p.used()
+			t.Logf("%s: %v, %d numbers: %.1f s of CPU, heap %.1f MB before and %.1f MB after, layout shift %.3f", name, fastTime(), p.number()-began,
+				after.cpu-before.cpu, before.heap/1e6, after.heap/1e6, sum)
+			if sum > 0.01 {
+				t.Errorf("the layout shifts by %.3f", sum)
+			}
+			if after.heap > before.heap+1e6 {
+				t.Errorf("the heap grew from %.1f to %.1f MB", before.heap/1e6, after.heap/1e6)
+			}
+			p.wellBehaved(server.URL)
+		})
 	}
 	p := open(t, server.URL)
 	p.rises(300)

@@ -84,7 +84,7 @@ func Join(addr string, games int, interval time.Duration) (*Load, error) {
 // Result is what a load measured.
 type Result struct {
 	Acked   int           // numbers
-	Pending int           // numbers that were sent and not acked by the end
+	Pending int           // numbers that were due and not acked by the end
 	P50     time.Duration // from when a number was due to be sent until its ack, or the end
 	P99     time.Duration
 	Max     time.Duration
@@ -167,7 +167,12 @@ func (l *Load) result() (r Result) {
 			c.mu.Lock()
 			r.Acked += len(c.took)
 			took, late = append(took, c.took...), append(late, c.late...)
-			for _, due := range c.sent {
+			pending := c.sent
+			for due := c.due; due.Before(c.to); due = due.Add(l.interval) { // the load is late
+				pending = append(pending[:len(pending):len(pending)], due)
+				late = append(late, now.Sub(due))
+			}
+			for _, due := range pending {
 				if !due.Before(c.from) && due.Before(c.to) {
 					r.Pending++
 					took = append(took, now.Sub(due))

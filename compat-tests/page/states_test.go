@@ -21,6 +21,7 @@ import (
 	"counting/server/live"
 	served "counting/server/page"
 	"counting/server/protocol"
+	"counting/server/spelling"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -290,7 +291,14 @@ func TestWithoutJavaScript(t *testing.T) {
 // long in a soak.
 func TestAFastCount(t *testing.T) {
 	t.Parallel()
-	server := subject.GoServer(t, "-goal", "0")
+	place := subject.NewPlace(t)
+	writeFile(t, place, func(lines []byte) []byte { // to where the spellings are long
+		for n := int64(1); n <= 23_000; n++ {
+			lines = append(spelling.Append(lines, n), '\n')
+		}
+		return lines
+	})
+	server := place.GoServer(t, "-goal", "0")
 	for range 2 {
 		subject.Go.Start(t, server.URL, 20*time.Millisecond, 10*limit)
 	}

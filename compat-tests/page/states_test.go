@@ -130,7 +130,7 @@ func TestThePageShowsHoursOfHistory(t *testing.T) {
 	until := func(ago time.Duration) *time.Time { u := at(ago); return &u }
 	var happenings, interruptions []any
 	for i := range 60 {
-		ago := 26*time.Hour - time.Duration(i)*26*time.Minute
+		ago := 50*time.Hour - time.Duration(i)*26*time.Minute // a day ago at least, whatever the time is
 		cause := live.Causes[i%len(live.Causes)]
 		interruptions = append(interruptions, live.Interruption{ID: int64(i + 1), Cause: cause, At: at(ago), After: at(ago), Line: int64(10 * (i + 1)), Seconds: 2 + float64(i%7)*20})
 		happenings = append(happenings, live.Activity{ID: int64(i + 1), At: at(ago), Type: live.SeatLeft, Seat: "client1", Times: int64(i % 3 * 20), Until: until(ago - time.Second)})
@@ -141,7 +141,7 @@ func TestThePageShowsHoursOfHistory(t *testing.T) {
 	spans := []live.Span{{From: at(14 * time.Minute), Until: until(12 * time.Minute)}, {From: at(630 * time.Second), Until: until(9 * time.Minute)}, {From: at(538 * time.Second), Until: until(20 * time.Second)}}
 	history := map[string]any{
 		"saved": at(5 * time.Second), "lines": 800, "happenings": happenings, "interruptions": interruptions,
-		"tally": live.Tally{Since: at(26 * time.Hour), Interruptions: 63, Longest: 2700, Total: 5000},
+		"tally": live.Tally{Since: at(50 * time.Hour), Interruptions: 63, Longest: 2700, Total: 5000},
 		"times": map[string]int{"client1": 41, "client2": 22},
 		"lanes": []live.Lane{{Name: "server", Spans: spans[:1]}, {Name: "client1", Spans: spans}, {Name: "client2", Spans: spans}},
 	}

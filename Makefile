@@ -98,7 +98,7 @@ RACE = $(if $(filter 1,$(shell CGO_ENABLED=$(CGO_ENABLED) go env CGO_ENABLED)),-
 
 # Runs the tests of some packages and tells which were left out.
 define go-test
-	@$(if $(RACE),,echo "without the race detector: it needs a C compiler, such as gcc";) \
+$(if $(RACE),,echo "without the race detector: it needs a C compiler, such as gcc";) \
 	SKIPPED=$$(mktemp) && export SKIPPED && trap 'rm -f "$$SKIPPED"' EXIT && \
 	go test $(RACE) -count=1 -p $(AT_ONCE) $(1); code=$$?; \
 	if [ -s "$$SKIPPED" ]; then \
@@ -109,20 +109,21 @@ endef
 
 # The page's tests drive a browser, and those of k8s compile Kubernetes' checkers.
 test:
-	$(call go-test,$$(go list ./server/... ./clients/... ./compat-tests/... | grep -v '/compat-tests/page$$'),make test-all has them)
+	@$(call go-test,$$(go list ./server/... ./clients/... ./compat-tests/... | grep -v '/compat-tests/page$$'),make test-all has them)
 
 test: export WITHOUT := python,node,chromium,promtool
 
-# What cannot be installed is named and left out; in CI that is an error.
+# What cannot be installed is named and left out; in CI that is an error. What is
+# missing is asked for again when it was installed.
 test-all:
 	@compat-tests/setup >/dev/null || test -z "$$CI"
+	@PYTHON=$$(compat-tests/setup -python); WITHOUT=$$(compat-tests/setup -missing); export PYTHON WITHOUT; \
+	test -z "$$CI" || test -z "$$WITHOUT" || { echo "in CI nothing may be left out: $$WITHOUT" >&2; exit 1; }; \
 	$(call go-test,./...,something is missing here)
 
 # Browsers and the race detector keep the machine busy: packages at the same time
 # would only wait for each other.
 test-all: AT_ONCE = 1
-test-all: export PYTHON = $(shell compat-tests/setup -python)
-test-all: export WITHOUT = $(shell compat-tests/setup -missing)
 
 lint:
 	go vet ./...

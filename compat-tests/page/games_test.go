@@ -78,9 +78,7 @@ func TestTheOverviewShowsHundredsOfGames(t *testing.T) {
 	}
 	p := open(t, place.URL()+"/games")
 	p.shows("#summary", fmt.Sprintf(`^%d games: 1 standing still, %d counting, 0 done$`, games+1, games))
-	if n := strings.Count(p.text(".tile-state"), "Counting"); n != games {
-		t.Errorf("%d tiles count", n)
-	}
+	p.wait(fmt.Sprintf("%d tiles to count", games), func() bool { return strings.Count(p.text(".tile-state"), "Counting") == games })
 	for _, url := range p.asked() {
 		if strings.Contains(url, "/events") {
 			t.Errorf("the overview asks for %s", url)

@@ -277,6 +277,9 @@ func (e *engine) settle(ctx context.Context) error {
 // finish reports what is left over, and compares the state.
 func (e *engine) finish(ctx context.Context) error {
 	for _, a := range e.pool {
+		if e.wasGivenUp(a) {
+			continue
+		}
 		e.report(Difference{Kind: Unexpected, Where: "session " + a.Session, What: a.label(), After: e.steps[max(a.played, 0)].name(),
 			Recorded: "nothing", Came: a.String()})
 	}
@@ -303,6 +306,35 @@ func (e *engine) finish(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// wasGivenUp reports whether an arrival answers the probe of a client that closed
+// its WebSocket before it had an answer: whether that comes before is chance.
+func (e *engine) wasGivenUp(a *arrival) bool {
+	if a.packet == nil || a.packet.Kind != packet.Pong || a.Over != tape.WebSocket {
+		return false
+	}
+	probed := false
+	for _, st := range e.steps {
+		if it := st.item; it != nil {
+			if it.line.Session == a.Session && it.packet != nil && it.packet.Raw == a.packet.Raw && probed {
+				return false // it was answered
+			}
+			continue
+		}
+		for k, l := range st.lines {
+			switch pkt := st.packets[k]; {
+			case l.Session != a.Session || l.Over != tape.WebSocket:
+			case pkt != nil && pkt.Kind == packet.Ping && pkt.Raw[1:] == a.packet.Raw[1:]:
+				probed = true
+			case pkt != nil && pkt.Kind == packet.Upgrade:
+				return false
+			case l.Close && probed:
+				return true
+			}
+		}
+	}
+	return probed
 }
 
 // name is the step as a report names it.

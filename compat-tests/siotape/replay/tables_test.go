@@ -95,6 +95,32 @@ func (tt changedCase) run(t *testing.T) {
 func TestNeverAFalseSame(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []changedCase{
+		{"a_second_answer_to_a_probe", `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.54 P server websocket 3probe
+			0.55 P client websocket 5`, `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.54 P server websocket 3probe
+			0.54 P server websocket 3probe
+			0.55 P client websocket 5`, "", "3probe", 0, 0},
+		{"an_answer_to_a_probe_that_was_not_given_up", `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.55 P client websocket 5`, `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.54 P server websocket 3probe
+			0.55 P client websocket 5`, "", "3probe", 0, 0},
 		{"bytes_whose_base64_looks_like_a_refusal", `
 			0.5 A client websocket 427["kana"]
 			0.6 A server websocket 461-7[{"_placeholder":true,"num":0}]
@@ -321,6 +347,22 @@ func TestTheSameAppIsTheSame(t *testing.T) {
 			0.52 P client websocket open
 			0.53 P client websocket 2probe
 			0.54 P client websocket close
+			0.70 P client polling 40
+			0.71 P server polling 40{"sid":"pppppppppppp"}`, "", "", 0, 0},
+		{"the_answer_to_a_probe_that_was_given_up", `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.54 P client websocket close
+			0.70 P client polling 40
+			0.71 P server polling 40{"sid":"pppppppppppp"}`, `
+			0.50 P client polling open
+			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+			0.52 P client websocket open
+			0.53 P client websocket 2probe
+			0.54 P server websocket 3probe
+			0.55 P client websocket close
 			0.70 P client polling 40
 			0.71 P server polling 40{"sid":"pppppppppppp"}`, "", "", 0, 0},
 		{"a_time_that_is_masked", `

@@ -28,7 +28,7 @@ func (b *bench) countIn(games int) error {
 	if err := enoughFiles(3*games + 100); err != nil {
 		return err
 	}
-	s, err := b.start(goServer, "-max-games", "0", "-max-sessions-per-game", "0", "-log-level", "warn")
+	s, err := b.start(goServer, "-max-games", "0", "-log-level", "warn")
 	if err != nil {
 		return err
 	}

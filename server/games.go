@@ -97,11 +97,13 @@ var errNotAllowed = errors.New("there is no such game, and -games does not let c
 // open opens a game for the lobby.
 func (g *games) open(ctx context.Context, name string, create bool, drop func()) (*openGame, error) {
 	log := gameLogger(g.log, name)
-	openIt := func() (*openGame, error) { return g.openCount(ctx, name, create, log) }
+	var o *openGame
+	var err error
 	if g.store == nil {
-		openIt = func() (*openGame, error) { return g.openFaithful(ctx) }
+		o, err = g.openFaithful(ctx)
+	} else {
+		o, err = g.openCount(ctx, name, create, log)
 	}
-	o, err := openIt()
 	if err == nil {
 		if err = g.watch(o, name, log); err != nil {
 			o.count.Close(ctx)

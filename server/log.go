@@ -73,8 +73,8 @@ func attr(r slog.Record, key string) (value string) {
 
 // textHandler prints one line per event: the message alone, as the original
 // prints it, after the name of its game if it has one, and after a warning or an
-// error its fields. Nothing that a client
-// sends can forge a line or a terminal escape. One goroutine may use it.
+// error its fields. Nothing that a client sends can forge a line or a terminal
+// escape. One goroutine may use it.
 type textHandler struct {
 	w     io.Writer
 	level slog.Level

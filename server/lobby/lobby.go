@@ -27,8 +27,9 @@ const maxOpening = 4
 type Options[G any] struct {
 	// Open opens a game, which it makes if there is none of that name and create is
 	// set. It may be called by any number of goroutines, for one name at a time. ctx
-	// ends when nobody waits for the game any longer. drop has the game closed, whoever is in it: nobody
-	// enters it any more, and the next call of Enter for that name opens it again.
+	// ends when nobody waits for the game any longer. drop has the game closed,
+	// whoever is in it: nobody enters it any more, and the next call of Enter for that
+	// name opens it again.
 	Open func(ctx context.Context, name string, create bool, drop func()) (G, error)
 	// Close closes a game that Open opened. It is called once for each, by a
 	// goroutine of its own. Until it returns, calls of Enter for that name wait.

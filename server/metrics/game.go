@@ -77,10 +77,12 @@ func (g *Game) Written(numbers []float64, took time.Duration) {
 	defer g.mu.Unlock()
 	for _, n := range numbers {
 		g.m.written.WithLabelValues(label(seatOf(n))).Inc()
+	}
+	if n := len(numbers); n > 0 {
 		if !g.closed {
-			g.m.last.Add(n - g.last)
+			g.m.last.Add(numbers[n-1] - g.last)
 		}
-		g.last = n
+		g.last = numbers[n-1]
 	}
 	g.m.lastAt.Set(seconds(time.Now()))
 	g.m.appended.Observe(took.Seconds())

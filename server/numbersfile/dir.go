@@ -40,9 +40,6 @@ type Dir struct {
 // many games beside the default one, or any number if that is 0. The caller must
 // close it.
 func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return nil, unusable(err)
-	}
 	options = options.defaults()
 	held, err := options.lockDir(ctx, path)
 	if err != nil {
@@ -117,23 +114,32 @@ func (d *Dir) reserve(c *Count, create bool) error {
 		return errClosed
 	case d.open[c.game] != nil:
 		return store.ErrInUse
-	case c.game == store.Default:
-	default:
-		_, err := os.Lstat(c.path)
-		missing := errors.Is(err, fs.ErrNotExist)
-		switch {
-		case err != nil && !missing:
-			return unusable(err)
-		case missing && !create:
-			return store.ErrNotFound
-		case missing && d.maxGames > 0 && d.kept >= d.maxGames:
-			return fmt.Errorf("%w: there are %d", store.ErrTooMany, d.kept)
-		}
-		if _, err := os.Lstat(filepath.Dir(c.path)); err != nil {
-			d.kept++
+	}
+	if c.game != store.Default {
+		if err := d.keep(c.path, create); err != nil {
+			return err
 		}
 	}
 	d.open[c.game] = c
+	return nil
+}
+
+// keep counts the game with that file among those that are kept, unless it is one
+// of them, or may not be made. d.mu must be held.
+func (d *Dir) keep(path string, create bool) error {
+	_, err := os.Lstat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case err != nil && !missing:
+		return unusable(err)
+	case missing && !create:
+		return store.ErrNotFound
+	case missing && d.maxGames > 0 && d.kept >= d.maxGames:
+		return fmt.Errorf("%w: there are %d", store.ErrTooMany, d.kept)
+	}
+	if _, err := os.Lstat(filepath.Dir(path)); err != nil {
+		d.kept++
+	}
 	return nil
 }
 

@@ -108,9 +108,6 @@ type File struct {
 // LockWait, the cause of ctx if that ends before, and else it names the path
 // that could not be used.
 func Open(ctx context.Context, dir string, options Options) (*File, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, unusable(err)
-	}
 	options = options.defaults()
 	held, err := options.lockDir(ctx, dir)
 	if err != nil {

@@ -21,10 +21,13 @@ const (
 	lockPoll = 25 * time.Millisecond
 )
 
-// lockDir returns a file that holds an exclusive lock on dir until it is closed
-// or the process ends, however it ends. The original takes no lock and is not
-// kept out.
+// lockDir makes dir if needed, and returns a file that holds an exclusive lock on it
+// until it is closed or the process ends, however it ends. The original takes no
+// lock and is not kept out.
 func (o Options) lockDir(ctx context.Context, dir string) (held *os.File, err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
 	err = o.lock(ctx, "data directory "+dir, func() error {
 		if held, err = openLock(dir); err != nil {
 			return err

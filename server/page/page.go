@@ -1,6 +1,6 @@
-// Package page is the live page, and the overview of all games: plain HTML, CSS and JavaScript modules that
-// are served as they stand here, and ask for nothing from anywhere else. What
-// they show comes from package live.
+// Package page is the live page, and the overview of all games: plain HTML, CSS
+// and JavaScript modules that are served as they stand here, and ask for nothing
+// from anywhere else. What they show comes from package live.
 package page
 
 import (

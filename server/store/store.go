@@ -24,9 +24,9 @@ var (
 type Store interface {
 	// Open opens the count of a game for its one writer, who must close it. If
 	// there is no such game, it makes it if create is set, and otherwise returns
-	// ErrNotFound. The other errors are protocol.ErrGame, for which nothing is made, ErrInUse
-	// until the last one that was opened is closed, ErrTooMany, and those of the
-	// storage.
+	// ErrNotFound. The other errors are protocol.ErrGame, for which nothing is made,
+	// ErrInUse until the last one that was opened is closed, ErrTooMany, and those of
+	// the storage.
 	Open(ctx context.Context, game string, create bool) (Count, error)
 	// Games returns up to n of the games that exist, but for the default one, in
 	// the order of their names and from the first one after that name on.
@@ -64,8 +64,8 @@ type Count interface {
 	// again tells where it is.
 	Run(Reports) error
 	// Close has what waits written, by Run or, if that was never called, in its
-	// place, and releases the count. It returns the error that Run returns, or that of ctx
-	// if it ends before. It may be called more than once.
+	// place, and releases the count. It returns the error that Run returns, or that of
+	// ctx if it ends before. It may be called more than once.
 	Close(ctx context.Context) error
 }
 

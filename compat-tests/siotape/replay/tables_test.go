@@ -61,6 +61,14 @@ const opened = `
 	0.03 A server websocket 40{"sid":"aaaaaaaaaaaa"}
 `
 
+// probing is a session by polling whose WebSocket has sent its probe.
+const probing = `
+	0.50 P client polling open
+	0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
+	0.52 P client websocket open
+	0.53 P client websocket 2probe
+`
+
 // A changedCase is something that a server does, and does otherwise.
 type changedCase struct {
 	name           string
@@ -95,30 +103,14 @@ func (tt changedCase) run(t *testing.T) {
 func TestNeverAFalseSame(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []changedCase{
-		{"a_second_answer_to_a_probe", `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
+		{"a_second_answer_to_a_probe", probing + `
 			0.54 P server websocket 3probe
-			0.55 P client websocket 5`, `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
+			0.55 P client websocket 5`, probing + `
 			0.54 P server websocket 3probe
 			0.54 P server websocket 3probe
 			0.55 P client websocket 5`, "", "3probe", 0, 0},
-		{"an_answer_to_a_probe_that_was_not_given_up", `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
-			0.55 P client websocket 5`, `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
+		{"an_answer_to_a_probe_that_was_not_given_up", probing + `
+			0.55 P client websocket 5`, probing + `
 			0.54 P server websocket 3probe
 			0.55 P client websocket 5`, "", "3probe", 0, 0},
 		{"bytes_whose_base64_looks_like_a_refusal", `
@@ -333,34 +325,18 @@ func TestTheSameAppIsTheSame(t *testing.T) {
 			0.6 A server websocket 420["question"]`, `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 421["question"]`, "", "", 0, 0},
-		{"the_end_of_an_upgrade_that_was_given_up", `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
+		{"the_end_of_an_upgrade_that_was_given_up", probing + `
 			0.54 P client websocket close
 			0.55 P server websocket 3probe
 			0.70 P client polling 40
-			0.71 P server polling 40{"sid":"pppppppppppp"}`, `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
+			0.71 P server polling 40{"sid":"pppppppppppp"}`, probing + `
 			0.54 P client websocket close
 			0.70 P client polling 40
 			0.71 P server polling 40{"sid":"pppppppppppp"}`, "", "", 0, 0},
-		{"the_answer_to_a_probe_that_was_given_up", `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
+		{"the_answer_to_a_probe_that_was_given_up", probing + `
 			0.54 P client websocket close
 			0.70 P client polling 40
-			0.71 P server polling 40{"sid":"pppppppppppp"}`, `
-			0.50 P client polling open
-			0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
-			0.52 P client websocket open
-			0.53 P client websocket 2probe
+			0.71 P server polling 40{"sid":"pppppppppppp"}`, probing + `
 			0.54 P server websocket 3probe
 			0.55 P client websocket close
 			0.70 P client polling 40

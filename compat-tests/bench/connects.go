@@ -92,10 +92,10 @@ func connect(addr, query string) (*webSocket, error) {
 	joined := false
 	for send := []string{"2probe"}; !joined; {
 		for _, packet := range send {
-			c.queue([]byte(packet))
+			c.Queue([]byte(packet))
 		}
 		send = nil
-		if err = c.flush(); err != nil {
+		if err = c.Flush(); err != nil {
 			break
 		}
 		if err = c.receive(func(packet []byte) error {

@@ -76,13 +76,13 @@ func (b *bench) idling(i idlers) error {
 	}()
 	failed := make(chan error, i.count)
 	for range i.count {
-		c, err := dialWebSocket(s.addr)
+		c, err := openWebSocket(s.addr)
 		if err != nil {
 			return fmt.Errorf("session %d: %w", len(sessions)+1, err)
 		}
 		sessions = append(sessions, c)
-		c.queue([]byte("40"))
-		if err := c.flush(); err != nil {
+		c.Queue([]byte("40"))
+		if err := c.Flush(); err != nil {
 			return err
 		}
 		go func() { failed <- c.idle() }()
@@ -133,15 +133,15 @@ func (c *webSocket) idle() error {
 		if err := c.receive(func(packet []byte) error {
 			switch {
 			case string(packet) == "2":
-				c.queue([]byte("3"))
+				c.Queue([]byte("3"))
 			case bytes.HasPrefix(packet, []byte("44")):
-				c.queue([]byte("40"))
+				c.Queue([]byte("40"))
 			}
 			return nil
 		}); err != nil {
 			return err
 		}
-		if err := c.flush(); err != nil {
+		if err := c.Flush(); err != nil {
 			return err
 		}
 	}

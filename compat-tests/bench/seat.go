@@ -47,7 +47,7 @@ func join(s *server, dial func(addr string) (transport, error)) (*pair, error) {
 	return p, nil
 }
 
-func overWebSocket(addr string) (transport, error) { return dialWebSocket(addr) }
+func overWebSocket(addr string) (transport, error) { return openWebSocket(addr) }
 func overPolling(addr string) (transport, error)   { return openPolling(addr, "") }
 
 // join joins namespace "/", and waits for its seat if one is assigned.
@@ -55,8 +55,8 @@ func (s *seat) join(assigned bool) error {
 	// The bare library loses a CONNECT that comes quickly after the open packet,
 	// and does not tell when it is ready for it.
 	time.Sleep(50 * time.Millisecond)
-	s.queue([]byte("40"))
-	if err := s.flush(); err != nil {
+	s.Queue([]byte("40"))
+	if err := s.Flush(); err != nil {
 		return err
 	}
 	for joined := false; !joined || assigned; {
@@ -86,7 +86,7 @@ func (s *seat) count() {
 	s.packet = append(s.packet, `","number":`...)
 	s.packet = strconv.AppendInt(s.packet, s.next, 10)
 	s.packet = append(s.packet, "}]"...)
-	s.queue(s.packet)
+	s.Queue(s.packet)
 	s.sums += s.next
 	s.next += 2
 	s.waiting++
@@ -109,7 +109,7 @@ func (s *seat) take(packet []byte) error {
 		s.waiting--
 		s.acked.Add(1)
 	case string(packet) == "2":
-		s.queue([]byte("3"))
+		s.Queue([]byte("3"))
 	case bytes.HasPrefix(packet, []byte(`42["start_game"]`)), string(packet) == "6":
 	default:
 		return fmt.Errorf("%s was sent %s", s.name, packet)
@@ -126,7 +126,7 @@ func (s *seat) flow(window int, last *atomic.Int64) error {
 			began = time.Now()
 			s.count()
 		}
-		if err := s.flush(); err != nil {
+		if err := s.Flush(); err != nil {
 			return err
 		}
 		if s.waiting == 0 {
@@ -155,9 +155,9 @@ func keepAlive(pairs []*pair) error {
 	for _, p := range pairs {
 		p.deadline(0)
 		for _, s := range p.seats {
-			err := s.flush() // one that polls has to poll
+			err := s.Flush() // one that polls has to poll
 			for err == nil && s.ready() {
-				err = errors.Join(s.receive(s.take), s.flush())
+				err = errors.Join(s.receive(s.take), s.Flush())
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.head, err)
@@ -274,7 +274,7 @@ func (p *pair) turns(d, pause time.Duration, acked func(number int64, at time.Ti
 		began := time.Now()
 		s.count()
 		for s.waiting > 0 {
-			err := s.flush()
+			err := s.Flush()
 			if err == nil {
 				err = s.receive(s.take)
 			}

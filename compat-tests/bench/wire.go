@@ -3,44 +3,39 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"counting/compat-tests/wire"
 )
 
 // patience is how long anything may take.
 const patience = 30 * time.Second
 
-// A transport carries Engine.IO packets. What is queued goes out with flush;
+// A transport carries Engine.IO packets. What is queued goes out with Flush;
 // receive calls take with each packet that there is, at least one. The packet
 // is take's until it returns.
 //
 // The transports do as little as the protocol allows, so that the servers are
-// measured and not the load: what goes out at the same time goes out in one
-// write, and nothing is allocated for a packet.
+// measured and not the load.
 type transport interface {
-	queue(packet []byte)
-	flush() error
+	Queue(packet []byte)
+	Flush() error
 	receive(take func(packet []byte) error) error
 	// ready tells whether receive would not have to wait.
 	ready() bool
 	Close() error
 }
 
-// webSocket is a client's connection. Its frames are masked with zero, which
-// leaves the text as it is.
-type webSocket struct {
-	net.Conn
-	r   *bufio.Reader
-	out []byte
-}
+// webSocket is a client's connection.
+type webSocket struct{ *wire.Conn }
 
-// dialWebSocket opens a session.
-func dialWebSocket(addr string) (*webSocket, error) {
+// openWebSocket opens a session.
+func openWebSocket(addr string) (*webSocket, error) {
 	c, err := upgrade(addr, "/socket.io/?EIO=4&transport=websocket")
 	if err != nil {
 		return nil, err
@@ -50,81 +45,34 @@ func dialWebSocket(addr string) (*webSocket, error) {
 
 // upgrade opens a WebSocket.
 func upgrade(addr, path string) (*webSocket, error) {
-	conn, err := net.Dial("tcp", addr)
+	c, err := wire.Dial(addr, path, 4096, patience)
 	if err != nil {
 		return nil, err
 	}
-	conn.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", path, addr)
-	r := bufio.NewReaderSize(conn, 4096)
-	response, err := http.ReadResponse(r, nil)
-	if err == nil && response.StatusCode != http.StatusSwitchingProtocols {
-		err = fmt.Errorf("no WebSocket: %s", response.Status)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return &webSocket{conn, r, nil}, nil
-}
-
-func (c *webSocket) queue(packet []byte) {
-	if len(packet) > 125 {
-		panic("a packet longer than this client writes")
-	}
-	c.out = append(c.out, 0x81, 0x80|byte(len(packet)), 0, 0, 0, 0)
-	c.out = append(c.out, packet...)
-}
-
-func (c *webSocket) flush() error {
-	if len(c.out) == 0 {
-		return nil
-	}
-	_, err := c.Write(c.out)
-	c.out = c.out[:0]
-	return err
+	return &webSocket{c}, nil
 }
 
 func (c *webSocket) receive(take func(packet []byte) error) error {
 	for {
-		head, err := c.r.Peek(2)
+		opcode, packet, err := c.Next()
 		if err != nil {
 			return err
 		}
-		opcode, length := head[0]&0x0f, int(head[1])
-		skip := 2
-		if length == 126 {
-			if head, err = c.r.Peek(4); err != nil {
-				return err
-			}
-			length, skip = int(binary.BigEndian.Uint16(head[2:])), 4
+		if opcode != wire.Text && opcode != wire.Ping || len(packet) > 4000 {
+			return fmt.Errorf("frame of opcode %d and length %d", opcode, len(packet))
 		}
-		if opcode != 1 && opcode != 9 || length > 4000 {
-			return fmt.Errorf("frame of opcode %d and length %d", opcode, length)
-		}
-		frame, err := c.r.Peek(skip + length)
-		if err != nil {
-			return err
-		}
-		if opcode == 1 {
-			if err := take(frame[skip:]); err != nil {
+		if opcode == wire.Text {
+			if err := take(packet); err != nil {
 				return err
 			}
 		}
-		c.r.Discard(skip + length)
-		if c.r.Buffered() == 0 {
+		if c.Buffered() == 0 {
 			return nil
 		}
 	}
 }
 
-func (c *webSocket) ready() bool {
-	c.SetReadDeadline(time.Now().Add(time.Millisecond))
-	defer c.SetReadDeadline(time.Now().Add(patience))
-	_, err := c.r.Peek(1)
-	return err == nil
-}
+func (c *webSocket) ready() bool { return c.Ready(patience) }
 
 // polling is a client that polls: it has one poll out at all times, and posts
 // what it sends on a connection of its own.
@@ -159,9 +107,9 @@ func (p *polling) Close() error {
 	return nil
 }
 
-func (p *polling) queue(packet []byte) { p.queued = append(p.queued, bytes.Clone(packet)) }
+func (p *polling) Queue(packet []byte) { p.queued = append(p.queued, bytes.Clone(packet)) }
 
-func (p *polling) flush() error {
+func (p *polling) Flush() error {
 	if !p.polls {
 		if err := p.get.send("GET", p.path, nil); err != nil {
 			return err

@@ -4,15 +4,11 @@
 package manygames
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"counting/compat-tests/wire"
 	"counting/server/numbersfile"
 )
 
@@ -266,16 +263,14 @@ func (l *Load) Verify(data string) (numbers int64, err error) {
 
 // client is one client.
 type client struct {
-	conn   net.Conn
-	r      *bufio.Reader
-	packet []byte // received
+	conn   *wire.Conn
+	packet []byte // that is sent; guarded by mu
 	seat   string
 	due    time.Time
 	from   time.Time // what is due from then on
 	to     time.Time // to then is measured
 
-	mu    sync.Mutex
-	frame []byte      // that is sent
+	mu    sync.Mutex  // held while something is sent, too
 	next  int64       // the number that it sends next
 	acked int64       // the greatest number that was
 	acks  int         // had since Join
@@ -286,33 +281,23 @@ type client struct {
 
 // join opens a session and waits for its seat.
 func join(addr, game string) (*client, error) {
-	conn, err := net.Dial("tcp", addr)
+	conn, err := wire.Dial(addr, "/socket.io/?EIO=4&transport=websocket&game="+game, 1024, patience)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn, r: bufio.NewReaderSize(conn, 1024)}
-	if err := c.join(addr, game); err != nil {
+	c := &client{conn: conn}
+	if err := c.join(); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *client) join(addr, game string) error {
-	c.conn.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintf(c.conn, "GET /socket.io/?EIO=4&transport=websocket&game=%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", game, addr)
-	response, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusSwitchingProtocols {
-		return fmt.Errorf("the handshake is answered %s", response.Status)
-	}
+func (c *client) join() error {
 	if _, err := c.read(); err != nil { // the open packet
 		return err
 	}
-	if err := c.write("40"); err != nil {
+	if err := c.write([]byte("40")); err != nil {
 		return err
 	}
 	for {
@@ -345,7 +330,7 @@ func (c *client) receive() error {
 		}
 		c.mu.Lock()
 		if string(packet) == "2" {
-			err = c.write("3")
+			err = c.write([]byte("3"))
 		} else {
 			err = c.take(packet, time.Now())
 		}
@@ -365,9 +350,9 @@ func (c *client) send(interval time.Duration) error {
 	}
 	c.sent = append(c.sent, c.due)
 	c.due = c.due.Add(interval)
-	n := strconv.FormatInt(c.next, 10)
+	c.packet = fmt.Appendf(c.packet[:0], `42%d["number",{"client_id":"%s","number":%d}]`, c.next, c.seat, c.next)
 	c.next += 2
-	return c.write("42", n, `["number",{"client_id":"`, c.seat, `","number":`, n, "}]")
+	return c.write(c.packet)
 }
 
 // take takes an ack; other events do not matter. The caller holds c.mu.
@@ -391,39 +376,17 @@ func (c *client) take(packet []byte, now time.Time) error {
 	return nil
 }
 
-// write sends a text frame of less than 126 bytes, masked with zero, which leaves
-// the text as it is. The caller holds c.mu.
-func (c *client) write(parts ...string) error {
-	c.frame = append(c.frame[:0], 0x81, 0, 0, 0, 0, 0)
-	for _, part := range parts {
-		c.frame = append(c.frame, part...)
-	}
-	c.frame[1] = 0x80 | byte(len(c.frame)-6)
-	_, err := c.conn.Write(c.frame)
-	return err
+// write sends a packet. The caller holds c.mu, once the client has joined.
+func (c *client) write(packet []byte) error {
+	c.conn.Queue(packet)
+	return c.conn.Flush()
 }
 
 // read returns the next packet, which is valid until the next call.
 func (c *client) read() ([]byte, error) {
-	head, err := c.r.Peek(2)
-	if err != nil {
-		return nil, err
+	opcode, packet, err := c.conn.Next()
+	if err == nil && (opcode != wire.Text || len(packet) > 1000) {
+		err = fmt.Errorf("a frame of opcode %d and length %d", opcode, len(packet))
 	}
-	opcode, length, skip := head[0]&0x0f, int(head[1]), 2
-	if length == 126 {
-		if head, err = c.r.Peek(4); err != nil {
-			return nil, err
-		}
-		length, skip = int(binary.BigEndian.Uint16(head[2:])), 4
-	}
-	if opcode != 1 || length > 1000 {
-		return nil, fmt.Errorf("a frame of opcode %d and length %d", opcode, length)
-	}
-	frame, err := c.r.Peek(skip + length)
-	if err != nil {
-		return nil, err
-	}
-	c.packet = append(c.packet[:0], frame[skip:]...)
-	c.r.Discard(skip + length)
-	return c.packet, nil
+	return packet, err
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 
 	"counting/compat-tests/results"
 	"counting/compat-tests/subject"
-	"counting/server/numbersfile"
 )
 
 func TestMain(m *testing.M) { subject.Main(m) }
@@ -89,20 +87,15 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 
 // A game is a server, clients, and a line to it for each.
 type game struct {
-	t       *testing.T
-	random  *rand.Rand
-	place   subject.Place
-	server  *subject.Server
+	*run
 	players []*player
 	checker *checker
 
-	log     []string // of the faults
-	began   time.Time
-	kills   int
-	times   int
-	longest time.Duration
-	done    map[string]*tally
-	round1  map[string]bool // what was done in this round
+	log    []string // of the faults
+	began  time.Time
+	times  int
+	done   map[string]*tally
+	round1 map[string]bool // what was done in this round
 }
 
 // tally is how often something was done, and how long the count then stood
@@ -112,17 +105,16 @@ type tally struct {
 	longest time.Duration
 }
 
-// A player is a client, which is started again whenever it ends.
+// A player is a client with a line of its own.
 type player struct {
-	*subject.Program
-	kind   subject.Kind
+	*client
 	line   *line
 	healed time.Time // its line is hurt until then, or zero
-	back   time.Time // it is started again then, or zero
 }
 
 func newGame(t *testing.T, random *rand.Rand, clients []subject.Kind) *game {
-	g := &game{t: t, random: random, place: subject.NewPlace(t), began: time.Now(), done: make(map[string]*tally)}
+	g := &game{run: newRun(t, random), began: time.Now(), done: make(map[string]*tally)}
+	g.meanwhile = g.healDue
 	var show sync.Once
 	t.Cleanup(func() {
 		show.Do(func() {
@@ -131,22 +123,18 @@ func newGame(t *testing.T, random *rand.Rand, clients []subject.Kind) *game {
 			}
 		})
 	})
-	g.server = g.place.GoServer(t)
-	g.checker = check(t, filepath.Join(g.place.Dir, numbersfile.Name))
+	g.checker = check(t, g.file(""))
 	for _, kind := range clients {
-		p := &player{kind: kind, line: newLine(t, "127.0.0.1:"+g.place.Port)}
+		line := newLine(t, "127.0.0.1:"+g.place.Port)
+		pace := interval
+		if kind == subject.Python {
+			pace *= 3 // it never waits for an ack: give the others a chance
+		}
+		p := &player{client: &client{kind: kind, url: line.url(), pace: pace, checker: g.checker}, line: line}
 		g.players = append(g.players, p)
-		g.start(p)
+		g.add(p.client)
 	}
 	return g
-}
-
-func (g *game) start(p *player) {
-	pace := interval
-	if p.kind == subject.Python {
-		pace *= 3 // it never waits for an ack: give the others a chance
-	}
-	p.Program, p.back = p.kind.Start(g.t, p.line.url(), pace, noLimit), time.Time{}
 }
 
 // round does harm for a while, makes all good again, and waits for the count
@@ -161,13 +149,7 @@ func (g *game) round() {
 	for _, p := range g.players {
 		g.heal(p)
 	}
-	good := time.Now()
-	want := g.checker.counted() + 4 // two of each seat
-	if !g.pass(alive, func() bool { return g.checker.counted() >= want }) {
-		g.t.Errorf("all was made good %v ago, and the count stands at %d", alive, g.checker.counted())
-	}
-	took := time.Since(good)
-	g.longest = max(g.longest, took)
+	took := g.goOn(g.checker)
 	for what := range g.round1 {
 		g.done[what].longest = max(g.done[what].longest, took)
 	}
@@ -179,9 +161,7 @@ func (g *game) fault() {
 	switch n := g.random.IntN(20); {
 	case n < 5:
 		g.note("server", "killed")
-		g.kills++
-		g.server.Kill()
-		g.server = g.place.GoServer(g.t)
+		g.killServer()
 	case n < 6:
 		g.note("server", "SIGTERM")
 		g.server.Terminate()
@@ -196,18 +176,14 @@ func (g *game) fault() {
 		g.server.Thaw()
 	case n < 12:
 		g.note(p.name(), "killed")
-		g.kills++
-		p.Kill()
-		g.ended(p)
-		g.start(p)
+		g.killClient(p.client)
 	case n < 13 && p.kind == subject.Go && !p.Ended() && p.Output() != "": // it is up, and listens to signals
 		g.note(p.name(), "SIGTERM")
 		p.Terminate()
 		if code := p.WaitEnd(); code != 0 {
 			g.t.Errorf("%s ended with exit code %d on SIGTERM", p, code)
 		}
-		g.ended(p)
-		g.start(p)
+		g.restart(p.client)
 	case n < 14:
 		g.note(p.name(), "frozen for up to 2 s")
 		p.Freeze()
@@ -247,55 +223,21 @@ func (g *game) heal(p *player) {
 	p.healed = time.Time{}
 }
 
-// pass lets time pass until the condition comes true, if there is one, and
-// tells whether it has. Lines heal meanwhile, and who has ended comes back.
-func (g *game) pass(long time.Duration, condition func() bool) bool {
-	for end := time.Now().Add(long); ; time.Sleep(5 * time.Millisecond) {
-		now := time.Now()
-		for _, p := range g.players {
-			if !p.healed.IsZero() && now.After(p.healed) {
-				g.heal(p)
-			}
-			switch {
-			case p.back.IsZero() && p.Ended():
-				g.ended(p)
-				p.back = now.Add(300 * time.Millisecond) // as its supervisor does
-			case !p.back.IsZero() && now.After(p.back):
-				g.start(p)
-			}
+// healDue heals the lines whose time has come.
+func (g *game) healDue(now time.Time) {
+	for _, p := range g.players {
+		if !p.healed.IsZero() && now.After(p.healed) {
+			g.heal(p)
 		}
-		if g.server.Ended() {
-			g.t.Fatalf("the server has ended by itself:\n%s", g.server.Output())
-		}
-		switch {
-		case condition != nil && condition():
-			return true
-		case now.After(end), g.t.Failed():
-			return false
-		}
-	}
-}
-
-// ended takes the account of a client that has ended.
-func (g *game) ended(p *player) {
-	if p.kind == subject.Go {
-		g.checker.isIn(p.Acked(), p.Program)
 	}
 }
 
 // end stops all, as a person does who has seen enough.
 func (g *game) end() {
-	for _, p := range g.players {
-		p.Kill()
-		g.ended(p)
-	}
+	g.killClients()
 	g.server.Terminate()
 	if code := g.server.WaitEnd(); code != 0 {
 		g.t.Errorf("the server ended with exit code %d", code)
 	}
 	g.checker.end()
-	lines, bad, err := numbersfile.Verify(g.checker.path)
-	if bad != nil || err != nil || lines != g.checker.lines {
-		g.t.Errorf("in the end there are %d lines, and the checker saw %d: %v, %v", lines, g.checker.lines, bad, err)
-	}
 }

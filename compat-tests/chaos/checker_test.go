@@ -114,10 +114,16 @@ func (c *checker) isIn(acked int64, client *subject.Program) {
 	}
 }
 
+// end ends the checker, and reads the whole file again. All programs have ended.
 func (c *checker) end() {
+	c.t.Helper()
 	c.stop()
 	c.done.Wait()
 	c.look()
+	lines, bad, err := numbersfile.Verify(c.path)
+	if bad != nil || err != nil || lines != c.lines || lines == 0 {
+		c.t.Errorf("%s has %d lines in the end, and the checker saw %d: %v, %v", c.path, lines, c.lines, bad, err)
+	}
 }
 
 // sorted returns the keys of a map in order.

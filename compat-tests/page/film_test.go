@@ -21,7 +21,7 @@ import (
 // sees first. Where the environment asks for pictures, it leaves a film of it.
 func TestAnInterruptionOnADisplay(t *testing.T) {
 	t.Parallel()
-	server := subject.GoServer(t, "-goal", "2000")
+	server := subject.GoServer(t, "-goal", goal)
 	subject.Go.Start(t, server.URL, 100*time.Millisecond, limit)
 	client := subject.Go.Start(t, server.URL, 100*time.Millisecond, limit)
 	p := open(t, server.URL+"/?display")

@@ -16,7 +16,7 @@ import (
 func TestTheOverviewShowsAllGames(t *testing.T) {
 	t.Parallel()
 	place := subject.NewPlace(t)
-	server := place.GoServer(t, "-goal", "1000000")
+	server := place.GoServer(t, "-goal", goal)
 	p := open(t, place.URL()+"/games")
 	p.shows("#summary", `^1 game: 1 standing still, 0 counting, 0 done$`)
 	p.shows(".tile h2", `^the default game$`)
@@ -47,7 +47,7 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	p.serverAway(true)
 	server.Kill()
 	p.shows("#away", `^The server is away · \d+ s$`)
-	place.GoServer(t, "-goal", "1000000")
+	place.GoServer(t, "-goal", goal)
 	p.shows("#summary", `^3 games: 2 standing still, 1 counting, 0 done$`)
 	p.serverAway(false)
 	p.wellBehaved(place.URL())

@@ -300,7 +300,7 @@ func TestAFastCount(t *testing.T) {
 	})
 	server := place.GoServer(t, "-goal", "0")
 	for range 2 {
-		subject.Go.Start(t, server.URL, 20*time.Millisecond, 10*limit)
+		subject.Go.Start(t, server.URL, 20*time.Millisecond, limit)
 	}
 	for name, query := range map[string]string{"page": "", "display mode": "?display"} {
 		t.Run(name, func(t *testing.T) {

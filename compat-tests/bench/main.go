@@ -74,7 +74,7 @@ func main() {
 	only := flag.String("only", strings.Join([]string{goServer, node, packages, bare, flask, threading}, ","), "the `servers` to measure, with commas between")
 	seconds := flag.Float64("seconds", 2, "how `long` each measurement takes")
 	flag.IntVar(&b.reps, "reps", 3, "how `often` each is repeated, in turn with the others; the median counts")
-	flag.StringVar(&b.profiles, "profile", "", "put a CPU profile of the Go server in the row acks, and the program, into this `directory`")
+	flag.StringVar(&b.profiles, "profile", "", "put a CPU profile of the Go server in the rows acks and connects, and the program, into this `directory`")
 	into := flag.String("into", "", "put the table into this Markdown `file`, section bench")
 	flag.Parse()
 	b.seconds = time.Duration(*seconds * float64(time.Second))

@@ -141,7 +141,9 @@ func (b *bench) build() error {
 	}
 	for name, pkg := range map[string]string{"server": "./server", "bare": "./compat-tests/bench/bare", "echo": "./compat-tests/bench/echo", "client": "./clients"} {
 		build := append(slices.Clone(build), "-o", filepath.Join(b.bin, name), pkg)
-		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
+		command := exec.Command("go", build...)
+		command.Env = append(os.Environ(), "CGO_ENABLED=0") // as in the images
+		if out, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 		}
 	}

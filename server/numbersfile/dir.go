@@ -45,6 +45,11 @@ func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*
 	if err != nil {
 		return nil, unusable(err)
 	}
+	return newDir(path, held, maxGames, options)
+}
+
+// newDir returns the Dir of a directory whose lock is held.
+func newDir(path string, held *os.File, maxGames int, options Options) (*Dir, error) {
 	d := &Dir{path: path, lock: held, options: options, maxGames: maxGames, shared: newShared(held), open: make(map[string]*Count)}
 	games, err := os.ReadDir(filepath.Join(path, gamesDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -306,6 +311,15 @@ func Paths(dir string) ([]string, error) {
 		return errors.Is(err, fs.ErrNotExist)
 	}), nil
 }
+
+// Owned returns a channel that is closed: see store.Store.
+func (d *Dir) Owned() <-chan struct{} { return alwaysOwned }
+
+var alwaysOwned = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // Close closes all counts, and releases the lock: see store.Store.
 func (d *Dir) Close(ctx context.Context) error {

@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -16,24 +17,47 @@ const Default = ""
 var (
 	ErrNotFound = errors.New("there is no such game")
 	ErrInUse    = errors.New("the game is open already")
-	ErrTooMany  = errors.New("too many games are kept; no further one can be made before some are deleted")
+	// ErrNoOwner: another server owns the game, and it is not known yet which. It may
+	// be worth another try in a moment. It is wrapped with the reason.
+	ErrNoOwner = errors.New("the owner of the game is not known")
+	ErrTooMany = errors.New("too many games are kept; no further one can be made before some are deleted")
 )
+
+// Elsewhere is the error of Store.Open for a game that another server owns. Who
+// comes for the game is to be forwarded there.
+type Elsewhere struct {
+	Owner  string // the name of that server, for people
+	Addr   string // host:port of its internal listener
+	Secret string // what that listener asks for
+}
+
+func (e *Elsewhere) Error() string {
+	return fmt.Sprintf("the game is owned by %s at %s", e.Owner, e.Addr)
+}
 
 // A Store keeps the counts of all games. It may be used by any number of
 // goroutines.
 type Store interface {
 	// Open opens the count of a game for its one writer, who must close it. If
 	// there is no such game, it makes it if create is set, and otherwise returns
-	// ErrNotFound. The other errors are protocol.ErrGame, for which nothing is made,
-	// ErrInUse until the last one that was opened is closed, ErrTooMany, and those of
-	// the storage.
+	// ErrNotFound. If several servers share the store, it takes the ownership of a
+	// game that no server owns, and returns an *Elsewhere for one that another server
+	// owns, or ErrNoOwner. The other errors are protocol.ErrGame, for which nothing is made, ErrInUse
+	// until the last one that was opened is closed, ErrTooMany, and those of the
+	// storage.
 	Open(ctx context.Context, game string, create bool) (Count, error)
 	// Games returns up to n of the games that exist, but for the default one, in
 	// the order of their names and from the first one after that name on.
 	Games(ctx context.Context, after string, n int) ([]Game, error)
 	// Ready returns nil if counts can be written, and otherwise why not. A fault
-	// of one game, other than the default one, is no reason.
+	// of one game, other than the default one, is no reason. The error is an
+	// *Elsewhere or ErrNoOwner if another server owns all games.
 	Ready() error
+	// Owned returns a channel that is closed when this server owns all games, which
+	// may be never. The default game is then opened and stays open, and a failure of
+	// its count ends the server. It returns nil if each game has an owner of its own:
+	// then the default game is opened as any other, when somebody comes for it.
+	Owned() <-chan struct{}
 	// Close closes all counts, as Count.Close does, and releases the store.
 	Close(ctx context.Context) error
 }

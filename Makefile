@@ -108,7 +108,7 @@ RACE = $(if $(filter 1,$(shell CGO_ENABLED=$(CGO_ENABLED) go env CGO_ENABLED)),-
 define go-test
 $(if $(RACE),,echo "without the race detector: it needs a C compiler, such as gcc";) \
 	SKIPPED=$$(mktemp) && export SKIPPED && trap 'rm -f "$$SKIPPED"' EXIT && \
-	go test $(RACE) -count=1 -p $(AT_ONCE) $(1); code=$$?; \
+	go test $(RACE) -count=1 -timeout 20m -p $(AT_ONCE) $(1); code=$$?; \
 	if [ -s "$$SKIPPED" ]; then \
 		echo "left out, as $(2):"; cut -d: -f1 "$$SKIPPED" | sort | uniq -c | sed 's/$$/ is needed/'; \
 	fi; \

@@ -12,6 +12,7 @@ import (
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	browserpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -71,7 +72,8 @@ func load(t testing.TB, ctx context.Context, url string) *page {
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900), chromedp.Navigate(url))
+	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900))
+	p.run(browserpage.BringToFront(), chromedp.Navigate(url)) // a tab that is not in front may load for ever
 	// A page whose files were not all loaded, as the network changed, is loaded
 	// again.
 	for p.dropped() {

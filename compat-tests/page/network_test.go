@@ -366,13 +366,29 @@ func (p *page) tab(url string) *page {
 // show brings the tab to the front, which hides the others.
 func (p *page) show() {
 	p.t.Helper()
-	p.run(browserpage.BringToFront())
+	p.front(p, false)
 }
 
 // hide brings an empty tab to the front.
-func (p *page) hide() *page {
+func (p *page) hide() {
 	p.t.Helper()
-	return p.tab("about:blank")
+	p.front(p.tab("about:blank"), true)
+}
+
+// front brings a tab to the front until this one knows that it is hidden, or that it
+// is not: a busy browser may miss it.
+func (p *page) front(tab *page, hidden bool) {
+	p.t.Helper()
+	asked := time.Time{}
+	p.wait(fmt.Sprintf("the tab to be hidden: %v", hidden), func() bool {
+		if time.Since(asked) > 2*time.Second {
+			asked = time.Now()
+			tab.run(browserpage.BringToFront())
+		}
+		var is bool
+		p.run(chromedp.Evaluate(`document.hidden`, &is))
+		return is == hidden
+	})
 }
 
 // freeze stops all that the tab does for that long, as for a laptop that sleeps,

@@ -227,8 +227,8 @@ func TestAnOwnerThatIsGoneOrSlow(t *testing.T) {
 // request with it.
 func TestAStreamIsNotCutOff(t *testing.T) {
 	t.Parallel()
-	const wait = 100 * time.Millisecond
-	next, left := make(chan string), make(chan struct{})
+	const wait = 2 * time.Second
+	next, left := make(chan string, 1), make(chan struct{})
 	p := start(t, func(w http.ResponseWriter, r *http.Request) {
 		defer close(left)
 		w.WriteHeader(http.StatusOK)
@@ -254,13 +254,13 @@ func TestAStreamIsNotCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	lines := bufio.NewScanner(response.Body)
-	for i := range 3 {
-		<-time.After(wait) // longer than the answer may take to begin
-		next <- fmt.Sprintf("line %d\n", i)
-		if !lines.Scan() || lines.Text() != fmt.Sprintf("line %d", i) {
-			t.Fatalf("%q came, %v", lines.Text(), lines.Err())
-		}
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("it is answered %s", response.Status)
+	}
+	<-time.After(wait + 100*time.Millisecond) // longer than the answer may take to begin
+	next <- "a line\n"
+	if lines := bufio.NewScanner(response.Body); !lines.Scan() || lines.Text() != "a line" {
+		t.Fatalf("%q came, %v", lines.Text(), lines.Err())
 	}
 	if p.Open() != 1 {
 		t.Errorf("%d requests are being forwarded", p.Open())
@@ -297,7 +297,7 @@ func TestWebSocket(t *testing.T) {
 			}
 			c.WriteMessage(kind, message)
 		}
-	}, Options{AnswerTimeout: 100 * time.Millisecond}, 0)
+	}, Options{AnswerTimeout: patience}, 0)
 	dial := func() *websocket.Conn {
 		t.Helper()
 		c, _, err := websocket.DefaultDialer.Dial(strings.Replace(p.url, "http", "ws", 1), nil)
@@ -354,7 +354,9 @@ func TestWebSocket(t *testing.T) {
 // An upgrade that is refused is answered in the owner's words.
 func TestAWebSocketThatIsRefused(t *testing.T) {
 	t.Parallel()
-	p := start(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.Header.Get("Upgrade"), http.StatusBadRequest) }, Options{}, 0)
+	p := start(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, r.Header.Get("Upgrade"), http.StatusBadRequest)
+	}, Options{}, 0)
 	for _, connection := range []string{"Upgrade", "close"} {
 		r, err := http.NewRequest(http.MethodGet, p.url, nil)
 		if err != nil {
@@ -373,13 +375,13 @@ func TestTooManyRequests(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
 	p := start(t, func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release }, Options{Most: 2}, 0)
-	var waiting sync.WaitGroup
+	t.Cleanup(func() { close(release) })
 	for range 2 {
-		waiting.Go(func() {
+		go func() {
 			if response, err := http.Get(p.url); err == nil {
 				response.Body.Close()
 			}
-		})
+		}()
 		<-arrived
 	}
 	if response, body := get(t, p.url); response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "too many requests are being forwarded") {
@@ -388,8 +390,6 @@ func TestTooManyRequests(t *testing.T) {
 	if err, outcome := p.ended(t); !errors.Is(err, ErrTooMany) || outcome != TooMany {
 		t.Errorf("it ended with %v, %s", err, outcome)
 	}
-	close(release)
-	waiting.Wait()
 }
 
 // A body that stops is the client's fault.

@@ -26,6 +26,8 @@ func TestSubjectsDoWhatWasRecorded(t *testing.T) {
 		{"the_stand_in", func(t testing.TB) *subject.Server { return subject.Flask(t) }, ""},
 		{"the_go_server_in_faithful_mode", func(t testing.TB) *subject.Server { return subject.GoServer(t, "-faithful") }, ""},
 		{"the_go_server", func(t testing.TB) *subject.Server { return subject.GoServer(t) }, "default"},
+		{"a_standby_in_faithful_mode", func(t testing.TB) *subject.Server { return subject.Standby(t, "-faithful") }, ""},
+		{"a_standby", func(t testing.TB) *subject.Server { return subject.Standby(t) }, "default"},
 	}
 	for _, s := range subjects {
 		for _, r := range recordings(t, s.mode) {

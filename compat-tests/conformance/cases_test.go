@@ -117,6 +117,10 @@ func TestTheGoServer(t *testing.T) {
 				t.Parallel()
 				run[c.name](t, subject.GoServer(t))
 			})
+			t.Run(c.name+"/through_a_standby", func(t *testing.T) {
+				t.Parallel()
+				run[c.name](t, subject.Standby(t))
+			})
 		}
 	}
 }

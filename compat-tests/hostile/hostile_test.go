@@ -329,23 +329,36 @@ type endless struct{}
 func (*endless) Read(b []byte) (int, error) { return len(b), nil }
 
 func TestHostileSessionsDisturbNobody(t *testing.T) {
-	place := subject.NewPlace(t)
-	// All of them come from one address, at the same time.
-	server := place.GoServer(t, "-max-receiving", strconv.Itoa(256<<20))
+	server := hostileServer(t)
+	disturb(t, server, server, results.New(t, "hostile", "group", "what is sent", "what its sender gets", "numbers counted meanwhile"))
+}
+
+// What is sent to a server that stands by is forwarded, and does no more harm.
+func TestHostileSessionsThroughAStandbyDisturbNobody(t *testing.T) {
+	owner := hostileServer(t)
+	disturb(t, owner, owner.Standby(t, receiving...), results.New(t, "hostile-standby", "group", "what is sent to a standby", "what its sender gets", "numbers counted meanwhile"))
+}
+
+// receiving is for attacks that all come from one address, at the same time.
+var receiving = []string{"-max-receiving", strconv.Itoa(256 << 20)}
+
+func hostileServer(t *testing.T) *subject.Server { return subject.GoServer(t, receiving...) }
+
+// disturb attacks a server, which may forward to the owner.
+func disturb(t *testing.T, owner, server *subject.Server, table *results.Table) {
 	honest := []*subject.Program{
 		subject.Go.Start(t, server.URL, 20*time.Millisecond, math.MaxInt32),
 		subject.Go.Start(t, server.URL, 20*time.Millisecond, math.MaxInt32),
 	}
 	lines := func() int64 {
-		n, bad, err := numbersfile.Verify(filepath.Join(place.Dir, numbersfile.Name))
+		n, bad, err := numbersfile.Verify(filepath.Join(server.Dir, numbersfile.Name))
 		if bad != nil || err != nil {
 			t.Errorf("numbers.txt: %v, %v", bad, err)
 		}
 		return n
 	}
 	waitFor(t, "the count to begin", func() bool { return lines() > 20 })
-	before := measure(t, server.URL)
-	table := results.New(t, "hostile", "group", "what is sent", "what its sender gets", "numbers counted meanwhile")
+	before, ownerBefore := measure(t, server.URL), measure(t, owner.URL)
 	t.Run("kinds", func(t *testing.T) {
 		for _, kind := range kinds {
 			t.Run(strings.ReplaceAll(kind.group+"/"+kind.name, " ", "_"), func(t *testing.T) {
@@ -374,7 +387,9 @@ func TestHostileSessionsDisturbNobody(t *testing.T) {
 	t.Cleanup(func() { t.Logf("used before: %+v, and after: %+v", before, after) })
 	waitFor(t, "what was used to be given back", func() bool {
 		after = measure(t, server.URL)
-		return after.sessions == 2 && after.goroutines <= before.goroutines+5 && after.files <= before.files+5 && after.heap <= before.heap+10<<20
+		ownerAfter := measure(t, owner.URL)
+		return ownerAfter.sessions == 2 && ownerAfter.goroutines <= ownerBefore.goroutines+5 && ownerAfter.files <= ownerBefore.files+5 &&
+			ownerAfter.heap <= ownerBefore.heap+10<<20 && after.goroutines <= before.goroutines+5 && after.files <= before.files+5 && after.heap <= before.heap+10<<20
 	})
 	table.Row("**after all**", fmt.Sprintf("%d kinds", len(kinds)),
 		fmt.Sprintf("goroutines %d → %d, open files %d → %d, heap %.1f → %.1f MB", before.goroutines, after.goroutines, before.files, after.files,

@@ -31,6 +31,10 @@ const patience = 60 * time.Second
 // second of processor each, more of them at once would only wait for another.
 var starting = make(chan struct{}, 3)
 
+// standing holds a place for each pair of servers that Standby may start at one
+// time: built with the race detector, each of them takes much memory.
+var standing = make(chan struct{}, 16)
+
 // A Program is a running process whose output is kept.
 type Program struct {
 	t    testing.TB
@@ -94,6 +98,28 @@ func GoServer(t testing.TB, args ...string) *Server {
 func goServer(t testing.TB, dir, port string, args []string) *Server {
 	t.Helper()
 	return startServer(t, server, dir, port, args)
+}
+
+// Standby starts two Go servers on one empty data directory, and waits until the
+// second stands by for the first, to which it forwards all requests. It returns the
+// second.
+func Standby(t testing.TB, args ...string) *Server {
+	t.Helper()
+	standing <- struct{}{}
+	t.Cleanup(func() { <-standing })
+	s := GoServer(t, args...)
+	return s.Standby(t, args...)
+}
+
+// Standby starts another Go server on the data directory of this one, and waits until
+// it stands by for it.
+func (s *Server) Standby(t testing.TB, args ...string) *Server {
+	t.Helper()
+	standby := goServer(t, s.Dir, "0", args)
+	if !standby.waitFor("/ready") {
+		t.Fatalf("the Go server does not stand by:\n%s", standby.Output())
+	}
+	return standby
 }
 
 // ReleasedServer starts the Go server as GoServer does, built as it is released:

@@ -18,16 +18,21 @@ func TestMain(m *testing.M) { subject.Main(m) }
 // what was recorded, but for what an expectation beside the recording names.
 func TestSubjectsDoWhatWasRecorded(t *testing.T) {
 	t.Parallel()
-	subjects := []struct {
+	type player struct {
 		name  string
 		start func(testing.TB) *subject.Server
 		mode  string // of NAME.mode.json, the expectations
-	}{
+	}
+	subjects := []player{
 		{"the_stand_in", func(t testing.TB) *subject.Server { return subject.Flask(t) }, ""},
 		{"the_go_server_in_faithful_mode", func(t testing.TB) *subject.Server { return subject.GoServer(t, "-faithful") }, ""},
 		{"the_go_server", func(t testing.TB) *subject.Server { return subject.GoServer(t) }, "default"},
-		{"a_standby_in_faithful_mode", func(t testing.TB) *subject.Server { return subject.Standby(t, "-faithful") }, ""},
-		{"a_standby", func(t testing.TB) *subject.Server { return subject.Standby(t) }, "default"},
+	}
+	if subject.Soak() {
+		subjects = append(subjects, []player{
+			{"a_standby_in_faithful_mode", func(t testing.TB) *subject.Server { return subject.Standby(t, "-faithful") }, ""},
+			{"a_standby", func(t testing.TB) *subject.Server { return subject.Standby(t) }, "default"},
+		}...)
 	}
 	for _, s := range subjects {
 		for _, r := range recordings(t, s.mode) {

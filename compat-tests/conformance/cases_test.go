@@ -117,10 +117,12 @@ func TestTheGoServer(t *testing.T) {
 				t.Parallel()
 				run[c.name](t, subject.GoServer(t))
 			})
-			t.Run(c.name+"/through_a_standby", func(t *testing.T) {
-				t.Parallel()
-				run[c.name](t, subject.Standby(t))
-			})
+			if subject.Soak() {
+				t.Run(c.name+"/through_a_standby", func(t *testing.T) {
+					t.Parallel()
+					run[c.name](t, subject.Standby(t))
+				})
+			}
 		}
 	}
 }

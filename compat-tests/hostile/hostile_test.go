@@ -335,6 +335,9 @@ func TestHostileSessionsDisturbNobody(t *testing.T) {
 
 // What is sent to a server that stands by is forwarded, and does no more harm.
 func TestHostileSessionsThroughAStandbyDisturbNobody(t *testing.T) {
+	if !subject.Soak() {
+		t.Skip("make soak has it: it takes as long as the one above")
+	}
 	owner := hostileServer(t)
 	disturb(t, owner, owner.Standby(t, receiving...), results.New(t, "hostile-standby", "group", "what is sent to a standby", "what its sender gets", "numbers counted meanwhile"))
 }

@@ -100,6 +100,9 @@ func goServer(t testing.TB, dir, port string, args []string) *Server {
 	return startServer(t, server, dir, port, args)
 }
 
+// Soak reports whether tests are run at full length, as make soak does.
+func Soak() bool { return os.Getenv("SOAK") != "" }
+
 // Standby starts two Go servers on one empty data directory, and waits until the
 // second stands by for the first, to which it forwards all requests. It returns the
 // second.

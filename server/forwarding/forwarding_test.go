@@ -63,16 +63,16 @@ func start(t *testing.T, handler http.HandlerFunc, o Options, wait time.Duration
 }
 
 // ended returns what Forward returned, and how the last request went.
-func (p *pair) ended(t *testing.T) (error, Outcome) {
+func (p *pair) ended(t *testing.T) (Outcome, error) {
 	t.Helper()
 	select {
 	case err := <-p.err:
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return err, p.outcomes[len(p.outcomes)-1]
+		return p.outcomes[len(p.outcomes)-1], err
 	case <-time.After(patience):
 		t.Fatal("the request is still being forwarded")
-		return nil, ""
+		return "", nil
 	}
 }
 
@@ -123,7 +123,7 @@ func TestTheOwnerSeesWhatTheClientSent(t *testing.T) {
 	if response.Header.Get("Owner") != "yes" || response.Header.Get("From") != "" {
 		t.Errorf("the header is %v", response.Header)
 	}
-	if err, outcome := p.ended(t); err != nil || outcome != Answered {
+	if outcome, err := p.ended(t); err != nil || outcome != Answered {
 		t.Errorf("it ended with %v, %s", err, outcome)
 	}
 }
@@ -167,12 +167,12 @@ func TestAnOwnerThatHasChanged(t *testing.T) {
 	if response.Header.Get("From") != "here" || response.Header.Get(refusedHeader) != "" {
 		t.Errorf("the header is %v", response.Header)
 	}
-	if err, outcome := p.ended(t); !errors.Is(err, ErrNotOwner) || outcome != NotOwner {
+	if outcome, err := p.ended(t); !errors.Is(err, ErrNotOwner) || outcome != NotOwner {
 		t.Errorf("it ended with %v, %s", err, outcome)
 	}
 	p.owner.Secret = "of the server that was there before"
 	get(t, p.url)
-	if err, outcome := p.ended(t); !errors.Is(err, ErrNotOwner) || outcome != NotOwner {
+	if outcome, err := p.ended(t); !errors.Is(err, ErrNotOwner) || outcome != NotOwner {
 		t.Errorf("with another secret it ended with %v, %s", err, outcome)
 	}
 }
@@ -212,7 +212,7 @@ func TestAnOwnerThatIsGoneOrSlow(t *testing.T) {
 				p.owner.Addr = tt.addr
 			}
 			response, body := get(t, p.url)
-			err, outcome := p.ended(t)
+			outcome, err := p.ended(t)
 			if response.StatusCode != http.StatusServiceUnavailable || !errors.Is(err, tt.kind) || outcome != tt.outcome {
 				t.Errorf("got %d %s; %v, %s", response.StatusCode, body, err, outcome)
 			}
@@ -387,7 +387,7 @@ func TestTooManyRequests(t *testing.T) {
 	if response, body := get(t, p.url); response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "too many requests are being forwarded") {
 		t.Errorf("the third is answered %d %s", response.StatusCode, body)
 	}
-	if err, outcome := p.ended(t); !errors.Is(err, ErrTooMany) || outcome != TooMany {
+	if outcome, err := p.ended(t); !errors.Is(err, ErrTooMany) || outcome != TooMany {
 		t.Errorf("it ended with %v, %s", err, outcome)
 	}
 }
@@ -403,7 +403,7 @@ func TestABodyThatIsIncomplete(t *testing.T) {
 	io.WriteString(raw, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfive.")
 	raw.(*net.TCPConn).CloseWrite()
 	defer raw.Close()
-	if err, outcome := p.ended(t); !errors.Is(err, ErrBad) || outcome != Bad {
+	if outcome, err := p.ended(t); !errors.Is(err, ErrBad) || outcome != Bad {
 		t.Errorf("it ended with %v, %s", err, outcome)
 	}
 }

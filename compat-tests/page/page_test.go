@@ -18,8 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Each test has a browser, which keeps a processor busy while it draws.
-func TestMain(m *testing.M) { subject.MainAtOnce(m, 8) }
+func TestMain(m *testing.M) { subject.Main(m) }
 
 const (
 	interval = 300 * time.Millisecond

@@ -1,5 +1,5 @@
 # make run          the server and both clients on this machine, until Ctrl-C or the end of the count
-# make kill-server  kills the server of make run, which starts it again (kill-client1, kill-client2)
+# make kill-server  kills the server of make run, which starts it again (kill-client1, kill-client2; PORT=5001 for that of another make run)
 # make test         what needs Go alone, in a minute or two
 # make test-all     everything; lists what it needs beside Go, and installs it where it may
 # make lint         go vet, staticcheck, gofmt, go.mod; builds and go vet for other systems
@@ -32,8 +32,9 @@ build:
 # process that fails and the end of the count end all of them.
 define run
 say() { echo "make run: $$*"; }
-case $$LIMIT in ''|0|*[!0-9]*) say "LIMIT=$$LIMIT is not a whole number from 1 on, such as 2000" >&2; exit 2 ;; esac
-case $$PORT in ''|0|*[!0-9]*|??????*) say "PORT=$$PORT is not a port from 1 to 65535, such as 5000" >&2; exit 2 ;; esac
+case $$LIMIT in ''|0*|*[!0-9]*|????????????????*) say "LIMIT=$$LIMIT is not a whole number from 1 on with at most 15 digits, such as 2000" >&2; exit 2 ;; esac
+case $$PORT in ''|0*|*[!0-9]*|??????*) port=0 ;; *) port=$$PORT ;; esac
+if [ "$$port" -lt 1 ] || [ "$$port" -gt 65535 ]; then say "PORT=$$PORT is not a port from 1 to 65535, such as 5000" >&2; exit 2; fi
 counted() { bin/server -verify "$$DATA/numbers.txt" 2>/dev/null | sed -n 's/.* of \([0-9]*\) lines$$/\1/p'; }
 lines=$$(counted)
 if [ "$${lines:-0}" -ge "$$LIMIT" ]; then
@@ -41,7 +42,12 @@ if [ "$${lines:-0}" -ge "$$LIMIT" ]; then
 	exit 0
 fi
 
-# keep runs a command until it ends by itself.
+if bin/server -check -addr ":$$PORT" 2>/dev/null; then
+	say "a server answers on port $$PORT already; stop it, or choose another PORT" >&2
+	exit 1
+fi
+
+# keep runs a command until it ends by itself. If it fails, all ends.
 keep() { # name command...
 	name=$$1 child=''
 	shift
@@ -49,11 +55,12 @@ keep() { # name command...
 	trap '' INT
 	while :; do
 		"$$@" & child=$$!
-		echo "$$child" >"bin/$$name.pid"
+		echo "$$child" >"bin/$$PORT-$$name.pid"
 		say "$$name is process $$child"
 		wait "$$child"
 		code=$$?
-		[ "$$code" -gt 128 ] || exit "$$code"
+		[ "$$code" -eq 0 ] && exit
+		[ "$$code" -gt 128 ] || { kill -USR1 $$$$; exit "$$code"; }
 		say "$$name was killed; it is started again"
 	done
 }
@@ -61,10 +68,11 @@ end() {
 	trap '' INT TERM
 	kill $$server $$client1 $$client2 2>/dev/null
 	wait
-	rm -f bin/server.pid bin/client1.pid bin/client2.pid
+	rm -f "bin/$$PORT-server.pid" "bin/$$PORT-client1.pid" "bin/$$PORT-client2.pid"
 }
 trap end EXIT
 trap 'exit 0' INT TERM
+trap 'exit 1' USR1
 
 keep server bin/server -addr ":$$PORT" -data "$$DATA" -goal "$$LIMIT" & server=$$!
 until bin/server -check -addr ":$$PORT" 2>/dev/null; do
@@ -88,7 +96,7 @@ run:
 	@exec sh -c "$$run"
 
 kill-server kill-client1 kill-client2: kill-%:
-	@kill -9 "$$(cat bin/$*.pid)" || { echo "make run runs no $*"; exit 1; }
+	@kill -9 "$$(cat bin/$(PORT)-$*.pid)" || { echo "no make run with PORT=$(PORT) runs a $*"; exit 1; }
 
 # How many packages are tested at one time: most of them wait most of the time.
 AT_ONCE ?= 6

@@ -390,7 +390,7 @@ func TestEachPodHasANetworkPolicy(t *testing.T) {
 var explained = map[string]string{
 	"container-image-pull-policy":                   "the images are built and loaded, and are in no registry",
 	"container-ephemeral-storage-request-and-limit": "nothing can be written but the volume, and a node without the isolation of local storage, such as a rootless kind, would not take the pod",
-	"deployment-replicas":                           "numbers.txt has one writer, and a Python client without a seat ends",
+	"deployment-replicas":                           "numbers.txt has one writer, more servers only stand by, and a Python client without a seat ends",
 	"deployment-has-poddisruptionbudget":            "the spare of a client that is evicted takes its seat within a second",
 	"deployment-strategy":                           "two servers must not write one file: the next is started when the last is gone",
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 // config is what the flags and the environment say.
 type config struct {
 	addr      string
+	internal  string // address of the internal listener
 	data      string
 	faithful  bool
 	origins   []string // empty: any
@@ -135,6 +137,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&c.addr, "addr", ":5000", "`host:port` to listen on; port 0 takes a free one")
+	f.StringVar(&c.internal, "internal-addr", "127.0.0.1:0", "`host:port` at which other servers reach this one, to forward requests to it; they are told it as it is, so that the host has to be an address of this machine; port 0 takes a free one")
 	f.StringVar(&c.data, "data", "data", "`directory` of numbers.txt; made if it is missing")
 	f.BoolVar(&c.faithful, "faithful", false, "do what the original does, faults included: no resuming, no order, no sync")
 	f.StringVar(&origins, "origins", "*", "`origins` that browsers may connect from, with commas between; * is any")
@@ -193,6 +196,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if _, _, err := net.SplitHostPort(c.addr); err != nil {
 		return c, fmt.Errorf("-addr %q is not host:port, like :5000 or 127.0.0.1:5000", c.addr)
 	}
+	if c.internal, err = parseInternal(c.internal); err != nil {
+		return c, err
+	}
 	if c.limit < 0 {
 		return c, fmt.Errorf("-limit %d is below 0", c.limit)
 	}
@@ -229,6 +235,20 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	}
 	c.frameAncestors, err = parseAncestors(frameAncestors)
 	return c, err
+}
+
+// parseInternal checks -internal-addr. Kubernetes puts $(POD_IP):5001 together
+// without brackets, also around an address of IPv6.
+func parseInternal(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if colon := strings.LastIndexByte(addr, ':'); err != nil && colon > 0 {
+		host, port = addr[:colon], addr[colon+1:]
+	}
+	ip, ipErr := netip.ParseAddr(host)
+	if ipErr != nil || ip.IsUnspecified() || port == "" {
+		return "", fmt.Errorf("-internal-addr %q is not IP:port, like 10.0.0.7:5001, with an address at which other servers reach this one", addr)
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 // parseGames splits -games; nil is any name.

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
+	"counting/server/forwarding"
 	"counting/server/game"
 	"counting/server/live"
 	"counting/server/lobby"
@@ -32,20 +35,26 @@ const (
 	// closeTime is how long the closing of a game may take before it is left to
 	// itself. It cannot be opened again before it is closed.
 	closeTime = time.Minute
+	// checkTime is how long the owner may take to say that it is ready. The probes of
+	// Kubernetes wait 1 s.
+	checkTime = 700 * time.Millisecond
 )
 
 // games are the games of this server, by name. The lobby says when one is opened and
 // closed; here is what that takes.
 type games struct {
-	config  config
-	store   store.Store // nil in faithful mode, which has one game
-	hub     *live.Hub
-	metrics *metrics.Metrics
-	log     *slog.Logger
-	failed  chan error // what ends the server
-	assets  string     // of the page
-	host    string     // "" if that is not known
-	main    *openGame  // the default game, which is always open
+	config config
+	store  store.Store
+	// openFile opens the file of faithful mode, which has one game.
+	openFile  func(context.Context) (*numbersfile.File, error)
+	forwarder *forwarding.Forwarder
+	hub       *live.Hub
+	metrics   *metrics.Metrics
+	log       *slog.Logger
+	failed    chan error               // what ends the server
+	assets    string                   // of the page
+	host      string                   // "" if that is not known
+	main      atomic.Pointer[openGame] // the default game, if it stays open: see openMain
 	*lobby.Lobby[*openGame]
 }
 
@@ -69,13 +78,13 @@ type countWriter interface {
 }
 
 // newGames returns the games without any of them open.
-func newGames(c config, s store.Store, hub *live.Hub, counts *metrics.Metrics, log *slog.Logger) *games {
+func newGames(c config, s store.Store, forwarder *forwarding.Forwarder, hub *live.Hub, counts *metrics.Metrics, log *slog.Logger) *games {
 	maxOpen := c.maxGames
 	if maxOpen > 0 {
 		maxOpen++ // the default game is always open
 	}
-	g := &games{config: c, store: s, hub: hub, metrics: counts, log: log, failed: make(chan error, 1), assets: page.Version()}
-	g.host, _ = os.Hostname() // without a name the page shows none
+	g := &games{config: c, store: s, forwarder: forwarder, hub: hub, metrics: counts, log: log, failed: make(chan error, 1), assets: page.Version()}
+	g.host = hostname() // without a name the page shows none
 	g.Lobby = lobby.New(lobby.Options[*openGame]{
 		Open:     g.open,
 		Close:    g.close,
@@ -85,9 +94,43 @@ func newGames(c config, s store.Store, hub *live.Hub, counts *metrics.Metrics, l
 	return g
 }
 
-// openMain opens the default game, which then stays open.
-func (g *games) openMain(ctx context.Context) (err error) {
-	g.main, _, err = g.Enter(ctx, store.Default, true)
+// ownsAll reports whether this server owns all games.
+func (g *games) ownsAll() bool {
+	select {
+	case <-g.store.Owned():
+		return true
+	default:
+		return false
+	}
+}
+
+// keepMain opens the default game when this server owns all games, which it may do
+// already; it then stays open. An error is that of opening it now.
+func (g *games) keepMain(ctx context.Context) error {
+	owned := g.store.Owned()
+	switch {
+	case owned == nil:
+		return nil // it is opened for its clients, as any game
+	case g.ownsAll():
+		return g.openMain(ctx)
+	}
+	go func() {
+		select {
+		case <-owned:
+			if err := g.openMain(ctx); err != nil && ctx.Err() == nil {
+				g.fail(err)
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return nil
+}
+
+func (g *games) openMain(ctx context.Context) error {
+	o, _, err := g.Enter(ctx, store.Default, true)
+	if err == nil {
+		g.main.Store(o)
+	}
 	return err
 }
 
@@ -99,7 +142,7 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 	log := gameLogger(g.log, name)
 	var o *openGame
 	var err error
-	if g.store == nil {
+	if g.config.faithful {
 		o, err = g.openFaithful(ctx)
 	} else {
 		o, err = g.openCount(ctx, name, create, log)
@@ -125,7 +168,7 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 		err := o.count.Run(o.room.Reports())
 		switch {
 		case err == nil:
-		case name == store.Default:
+		case name == store.Default && g.store.Owned() != nil:
 			g.fail(err)
 		default:
 			log.Error("The game is closed, and opened again for the next client: " + err.Error())
@@ -160,7 +203,7 @@ func (g *games) openCount(ctx context.Context, name string, create bool, log *sl
 // openFaithful opens the one game of faithful mode, but for what tells of it.
 func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
 	at := modified(filepath.Join(g.config.data, numbersfile.Name))
-	file, err := numbersfile.Open(ctx, g.config.data, numbersfile.Options{Faithful: true, Progress: func(line string) { g.log.Info(line) }})
+	file, err := g.openFile(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -218,23 +261,44 @@ func (g *games) close(name string, o *openGame) {
 }
 
 // closeCounts closes the counts of all games. The error is that of the default
-// game, or of ctx if there are numbers that were not written.
+// game if it stays open, or of ctx if there are numbers that were not written.
 func (g *games) closeCounts(ctx context.Context) error {
-	if g.store != nil {
-		if err := g.store.Close(ctx); errors.Is(err, context.DeadlineExceeded) {
+	main := g.main.Load()
+	if g.config.faithful && main != nil { // the store does not know of it
+		if err := main.count.Close(ctx); errors.Is(err, context.DeadlineExceeded) {
 			return err
 		}
 	}
-	return g.main.count.Close(ctx)
+	if err := g.store.Close(ctx); errors.Is(err, context.DeadlineExceeded) || main == nil {
+		return err
+	}
+	return main.count.Close(ctx)
 }
 
-// ready returns nil, or why numbers cannot be written.
-func (g *games) ready() error {
-	if g.store != nil {
-		return g.store.Ready()
+var errOpening = errors.New("numbers.txt is being opened")
+
+// ready returns nil, or why numbers cannot be written. A server that stands by is as
+// ready as the owner.
+func (g *games) ready(r *http.Request) error {
+	err := g.store.Ready()
+	if owner := new(store.Elsewhere); errors.As(err, &owner) && !forwarding.IsForwarded(r) {
+		ctx, cancel := context.WithTimeout(r.Context(), checkTime)
+		defer cancel()
+		return g.forwarder.Check(ctx, owner)
 	}
-	return g.main.count.Ready()
+	switch main := g.main.Load(); {
+	case err != nil:
+		return err
+	case main != nil:
+		return main.count.Ready()
+	case g.store.Owned() != nil:
+		return errOpening
+	}
+	return nil
 }
+
+// standsBy reports whether another server owns all games.
+func (g *games) standsBy() bool { return g.store.Owned() != nil && !g.ownsAll() }
 
 // fail ends the server.
 func (g *games) fail(err error) {
@@ -273,14 +337,14 @@ func (g *games) number() (open, counting int) {
 }
 
 // expected tells whether the error of opening a game is what a client's wish may
-// lead to, and nothing for the log.
+// lead to, or that another server owns it, and nothing for the log.
 func expected(err error) bool {
-	for _, e := range []error{errNotAllowed, protocol.ErrGame, store.ErrNotFound, store.ErrTooMany, lobby.ErrFull, lobby.ErrClosed} {
+	for _, e := range []error{errNotAllowed, protocol.ErrGame, store.ErrNotFound, store.ErrTooMany, store.ErrNoOwner, lobby.ErrFull, lobby.ErrClosed} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
-	return false
+	return errors.As(err, new(*store.Elsewhere))
 }
 
 // faithfulCount is the numbers file of faithful mode.

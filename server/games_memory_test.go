@@ -32,8 +32,8 @@ func TestMemoryOfAGame(t *testing.T) {
 	hub := live.NewHub(live.HubOptions{})
 	go hub.Run()
 	t.Cleanup(func() { hub.Close(context.Background()) })
-	games := newGames(c, dir, hub, metrics.New("test"), slog.New(slog.DiscardHandler))
-	if err := games.openMain(t.Context()); err != nil {
+	games := newGames(c, dir, nil, hub, metrics.New("test"), slog.New(slog.DiscardHandler))
+	if err := games.keepMain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	used := func() uint64 {

@@ -182,8 +182,10 @@ func TestTheHandshakeChoosesTheGame(t *testing.T) {
 	up := &peer{t, conn}
 	up.send("2probe")
 	up.expect("3probe")
-	if s.lines(t, "blue") == nil || s.lines(t, "red") != nil {
-		t.Error("the session is not in its game")
+	for game, want := range map[string]int{"blue": http.StatusOK, "red": http.StatusNotFound} {
+		if status, _, _ := request(t, "GET", s.url+"/state?game="+game, nil); status != want {
+			t.Errorf("the state of %s is answered %d, want %d", game, status, want)
+		}
 	}
 }
 

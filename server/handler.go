@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"counting/server/engineio"
+	"counting/server/forwarding"
 	"counting/server/lobby"
 	"counting/server/metrics"
 	"counting/server/protocol"
@@ -40,24 +42,114 @@ func gameOf(query string) (name string, err error) {
 	return name, nil
 }
 
+// gameOf returns the game that a request names. The original ignores the parameter.
+func (g *games) gameOf(r *http.Request) (string, error) {
+	if g.config.faithful {
+		return store.Default, nil
+	}
+	return gameOf(r.URL.RawQuery)
+}
+
 // admit finds the game of a handshake, which is opened: if that takes a while or
 // is not possible, clients cope better with a handshake that waits or is refused
 // than with a CONNECT.
-func (g *games) admit(r *http.Request) (name string, refusal *engineio.Refusal) {
-	if g.store == nil {
-		return store.Default, nil // the original ignores the parameter
-	}
-	name, err := gameOf(r.URL.RawQuery)
+func (g *games) admit(w http.ResponseWriter, r *http.Request, open func(group string)) {
+	status, message := http.StatusBadRequest, ""
+	name, err := g.gameOf(r)
 	if err != nil {
-		return "", &engineio.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
+		message = err.Error()
+	} else if err = g.serve(w, r, name, true, func(*openGame) { open(name) }); err != nil {
+		status, message = refusalOf(name, err)
 	}
-	_, leave, err := g.enter(r.Context(), name, true)
 	if err != nil {
-		status, message := refusalOf(name, err)
-		return "", &engineio.Refusal{Status: status, Message: message, Retry: status == http.StatusServiceUnavailable}
+		g.log.Debug("refused a handshake", "reason", message, "address", g.config.trusted.Of(r).String())
+		engineio.Refuse(w, status, message, status == http.StatusServiceUnavailable)
 	}
-	leave()
-	return name, nil
+}
+
+// answerUnknown answers a request of a session that is not here, but may be at the
+// owner of its game.
+func (g *games) answerUnknown(w http.ResponseWriter, r *http.Request) {
+	name, err := g.gameOf(r)
+	if err != nil || g.ownsAll() {
+		engineio.RefuseSession(w)
+		return
+	}
+	_, leave, err := g.enter(r.Context(), name, false)
+	owner := new(store.Elsewhere)
+	switch {
+	case err == nil:
+		leave()
+	case errors.As(err, &owner) && forwarding.IsForwarded(r):
+		forwarding.Refuse(w, notOwner)
+		return
+	case errors.As(err, &owner):
+		if err := g.forwarder.Forward(w, r, owner, 0); err != nil {
+			status, message := refusalOf(name, err)
+			engineio.Refuse(w, status, message, status == http.StatusServiceUnavailable)
+		}
+		return
+	}
+	engineio.RefuseSession(w)
+}
+
+// notOwner is answered to another server that takes this one for the owner.
+const notOwner = "this server does not own the game"
+
+// serveRetry is the time from one attempt of serve to the next.
+const serveRetry = 25 * time.Millisecond
+
+// serve enters a game and calls here, or has the owner of the game serve the
+// request. While there is no owner, or it cannot be reached, it tries again until
+// enterTime has passed; a request that was forwarded to this server is tried once.
+// An error says that nothing was answered.
+func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, create bool, here func(*openGame)) error {
+	end := time.Now().Add(enterTime)
+	ctx, cancel := context.WithDeadline(r.Context(), end)
+	defer cancel()
+	var last error
+	for {
+		o, leave, err := g.Enter(ctx, name, create)
+		if err == nil {
+			defer leave()
+			here(o)
+			return nil
+		}
+		owner := new(store.Elsewhere)
+		elsewhere := errors.As(err, &owner)
+		switch {
+		case forwarding.IsForwarded(r) && (elsewhere || errors.Is(err, store.ErrNoOwner) || errors.Is(err, lobby.ErrClosed)):
+			forwarding.Refuse(w, notOwner)
+			return nil
+		case elsewhere:
+			// A Python client waits 5 s for the answer to a handshake.
+			if err = g.forwarder.Forward(w, r, owner, time.Until(end)+500*time.Millisecond); err == nil {
+				return nil
+			}
+		case last != nil && ctx.Err() != nil:
+			return last
+		}
+		if !passes(err) || r.ContentLength != 0 { // a body can be read only once
+			return err
+		}
+		last = err
+		select {
+		case <-time.After(serveRetry):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// passes reports whether an error may be over when another server has become the
+// owner of the game.
+func passes(err error) bool {
+	for _, e := range []error{store.ErrNoOwner, forwarding.ErrUnreachable, forwarding.ErrNotOwner, forwarding.ErrNoAnswer} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // enter enters a game, or gives up after a while.
@@ -81,6 +173,14 @@ func refusalOf(name string, err error) (status int, message string) {
 		return http.StatusServiceUnavailable, lobby.ErrFull.Error()
 	case errors.Is(err, lobby.ErrClosed):
 		return http.StatusServiceUnavailable, lobby.ErrClosed.Error()
+	case errors.Is(err, store.ErrNoOwner):
+		return http.StatusServiceUnavailable, "this server stands by for another one, which does not say where it can be reached; the server's log says more"
+	case errors.Is(err, forwarding.ErrBad):
+		return http.StatusBadGateway, err.Error()
+	case passes(err), errors.Is(err, forwarding.ErrTooMany):
+		return http.StatusServiceUnavailable, err.Error()
+	case errors.As(err, new(*store.Elsewhere)):
+		return http.StatusServiceUnavailable, "another server owns the game now; connect again"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, fmt.Sprintf("the game %s is not open yet; try again", name)
 	}

@@ -9,6 +9,7 @@ import (
 	"counting/server/live"
 	"counting/server/page"
 	"counting/server/protocol"
+	"counting/server/store"
 )
 
 // The pages that the original, a Flask application, answers with.
@@ -23,10 +24,10 @@ const (
 // faithful mode that is only what Prometheus needs: the original has no page.
 func watching(g *games) map[string]http.Handler {
 	paths := map[string]http.Handler{"/metrics": g.metrics}
-	if g.store != nil {
+	if !g.config.faithful {
 		maps.Copy(paths, page.Files())
 		paths["/"] = g.read(paths["/"].ServeHTTP)
-		paths["/games"] = (&overview{games: g}).forPeople(paths["/games"])
+		paths["/games"] = g.readAll((&overview{games: g}).forPeople(paths["/games"]))
 		paths["/events"] = g.readFeed((*live.Feed).ServeEvents)
 		paths["/state"] = g.readFeed((*live.Feed).ServeState)
 		paths["/numbers.txt"] = g.readFeed((*live.Feed).ServeFile)
@@ -56,23 +57,35 @@ func (g *games) readGame(serve func(*openGame, http.ResponseWriter, *http.Reques
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		o, leave, err := g.enter(r.Context(), name, false)
-		if err != nil {
-			status, message := refusalOf(name, err)
-			if status == http.StatusServiceUnavailable {
-				w.Header().Set("Retry-After", "5")
-			}
-			http.Error(w, message, status)
+		g.answer(w, r, name, func(o *openGame) { serve(o, w, r) })
+	})
+}
+
+// readAll serves what is about all games. If another server owns them, it does.
+func (g *games) readAll(serve http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !g.standsBy() {
+			serve.ServeHTTP(w, r)
 			return
 		}
-		defer leave()
-		serve(o, w, r)
+		g.answer(w, r, store.Default, func(*openGame) { serve.ServeHTTP(w, r) })
 	})
+}
+
+// answer serves a reader, here or at the owner of the game, or says why not.
+func (g *games) answer(w http.ResponseWriter, r *http.Request, name string, here func(*openGame)) {
+	if err := g.serve(w, r, name, false, here); err != nil {
+		status, message := refusalOf(name, err)
+		if status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "5")
+		}
+		http.Error(w, message, status)
+	}
 }
 
 // routes serves everything there is. ready returns nil, or why the numbers
 // file cannot be written at the moment.
-func routes(socketIO http.Handler, ready func() error, watching map[string]http.Handler) http.Handler {
+func routes(socketIO http.Handler, ready func(*http.Request) error, watching map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A proxy may put a slash in front of one that is there already.
 		switch path := "/" + strings.TrimLeft(r.URL.Path, "/"); {
@@ -81,7 +94,7 @@ func routes(socketIO http.Handler, ready func() error, watching map[string]http.
 		case path == "/health":
 			status(w, r, nil)
 		case path == "/ready":
-			status(w, r, ready())
+			status(w, r, ready(r))
 		case watching[path] != nil:
 			watching[path].ServeHTTP(w, r)
 		default:

@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,7 +32,8 @@ const (
 )
 
 // reservedFiles are the descriptors that are left for everything but connections
-// and games.
+// and games. Half of the others are for the public listener: a connection may be
+// forwarded over another one, and those that are forwarded here come beside it.
 const reservedFiles = 32
 
 // listenOptions are for listen.
@@ -46,8 +48,10 @@ type listenOptions struct {
 	games int
 	// The limit per address does not hold for these.
 	trusted clientaddr.Trusted
-	onLimit func(engineio.Limit)
-	log     *slog.Logger
+	// headerLines is how many lines the header of a request may have.
+	headerLines int
+	onLimit     func(engineio.Limit)
+	log         *slog.Logger
 }
 
 // listener accepts TCP connections, bounds how many there are, and can close all
@@ -90,12 +94,26 @@ func listen(ctx context.Context, addr string, o listenOptions) (*listener, error
 		return nil, err
 	}
 	if files := maxFiles(); files > 0 {
-		if most := max(1, files-reservedFiles-min(o.games, files/4)); o.connections == 0 || most < o.connections {
+		if most := max(1, (files-reservedFiles-min(o.games, files/4))/2); o.connections == 0 || most < o.connections {
 			o.log.Warn("the process may open fewer files than -max-connections allows", "files", files, "connections", most)
 			o.connections = most
 		}
 	}
 	return &listener{Listener: l, options: o, open: make(map[*conn]struct{}), address: make(map[netip.Addr]*addressConns)}, nil
+}
+
+// serve serves HTTP until the listener is closed.
+func (l *listener) serve(handler http.Handler, maxHeaderBytes int, errorLog *log.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         l.connState,
+		ErrorLog:          errorLog,
+	}
+	return server.Serve(l)
 }
 
 // Accept returns the next connection. A failure that may pass, for want of
@@ -112,15 +130,15 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.mu.Lock()
 		closed := l.closed
 		l.mu.Unlock()
-		if closed || errors.Is(err, net.ErrClosed) || !passes(err) {
+		if closed || errors.Is(err, net.ErrClosed) || !mayPass(err) {
 			return nil, err
 		}
 		l.acceptFailed(err)
 	}
 }
 
-// passes tells whether accepting may succeed later.
-func passes(err error) bool {
+// mayPass tells whether accepting may succeed later.
+func mayPass(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
 		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EINTR)
 }
@@ -259,7 +277,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 		c.lines = 0 // the next header may begin in what is read with the end of a body
 	}
 	c.lines += bytes.Count(b[:n], newline)
-	if header && c.lines > maxHeaderLines {
+	if header && c.lines > c.listener.options.headerLines {
 		return 0, errHeaderLines
 	}
 	return n, err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"counting/server/engineio"
+	"counting/server/forwarding"
 	"counting/server/live"
 	"counting/server/metrics"
 	"counting/server/numbersfile"
@@ -69,6 +71,8 @@ const (
 	requestTimeout = 15 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 8 << 10
+	// A request that is forwarded has a few headers more.
+	forwardedBytes, forwardedLines = 1 << 10, 10
 )
 
 const (
@@ -113,17 +117,27 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, c.addr, listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, games: c.maxGames, trusted: c.trusted, log: logger})
+	options := listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, games: c.maxGames, trusted: c.trusted, headerLines: maxHeaderLines, log: logger}
+	l, err := listen(ctx, c.addr, options)
 	if err != nil {
-		return listenError(c.addr, err)
+		return listenError("-addr", c.addr, err)
 	}
 	defer l.CloseConns()
 	defer l.Close()
+	options.connections = l.options.connections
+	options.perAddress, options.headerLines = 0, maxHeaderLines+forwardedLines // one server forwards for many clients
+	internal, err := listen(ctx, c.internal, options)
+	if err != nil {
+		return listenError("-internal-addr", c.internal, err)
+	}
+	defer internal.CloseConns()
+	defer internal.Close()
+	self := store.Elsewhere{Owner: hostname(), Addr: internal.Addr().String(), Secret: rand.Text()}
 
 	expired, expire := context.WithCancel(context.Background())
 	expire()
 	counts := metrics.New(version)
-	l.options.onLimit = counts.LimitReached
+	l.options.onLimit, internal.options.onLimit = counts.LimitReached, counts.LimitReached
 	hub := live.NewHub(live.HubOptions{
 		Limits:       c.readers,
 		Log:          logger,
@@ -132,18 +146,27 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	})
 	go hub.Run()
 	defer hub.Close(expired) // a disk that hangs is not waited for
-	var dir store.Store
-	if !c.faithful {
-		if dir, err = openStore(ctx, c, logger); err != nil {
-			return err
-		}
-		defer dir.Close(expired)
-	}
-	games := newGames(c, dir, hub, counts, logger)
-	if err := games.openMain(ctx); err != nil {
+	forwarder := forwarding.New(forwarding.Options{
+		Most:          c.maxConnections,
+		AnswerTimeout: c.heartbeat.interval + c.heartbeat.timeout,
+		Client:        c.trusted.Of,
+		Done:          counts.Forwarded,
+		Log:           logger,
+	})
+	defer forwarder.Close()
+	shared, err := numbersfile.OpenShared(c.data, keptGames*c.maxGames, self, numbersfile.Options{
+		Faithful: c.faithful,
+		Progress: func(line string) { logger.Info(line) },
+	})
+	if err != nil {
 		return err
 	}
-	defer games.main.count.Close(expired)
+	games := newGames(c, shared, forwarder, hub, counts, logger)
+	games.openFile = shared.OpenFile
+	defer games.closeCounts(expired)
+	if err := games.keepMain(ctx); err != nil {
+		return err
+	}
 
 	edge := socketio.New(map[string]socketio.Handler{"/": handler{games, newShares(c.maxGames)}}, engineio.Options{
 		PingInterval: c.heartbeat.interval,
@@ -153,6 +176,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Origins:      c.origins,
 		Authorize:    authorize,
 		Admit:        games.admit,
+		Unknown:      http.HandlerFunc(games.answerUnknown),
 		Trusted:      c.trusted,
 		Limits:       c.limits,
 		OnLimit:      counts.LimitReached,
@@ -174,19 +198,17 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Waiting:     games.sum((*room.Room).Waiting),
 		Readers:     hub.Readers,
 		Dropped:     hub.Dropped,
+		Standby:     games.standsBy,
+		Forwarding:  forwarder.Open,
 		LogLines:    lines.Dropped,
 	})
-	server := &http.Server{
-		Handler:           routes(edge, games.ready, watching(games)),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ConnState:         l.connState,
-		ErrorLog:          log.New(logWriter{logger}, "", 0),
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	handler := routes(edge, games.ready, watching(games))
+	errorLog := log.New(logWriter{logger}, "", 0)
+	served := make(chan error, 2)
+	go func() { served <- l.serve(forwarding.Public(handler), maxHeaderBytes, errorLog) }()
+	go func() {
+		served <- internal.serve(forwarding.Receiver(self.Secret, handler), maxHeaderBytes+forwardedBytes, errorLog)
+	}()
 	logger.Info("Listening on "+urlOf(l.Addr()), "address", l.Addr().String())
 
 	select {
@@ -199,6 +221,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	// Clients are neither told nor disconnected, but cut off: Python clients
 	// come back from a connection that breaks, and from nothing else.
 	l.Close()
+	internal.Close()
 	open := games.Close()
 	for _, o := range open {
 		o.room.Close()
@@ -224,13 +247,6 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	hub.Close(stopping)
 	logger.Info("Server stopped.")
 	return err
-}
-
-// openStore opens the data directory.
-func openStore(ctx context.Context, c config, log *slog.Logger) (store.Store, error) {
-	return numbersfile.OpenDir(ctx, c.data, keptGames*c.maxGames, numbersfile.Options{
-		Progress: func(line string) { log.Info(line) },
-	})
 }
 
 // check asks the server on this machine for its health.
@@ -326,11 +342,17 @@ func inOneLine(errs []error) error {
 	return err
 }
 
-func listenError(addr string, err error) error {
+func listenError(flag, addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("address %s is in use; stop what listens there or choose another -addr", addr)
+		return fmt.Errorf("address %s is in use; stop what listens there or choose another %s", addr, flag)
 	}
-	return fmt.Errorf("cannot listen on -addr %q: %w", addr, err)
+	return fmt.Errorf("cannot listen on %s %q: %w", flag, addr, err)
+}
+
+// hostname returns the name of this machine, or "" if it has none.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 // urlOf returns where a person on this machine finds the server.

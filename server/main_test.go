@@ -291,7 +291,7 @@ func TestNothingGrows(t *testing.T) {
 
 func TestReadyTellsWhyTheFileCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	full := func() error { return errors.New("no space left on device") }
+	full := func(*http.Request) error { return errors.New("no space left on device") }
 	server := httptest.NewServer(routes(http.NotFoundHandler(), full, nil))
 	defer server.Close()
 	status, body, _ := request(t, http.MethodGet, server.URL+"/ready", nil)

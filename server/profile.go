@@ -9,19 +9,22 @@ import (
 	"syscall"
 )
 
-// Built with -tags pprof, the server writes a CPU profile of what it does
-// between SIGUSR1 and SIGUSR2 to the file that CPUPROFILE names.
+// Built with -tags pprof, the server makes a CPU profile of what it does between
+// SIGUSR1 and SIGUSR2: the file that CPUPROFILE names, which is there when it is
+// whole.
 func init() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
 	go func() {
+		name := os.Getenv("CPUPROFILE")
+		var file *os.File
 		for s := range signals {
+			var err error
 			if s == syscall.SIGUSR2 {
 				pprof.StopCPUProfile()
-				continue
-			}
-			file, err := os.Create(os.Getenv("CPUPROFILE"))
-			if err == nil {
+				file.Close()
+				err = os.Rename(file.Name(), name)
+			} else if file, err = os.Create(name + ".new"); err == nil {
 				err = pprof.StartCPUProfile(file)
 			}
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -31,10 +32,16 @@ func (b *bench) connects() error {
 	for range b.reps {
 		for _, s := range servers {
 			var rate float64
+			if err := b.profile(s, syscall.SIGUSR1); err != nil {
+				return err
+			}
 			load, err := loading(func() (err error) {
 				rate, err = connecting(s.addr, b.seconds)
 				return err
 			})
+			if err := b.profile(s, syscall.SIGUSR2); err != nil {
+				return err
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.head, err)
 			}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -93,8 +95,26 @@ func (b *bench) profile(s *server, signal syscall.Signal) error {
 	if b.profiles == "" || s.name != goServer {
 		return nil
 	}
-	return s.cmd.Process.Signal(signal)
+	profile := filepath.Join(b.profiles, profileName)
+	if signal == syscall.SIGUSR1 {
+		os.Remove(profile)
+		return s.cmd.Process.Signal(signal)
+	}
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		return err
+	}
+	for range 1000 {
+		if _, err := os.Stat(profile); err == nil {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return fmt.Errorf("the server has not written %s", profile)
 }
+
+// profileName is the file, in the directory of -profile, that the profile is
+// written to.
+const profileName = "cpu.pprof"
 
 func unprofiled(*server, syscall.Signal) error { return nil }
 

@@ -74,7 +74,7 @@ func main() {
 	only := flag.String("only", strings.Join([]string{goServer, node, packages, bare, flask, threading}, ","), "the `servers` to measure, with commas between")
 	seconds := flag.Float64("seconds", 2, "how `long` each measurement takes")
 	flag.IntVar(&b.reps, "reps", 3, "how `often` each is repeated, in turn with the others; the median counts")
-	flag.StringVar(&b.profiles, "profile", "", "put a CPU profile of the Go server in the row acks, and the program, into this `directory`")
+	flag.StringVar(&b.profiles, "profile", "", "put a CPU profile of the Go server in the rows acks and connects, and the program, into this `directory`")
 	into := flag.String("into", "", "put the table into this Markdown `file`, section bench")
 	flag.Parse()
 	b.seconds = time.Duration(*seconds * float64(time.Second))
@@ -141,7 +141,9 @@ func (b *bench) build() error {
 	}
 	for name, pkg := range map[string]string{"server": "./server", "bare": "./compat-tests/bench/bare", "echo": "./compat-tests/bench/echo", "client": "./clients"} {
 		build := append(slices.Clone(build), "-o", filepath.Join(b.bin, name), pkg)
-		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
+		command := exec.Command("go", build...)
+		command.Env = append(os.Environ(), "CGO_ENABLED=0") // as in the images
+		if out, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 		}
 	}

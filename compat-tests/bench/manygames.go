@@ -8,70 +8,92 @@ import (
 	"counting/compat-tests/manygames"
 )
 
-// manyGames measures two clients at 10 numbers/s in each of many games: how long
-// their acks take, and what a game costs. Then the server is killed, and all files
-// must be whole.
+// manyGames measures two clients in each of many games: how long their acks take,
+// beside the bare packages under the same load, and what a game costs. Then the
+// server is killed, and all files must be whole.
 func (b *bench) manyGames() error {
-	if len(b.measured(goServer)) == 0 {
-		return nil
-	}
-	for _, games := range []int{10, 100, 1000, 5000} {
-		if err := b.countIn(games); err != nil {
-			return fmt.Errorf("%d games: %w", games, err)
+	for _, g := range []struct {
+		games int
+		each  int // numbers/s of each client
+	}{{10, 10}, {100, 10}, {1000, 5}, {1000, 10}, {5000, 10}} {
+		if err := b.countIn(g.games, g.each); err != nil {
+			return fmt.Errorf("%d games: %w", g.games, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) countIn(games int) error {
-	const interval = 100 * time.Millisecond
+func (b *bench) countIn(games, each int) error {
 	if err := enoughFiles(3*games + 100); err != nil {
 		return err
 	}
-	s, err := b.start(goServer, "-max-games", "0", "-log-level", "warn")
+	p50, p99, loads := make(values), make(values), make(values)
+	costs, memory := make(values), make(values)
+	for _, name := range b.measured(goServer, packages) {
+		c, err := b.countOn(name, games, time.Second/time.Duration(each))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		p50[name], p99[name], loads[name] = c.P50.Seconds(), c.P99.Seconds(), c.load
+		costs[name], memory[name] = c.cpu/float64(games), c.memory/float64(games)
+		if name == goServer {
+			b.notes = append(b.notes, fmt.Sprintf("%d games, %d numbers/s each: %d numbers/s were acked, %d of the numbers were not yet; 99 %% were sent less than %s late by the load, which is part of the times above. After kill -9 all files were unbroken, with everything acked in them: %d numbers.",
+				games, 2*each, int(float64(c.Acked)/measuredTime(b).Seconds()), c.Pending, milliseconds(c.Late.Seconds()), c.written))
+		}
+	}
+	what := fmt.Sprintf("%d games, two clients in each, each at %d numbers/s, -log-level warn: due to ack, p50", games, each)
+	b.table.row(what, milliseconds, p50, loads)
+	var limit []bound
+	if games <= 1000 {
+		limit = p99.below(20, " ms", 1e-3)
+	}
+	b.table.row("the same: p99", milliseconds, p99, loads, limit)
+	b.table.row("the same: processor of the server for each game", milliseconds, costs, nil)
+	b.table.row("the same: memory for each game with its two sessions (RSS)", kilobytes, memory, nil)
+	return nil
+}
+
+// counted is what countOn measured.
+type counted struct {
+	manygames.Result
+	load    float64 // cores that the load used
+	cpu     float64 // seconds that the server computed in one
+	memory  float64 // that the games take, in bytes
+	written int64   // numbers in the files
+}
+
+func (b *bench) countOn(name string, games int, interval time.Duration) (c counted, err error) {
+	var flags []string
+	if name == goServer {
+		flags = []string{"-max-games", "0", "-log-level", "warn"}
+	}
+	s, err := b.start(name, flags...)
 	if err != nil {
-		return err
+		return c, err
 	}
 	defer s.kill()
 	empty, err := s.memory()
 	if err != nil {
-		return err
+		return c, err
 	}
 	load, err := manygames.Join(s.addr, games, interval)
 	if err != nil {
-		return err
+		return c, err
 	}
-	result, cpu, cores, err := b.counting(s, load)
-	var memory float64
+	c.Result, c.cpu, c.load, err = b.counting(s, load)
 	if err == nil {
-		memory, err = s.memory()
+		c.memory, err = s.memory()
+		c.memory -= empty
 	}
 	load.Expect()
 	s.kill()
 	if closeErr := load.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil {
-		return err
+	if err == nil && name == goServer {
+		c.written, err = load.Verify(s.data)
 	}
-	numbers, err := load.Verify(s.data)
-	if err != nil {
-		return err
-	}
-	what := fmt.Sprintf("%d games, two clients each at 10 numbers/s, -log-level warn: due to ack, p50", games)
-	loads := values{goServer: cores}
-	b.table.row(what, milliseconds, values{goServer: result.P50.Seconds()}, loads)
-	p99 := values{goServer: result.P99.Seconds()}
-	var limit []bound
-	if games <= 1000 {
-		limit = p99.below(20, " ms", 1e-3)
-	}
-	b.table.row("the same: p99", milliseconds, p99, loads, limit)
-	b.table.row("the same: processor of the server for each game", milliseconds, values{goServer: cpu / float64(games)}, nil)
-	b.table.row("the same: memory for each game with its two sessions (RSS)", kilobytes, values{goServer: (memory - empty) / float64(games)}, nil)
-	b.notes = append(b.notes, fmt.Sprintf("%d games: %d numbers/s were acked, %d of the numbers were not yet; 99 %% were sent less than %s late by the load, which is part of the times above. After kill -9 all files were unbroken, with everything acked in them: %d numbers.",
-		games, int(float64(result.Acked)/measuredTime(b).Seconds()), result.Pending, milliseconds(result.Late.Seconds()), numbers))
-	return nil
+	return c, err
 }
 
 // measuredTime is how long a load is measured.

@@ -41,7 +41,7 @@ func subjects(bin, python string) []subject {
 		{goServer, "Go", func(port, data string) []string {
 			return []string{filepath.Join(bin, "server"), "-addr", "127.0.0.1:" + port, "-data", data,
 				"-max-sessions", "0", "-max-sessions-per-address", "0", "-max-sessions-per-game", "0", "-max-connections", "0", "-max-connections-per-address", "0"}
-		}, []string{"CPUPROFILE=" + filepath.Join(bin, "acks.pprof")}, true},
+		}, []string{"CPUPROFILE=" + filepath.Join(bin, profileName)}, true},
 		{node, "Node", func(port, _ string) []string {
 			return []string{"node", nodeServer, port}
 		}, []string{"NODE_ENV=production"}, false},

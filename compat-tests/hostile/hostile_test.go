@@ -19,6 +19,7 @@ import (
 	"counting/compat-tests/results"
 	"counting/compat-tests/subject"
 	"counting/server/numbersfile"
+	"counting/server/room"
 
 	"github.com/gorilla/websocket"
 	dto "github.com/prometheus/client_model/go"
@@ -350,7 +351,16 @@ func TestHostileSessionsDisturbNobody(t *testing.T) {
 			t.Run(strings.ReplaceAll(kind.group+"/"+kind.name, " ", "_"), func(t *testing.T) {
 				t.Parallel()
 				from := lines()
-				got := kind.attack(attacker{t, strings.TrimPrefix(server.URL, "http://")})
+				// Who joins is held back for HoldTime, and then refused. A machine that was
+				// too busy for the rest of the attack in that time has another try.
+				var got string
+				for range 5 {
+					began := time.Now()
+					got = kind.attack(attacker{t, strings.TrimPrefix(server.URL, "http://")})
+					if got == kind.want || time.Since(began) < room.HoldTime {
+						break
+					}
+				}
 				if got != kind.want {
 					t.Errorf("the sender gets %.300q, want %q", got, kind.want)
 				}

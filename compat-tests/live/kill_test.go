@@ -116,7 +116,7 @@ func TestGoClientsCountToTheLimit(t *testing.T) {
 					t.Errorf("%s ended with exit code %d", client, code)
 				}
 			}
-			eachSeatUnbroken(g)
+			eachSeatUnbroken(g, false)
 			if lines := g.numbers(); len(lines) != limit {
 				t.Errorf("want %d numbers; %s", limit, g.tail())
 			}

@@ -60,7 +60,7 @@ func Join(addr string, games int, interval time.Duration) (*Load, error) {
 		joining.Go(func() {
 			defer func() { <-slots }()
 			for i := range g.clients {
-				c, err := join(addr, g.name)
+				c, err := join(addr, g.name, i+1)
 				if err != nil {
 					l.failed <- fmt.Errorf("%s: %w", g.name, err)
 					return
@@ -279,21 +279,22 @@ type client struct {
 	late  []time.Duration
 }
 
-// join opens a session and waits for its seat.
-func join(addr, game string) (*client, error) {
+// join opens a session and waits for its seat, or takes that one on a server that
+// has no seats and acks any number.
+func join(addr, game string, seat int) (*client, error) {
 	conn, err := wire.Dial(addr, "/socket.io/?EIO=4&transport=websocket&game="+game, 1024, patience)
 	if err != nil {
 		return nil, err
 	}
 	c := &client{conn: conn}
-	if err := c.join(); err != nil {
+	if err := c.join(seat); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *client) join() error {
+func (c *client) join(seat int) error {
 	if _, err := c.read(); err != nil { // the open packet
 		return err
 	}
@@ -312,7 +313,10 @@ func (c *client) join() error {
 				return fmt.Errorf("%s: %w", packet, err)
 			}
 			c.seat = "client" + c.seat
-		case bytes.HasPrefix(packet, []byte("40")) && c.seat != "":
+		case bytes.HasPrefix(packet, []byte("40")):
+			if c.seat == "" {
+				c.seat, c.next = fmt.Sprintf("client%d", seat), int64(seat)
+			}
 			c.conn.SetDeadline(time.Time{})
 			return nil
 		case bytes.HasPrefix(packet, []byte("4")) && packet[1] != '2', bytes.HasPrefix(packet, []byte("41")):

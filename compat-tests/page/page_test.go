@@ -18,7 +18,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-func TestMain(m *testing.M) { subject.Main(m) }
+// Each test has a browser, which keeps a processor busy while it draws.
+func TestMain(m *testing.M) { subject.MainAtOnce(m, 8) }
 
 const (
 	interval = 300 * time.Millisecond

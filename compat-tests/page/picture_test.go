@@ -97,7 +97,8 @@ func (p *page) axe(where string) {
 // What has to be read from the back of a room, if it is there, and the arc
 // minutes that a capital letter has to have there.
 var (
-	readable   = []string{"#headline-text", "#number", "#tally-text", "#tally-last", ".band-label", ".row-gap", ".seat-state", ".seat-next"}
+	readable = []string{"#headline-text", "#number", "#tally-text", "#tally-last", ".band-label", ".row-gap", ".seat-state", ".seat-next",
+		".tile h2", ".tile-number span", ".tile-state"}
 	arcMinutes = 16.0
 )
 
@@ -113,7 +114,7 @@ func (p *page) fits(where string, l look) {
 		if (root.scrollWidth > innerWidth) faults.push('the page is ' + root.scrollWidth + ' px wide in a window of ' + innerWidth);
 		if (!%v) return faults;
 		if (root.scrollHeight > innerHeight) faults.push('the page is ' + root.scrollHeight + ' px high in a window of ' + innerHeight);
-		for (const e of document.querySelectorAll('header, section, #headline, #counted, #start, #facts, #tally-text, .seat, .seat-state')) {
+		for (const e of document.querySelectorAll('header, section, #headline, #counted, #start, #facts, #tally-text, .seat, .seat-state, .tile')) {
 			const box = e.getBoundingClientRect();
 			if (!box.height || getComputedStyle(e).position === 'absolute') continue;
 			const name = e.id || e.className;

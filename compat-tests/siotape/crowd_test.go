@@ -93,13 +93,35 @@ func crowd(t *testing.T, url string, n int) {
 	all.Wait()
 }
 
+// recordCrowd records n clients of square that say something in one burst. If the
+// machine was too busy for one burst, they do it again.
+func recordCrowd(t *testing.T, n int) *session {
+	t.Helper()
+	for {
+		s := startRecorder(t, square(t, false).URL)
+		crowd(t, s.URL, n)
+		var last, longest float64 // in seconds
+		for _, line := range s.end().Lines {
+			if line.Packet == nil || !strings.HasPrefix(*line.Packet, "42") {
+				continue
+			}
+			if last > 0 {
+				longest = max(longest, line.At-last)
+			}
+			last = line.At
+		}
+		if longest < 0.025 {
+			return s
+		}
+		t.Logf("there was a lull of %.3f s: once more", longest)
+	}
+}
+
 // Eight clients at once: what reaches each of them comes in any order, and is
 // the same again and again.
 func TestEightClientsAtOnceAreTheSame(t *testing.T) {
 	t.Parallel()
-	s := startRecorder(t, square(t, false).URL)
-	crowd(t, s.URL, 8)
-	s.end()
+	s := recordCrowd(t, 8)
 	for range 10 {
 		if code, out := tool(t, "replay", "-target", square(t, false).URL, "-quiet", "100ms", s.out); code != exitSame {
 			t.Errorf("exit code %d: %s", code, out)

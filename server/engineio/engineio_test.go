@@ -495,12 +495,12 @@ func TestSlots(t *testing.T) {
 // nothing give way within each limit that is reached.
 func TestSlotsOfGroups(t *testing.T) {
 	t.Parallel()
-	asked := func(r *http.Request) (string, *Refusal) {
+	asked := func(w http.ResponseWriter, r *http.Request, open func(string)) {
 		switch group := r.URL.Query().Get("group"); group {
 		case "nobody":
-			return "", &Refusal{Status: http.StatusTeapot, Message: "nobody may come", Retry: true}
+			Refuse(w, http.StatusTeapot, "nobody may come", true)
 		default:
-			return group, nil
+			open(group)
 		}
 	}
 	s := start(t, Options{Admit: asked, Limits: Limits{Sessions: 6, SessionsPerGroup: 3}})

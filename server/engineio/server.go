@@ -68,10 +68,14 @@ type Options struct {
 	// Authorize, if it is not nil, decides whether a handshake is accepted; if
 	// not, it is answered 401. It may be called concurrently.
 	Authorize func(*http.Request) bool
-	// Admit, if it is not nil, tells which group the session of a handshake belongs
-	// to, as Session.Group and Limits count it, or refuses the handshake. It may be
-	// called concurrently, and holds up nobody else while it waits.
-	Admit func(*http.Request) (group string, refusal *Refusal)
+	// Admit, if it is not nil, is called with each handshake that is sound and
+	// authorized. It either calls open, once, with the group that the session belongs
+	// to, as Session.Group and Limits count it, or answers the request itself: see
+	// Refuse. It may be called concurrently, and holds up nobody else while it waits.
+	Admit func(w http.ResponseWriter, r *http.Request, open func(group string))
+	// Unknown, if it is not nil, answers the requests of sessions that are not, and
+	// were not lately, open here: see RefuseSession.
+	Unknown http.Handler
 	// Trusted are the proxies whose X-Forwarded-For header is believed.
 	Trusted clientaddr.Trusted
 	Limits  Limits
@@ -82,12 +86,17 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Refusal is the answer to a handshake that is refused.
-type Refusal struct {
-	Status  int
-	Message string // answered as a JSON string
-	Retry   bool   // the client may try again later
+// Refuse answers a handshake that is refused, with the message as a JSON string.
+// retry says that the client may try again later.
+func Refuse(w http.ResponseWriter, status int, message string, retry bool) {
+	if retry {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	refuse(w, status, message)
 }
+
+// RefuseSession answers a request of a session that does not exist.
+func RefuseSession(w http.ResponseWriter) { refuse(w, http.StatusBadRequest, "Invalid session") }
 
 // Server serves Engine.IO. It is an http.Handler for every path that it is
 // given, and safe for concurrent use.
@@ -217,8 +226,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case over:
 			plain(w, http.StatusInternalServerError, "the session is over")
+		case session == nil && s.options.Unknown != nil:
+			s.options.Unknown.ServeHTTP(w, r)
 		case session == nil:
-			refuse(w, http.StatusBadRequest, "Invalid session")
+			RefuseSession(w)
 		case r.Method == http.MethodPost:
 			s.receive(w, r, session)
 		case upgrade:
@@ -256,7 +267,7 @@ func (s *Server) forget(session *Session, unanswered bool) {
 	}
 }
 
-// handshake opens a session.
+// handshake opens a session, unless that is refused.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport, jsonp string) {
 	if s.options.Authorize != nil && !s.options.Authorize(r) {
 		w.Header().Set("Content-Type", "application/json")
@@ -264,19 +275,17 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport, js
 		io.WriteString(w, `"Unauthorized"`)
 		return
 	}
-	session := newSession(s, r)
-	if s.options.Admit != nil {
-		group, refusal := s.options.Admit(r)
-		if refusal != nil {
-			s.options.Log.Debug("refused a handshake", "reason", refusal.Message, "address", session.Addr())
-			if refusal.Retry {
-				w.Header().Set("Retry-After", retryAfter)
-			}
-			refuse(w, refusal.Status, refusal.Message)
-			return
-		}
-		session.group = group
+	if s.options.Admit == nil {
+		s.openSession(w, r, transport, jsonp, "")
+		return
 	}
+	s.options.Admit(w, r, func(group string) { s.openSession(w, r, transport, jsonp, group) })
+}
+
+// openSession opens the session of a handshake.
+func (s *Server) openSession(w http.ResponseWriter, r *http.Request, transport, jsonp, group string) {
+	session := newSession(s, r)
+	session.group = group
 	s.mu.Lock()
 	victims, reached := s.slots.acquire(session)
 	if reached != "" {

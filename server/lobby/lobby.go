@@ -19,8 +19,8 @@ var (
 // errGivenUp is an entry's error when all who had waited for it have left.
 var errGivenUp = errors.New("the opening of the game was given up")
 
-// maxOpening is how many games are opened at the same time. Opening a new one makes
-// a directory and syncs it, and a client may ask for any number of new games.
+// maxOpening is how many games are opened at the same time. Opening one may take the
+// disk, and a client may ask for any number of games.
 const maxOpening = 4
 
 // Options are for New.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"counting/server/engineio"
+	"counting/server/forwarding"
 	"counting/server/game"
 	"counting/server/live"
 	"counting/server/protocol"
@@ -27,6 +28,7 @@ type Metrics struct {
 	repeated *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	limits   *prometheus.CounterVec
+	forwards *prometheus.CounterVec
 	missed   prometheus.Counter
 	goal     prometheus.Gauge
 	last     prometheus.Gauge
@@ -63,6 +65,9 @@ type Gauges struct {
 	Waiting func() int // clients that are held back
 	Readers func() int // readers of the stream
 
+	Standby    func() bool // whether another server owns all games
+	Forwarding func() int  // requests that are being forwarded
+
 	LogLines func() int64 // log lines that were left out
 
 	// Dropped returns how many readers were dropped so far for not taking what
@@ -95,6 +100,10 @@ func New(version string) *Metrics {
 			Name: "counting_limits_reached_total",
 			Help: "Requests and sessions that were refused or ended for a limit, by the limit.",
 		}, []string{"limit"}),
+		forwards: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "counting_forwarded_requests_total",
+			Help: "Requests that were forwarded to another server, which owns the game, by outcome.",
+		}, []string{"outcome"}),
 		missed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "counting_events_missed_total",
 			Help: "Events that were neither logged nor shown, because more happened than could be told.",
@@ -140,7 +149,7 @@ func New(version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.missed, m.goal, m.last, m.lastAt, m.appended, m.failing, m.taken, m.stopped, m.seconds, build,
+	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.forwards, m.missed, m.goal, m.last, m.lastAt, m.appended, m.failing, m.taken, m.stopped, m.seconds, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	// What has not happened yet is 0, not absent: a rate needs a start.
@@ -157,6 +166,9 @@ func New(version string) *Metrics {
 	}
 	for _, limit := range append(engineio.AllLimits[:], LimitConnections, LimitConnectionsPerAddress, LimitGamesPerAddress) {
 		m.limits.WithLabelValues(string(limit))
+	}
+	for _, outcome := range forwarding.Outcomes {
+		m.forwards.WithLabelValues(string(outcome))
 	}
 	for _, limit := range live.AllLimits {
 		m.limits.WithLabelValues(string(limit))
@@ -189,6 +201,13 @@ func (m *Metrics) Ask(g Gauges) {
 	gauge("counting_seats_taken", "Seats that are taken, of two in each game.", g.Taken)
 	gauge("counting_waiting_clients", "Clients that are held back until a seat falls free.", g.Waiting)
 	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)
+	gauge("counting_standby", "1 while another server owns all games, and requests are forwarded to it; else 0.", func() int {
+		if g.Standby() {
+			return 1
+		}
+		return 0
+	})
+	gauge("counting_forwarding_requests", "Requests that are being forwarded, polls that wait and WebSockets included.", g.Forwarding)
 	counter("counting_log_lines_dropped_total", "Log lines that were left out: over a limit, or not read fast enough.", g.LogLines)
 	counter("counting_stream_readers_dropped_total", "Readers of the stream that were dropped for being too slow.", func() int64 { readers, _, _ := g.Dropped(); return readers })
 	counter("counting_stream_events_dropped_total", "Events that readers who were dropped had not been sent.", func() int64 { _, events, _ := g.Dropped(); return events })
@@ -202,6 +221,11 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // LimitReached counts a client's going over a limit.
 func (m *Metrics) LimitReached(limit engineio.Limit) { m.limits.WithLabelValues(string(limit)).Inc() }
+
+// Forwarded counts a request that was forwarded to another server.
+func (m *Metrics) Forwarded(outcome forwarding.Outcome) {
+	m.forwards.WithLabelValues(string(outcome)).Inc()
+}
 
 // Interrupted counts an interruption that is over.
 func (m *Metrics) Interrupted(cause string, seconds float64) {

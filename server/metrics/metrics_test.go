@@ -17,7 +17,8 @@ func started() *Metrics {
 	one := func() int { return 1 }
 	three := func() int64 { return 3 }
 	m.Ask(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
-		Games: func() (int, int) { return 3, 2 }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three})
+		Games: func() (int, int) { return 3, 2 }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three,
+		Standby: func() bool { return true }, Forwarding: one})
 	return m
 }
 

@@ -45,6 +45,11 @@ func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*
 	if err != nil {
 		return nil, unusable(err)
 	}
+	return newDir(path, held, maxGames, options)
+}
+
+// newDir returns the Dir of a directory whose lock is held.
+func newDir(path string, held *os.File, maxGames int, options Options) (*Dir, error) {
 	d := &Dir{path: path, lock: held, options: options, maxGames: maxGames, shared: newShared(held), open: make(map[string]*Count)}
 	games, err := os.ReadDir(filepath.Join(path, gamesDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -61,6 +66,7 @@ type Count struct {
 	dir    *Dir
 	game   string
 	path   string
+	made   bool // there is a file
 	forget func()
 }
 
@@ -73,7 +79,14 @@ func (d *Dir) Open(ctx context.Context, game string, create bool) (store.Count, 
 	if err := d.reserve(c, create); err != nil {
 		return nil, err
 	}
-	file, err := d.openFile(ctx, c.path, game != store.Default)
+	var file *File
+	var err error
+	if c.made || game == store.Default {
+		file, err = d.openFile(ctx, c.path, game != store.Default)
+	} else {
+		file = newFile(d.shared)
+		file.writer = &unmade{dir: d, path: c.path}
+	}
 	d.mu.Lock()
 	c.File = file
 	if err == nil && d.closed { // meanwhile
@@ -116,7 +129,8 @@ func (d *Dir) reserve(c *Count, create bool) error {
 		return store.ErrInUse
 	}
 	if c.game != store.Default {
-		if err := d.keep(c.path, create); err != nil {
+		var err error
+		if c.made, err = d.keep(c.path, create); err != nil {
 			return err
 		}
 	}
@@ -125,22 +139,23 @@ func (d *Dir) reserve(c *Count, create bool) error {
 }
 
 // keep counts the game with that file among those that are kept, unless it is one
-// of them, or may not be made. d.mu must be held.
-func (d *Dir) keep(path string, create bool) error {
-	_, err := os.Lstat(path)
+// of them, or may not be made. It returns whether there is a file. d.mu must be
+// held.
+func (d *Dir) keep(path string, create bool) (made bool, err error) {
+	_, err = os.Lstat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case err != nil && !missing:
-		return unusable(err)
+		return false, unusable(err)
 	case missing && !create:
-		return store.ErrNotFound
+		return false, store.ErrNotFound
 	case missing && d.maxGames > 0 && d.kept >= d.maxGames:
-		return fmt.Errorf("%w: there are %d", store.ErrTooMany, d.kept)
+		return false, fmt.Errorf("%w: there are %d", store.ErrTooMany, d.kept)
 	}
 	if _, err := os.Lstat(filepath.Dir(path)); err != nil {
 		d.kept++
 	}
-	return nil
+	return !missing, nil
 }
 
 // gameLockWait is how long the opening of a named game waits for another server
@@ -184,8 +199,39 @@ func (d *Dir) makeGameDir(path string) error {
 	return err
 }
 
-// forget notes that a count is closed. A game in which nothing was counted is
-// deleted with it, so that games that were only opened take no place.
+// unmade is the writer of a game that has no file yet. It makes it when the first
+// number is to be written, so that opening a game costs the disk nothing.
+type unmade struct {
+	dir  *Dir
+	path string
+	file writer // once it is made
+}
+
+func (u *unmade) write(text []byte, again func(error) bool) (int, error) {
+	for u.file == nil {
+		file, err := u.dir.openFile(context.Background(), u.path, true)
+		switch {
+		case err == nil && file.recovery != Recovery{}:
+			file.writer.Close()
+			return 0, fmt.Errorf("%s %w", u.path, ErrChanged)
+		case err == nil:
+			u.file = file.writer
+		case !again(err):
+			return 0, err
+		}
+	}
+	return u.file.write(text, again)
+}
+
+func (u *unmade) Close() error {
+	if u.file == nil {
+		return nil
+	}
+	return u.file.Close()
+}
+
+// forget notes that a count is closed. What is left of a game in which nothing was
+// counted is deleted.
 func (d *Dir) forget(c *Count) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -193,7 +239,7 @@ func (d *Dir) forget(c *Count) {
 		if info, err := os.Lstat(c.path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 			os.Remove(c.path)
 		}
-		if os.Remove(filepath.Dir(c.path)) == nil { // it was empty
+		if err := os.Remove(filepath.Dir(c.path)); err == nil || errors.Is(err, fs.ErrNotExist) { // it was empty, or never made
 			d.kept--
 		}
 	}
@@ -265,6 +311,15 @@ func Paths(dir string) ([]string, error) {
 		return errors.Is(err, fs.ErrNotExist)
 	}), nil
 }
+
+// Owned returns a channel that is closed: see store.Store.
+func (d *Dir) Owned() <-chan struct{} { return alwaysOwned }
+
+var alwaysOwned = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // Close closes all counts, and releases the lock: see store.Store.
 func (d *Dir) Close(ctx context.Context) error {

@@ -2,12 +2,16 @@ package numbersfile
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"counting/server/spelling"
 	"counting/server/store"
@@ -87,7 +91,7 @@ func TestWhereTheFilesAre(t *testing.T) {
 	}
 	checkTree(t, path, "numbers.txt")
 	a, b := mustOpenGame(t, d, store.Default), mustOpenGame(t, d, "blue")
-	checkTree(t, path, "games", "games/blue", "games/blue/numbers.txt", "numbers.txt")
+	checkTree(t, path, "numbers.txt") // a game is made when something is counted
 	a.Append(3)
 	b.Append(1)
 	if err := d.Close(t.Context()); err != nil {
@@ -152,6 +156,9 @@ func TestABadGameIsAnErrorOfItsOwn(t *testing.T) {
 func TestReadyIsAboutMostGames(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
+	for _, game := range []string{"a", "b", "c"} {
+		makeGame(t, path, game)
+	}
 	d := mustOpenDir(t, path, Options{})
 	ended := make(map[string]chan error)
 	counts := make(map[string]store.Count)
@@ -183,6 +190,70 @@ func TestReadyIsAboutMostGames(t *testing.T) {
 	}
 	fail(store.Default)
 	checkContains(t, d.Ready(), ErrChanged.Error())
+}
+
+// makeGame makes the empty file of a game.
+func makeGame(t *testing.T, dir, game string) {
+	t.Helper()
+	dir = filepath.Join(dir, gamesDir, game)
+	if err := errors.Join(os.MkdirAll(dir, 0o777), os.WriteFile(filepath.Join(dir, Name), nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A game that cannot be made is tried again, as a write to a full disk.
+func TestAGameThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	var full atomic.Bool
+	full.Store(true)
+	d := mustOpenDir(t, path, Options{syncDir: func(*os.File) error {
+		if full.Load() {
+			return syscall.ENOSPC
+		}
+		return nil
+	}})
+	c := mustOpenGame(t, d, "blue")
+	states, written := make(chan error, 10), make(chan int64, 10)
+	go c.Run(store.Reports{Written: func(upTo int64, _ time.Duration) { written <- upTo }, State: func(err error) { states <- err }})
+	c.Append(2)
+	if err := <-states; err == nil || len(written) > 0 || c.Ready() == nil {
+		t.Errorf("the state is %v", err)
+	}
+	full.Store(false)
+	if err := <-states; err != nil {
+		t.Errorf("the state is %v", err)
+	}
+	if upTo := <-written; upTo != 2 {
+		t.Errorf("%d was written", upTo)
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	checkTree(t, path, "games", "games/blue", "games/blue/numbers.txt")
+}
+
+// A file that somebody has put where the game's is to be made stays as it is.
+func TestAGameThatSomebodyElseMakes(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := mustOpenDir(t, path, Options{})
+	c := mustOpenGame(t, d, "blue")
+	makeGame(t, path, "blue")
+	file := filepath.Join(path, gamesDir, "blue", Name)
+	if err := os.WriteFile(file, []byte("one\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c.Append(1)
+	checkContains(t, c.Run(store.Reports{Written: func(upTo int64, _ time.Duration) { t.Errorf("%d is reported as written", upTo) }}), ErrChanged.Error())
+	if text, err := os.ReadFile(file); err != nil || string(text) != "one\n" {
+		t.Errorf("the file is %q, %v", text, err)
+	}
+	c.Close(t.Context())
+	again := mustOpenGame(t, d, "blue")
+	if last := again.Opened().Last; last != 1 {
+		t.Errorf("opened again, it is at %d", last)
+	}
 }
 
 // The size of a file tells how far its count has come.

@@ -125,9 +125,7 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 // open opens a numbers.txt whose directory nobody else uses. dir is that
 // directory.
 func open(ctx context.Context, path string, dir *os.File, shared *shared, options Options) (*File, error) {
-	f := &File{shared: shared, hurry: make(chan struct{}), done: make(chan struct{})}
-	f.giveUp = sync.OnceFunc(func() { close(f.hurry) })
-	f.queue.filled.L = &f.queue.mu
+	f := newFile(shared)
 	if options.Faithful {
 		f.writer = faithful{path, options.flock}
 		return f, nil
@@ -137,6 +135,14 @@ func open(ctx context.Context, path string, dir *os.File, shared *shared, option
 	}
 	f.queue.last, f.queue.taken = f.recovery.Last, f.recovery.Last
 	return f, nil
+}
+
+// newFile returns a file without a writer, in which nothing was found.
+func newFile(shared *shared) *File {
+	f := &File{shared: shared, hurry: make(chan struct{}), done: make(chan struct{})}
+	f.giveUp = sync.OnceFunc(func() { close(f.hurry) })
+	f.queue.filled.L = &f.queue.mu
+	return f
 }
 
 // unusable adds a hint to an error about a path that has none of its own.

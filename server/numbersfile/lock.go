@@ -29,15 +29,24 @@ func (o Options) lockDir(ctx context.Context, dir string) (held *os.File, err er
 		return nil, err
 	}
 	err = o.lock(ctx, "data directory "+dir, func() error {
-		if held, err = openLock(dir); err != nil {
-			return err
-		}
-		if err = o.flock(held); err != nil {
-			held.Close()
-		}
+		held, err = o.tryLockDir(dir)
 		return err
 	})
 	return held, err
+}
+
+// tryLockDir is lockDir for a directory that is there. It does not wait: the error
+// is errHeld, wrapped, if another has the lock.
+func (o Options) tryLockDir(dir string) (*os.File, error) {
+	held, err := openLock(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.flock(held); err != nil {
+		held.Close()
+		return nil, err
+	}
+	return held, nil
 }
 
 // lockFile locks numbers.txt itself, as long as it is open: it may have names
@@ -57,11 +66,8 @@ func (o Options) lock(ctx context.Context, what string, try func() error) error 
 		switch err := try(); {
 		case err == nil:
 			return nil
-		case lacksLocks(err):
-			return fmt.Errorf("%s cannot be locked (%w): its file system has no locks, as some network shares and shared folders; "+
-				"let -data name a directory on a disk of this machine", what, err)
 		case !errors.Is(err, errHeld):
-			return err
+			return unlockable(what, err)
 		}
 		report(func() string { return "Waiting for another server to end: " + what + " is in use." })
 		select {
@@ -70,6 +76,15 @@ func (o Options) lock(ctx context.Context, what string, try func() error) error 
 			return fmt.Errorf("%s %w", what, context.Cause(ctx))
 		}
 	}
+}
+
+// unlockable adds to an error of locking what can be done about it.
+func unlockable(what string, err error) error {
+	if !lacksLocks(err) {
+		return err
+	}
+	return fmt.Errorf("%s cannot be locked (%w): its file system has no locks, as some network shares and shared folders; "+
+		"let -data name a directory on a disk of this machine", what, err)
 }
 
 // lacksLocks tells whether err is that of a file system without locks. NFS

@@ -17,10 +17,11 @@ type shared struct {
 	single atomic.Int64 // how long the last sync of a single file took, in ns
 
 	mu      sync.Mutex
-	running bool      // a round is
-	next    *round    // gathers the files that wait for the next one, or nil
-	faulty  bool      // syncing the file system has failed once
-	resumed time.Time // until then it is not synced, as it was slow
+	running bool          // a round is
+	next    *round        // gathers the files that wait for the next one, or nil
+	faulty  bool          // syncing the file system has failed once
+	slow    time.Duration // how long the last syncs of the file system took, if each was slow
+	resumed time.Time     // until then it is not synced, as it was slow
 }
 
 // fileSystem is one that can be synced as a whole.
@@ -37,11 +38,14 @@ const (
 	// with their file system: for 20 files that takes as long as for one, and a tenth
 	// of the processor time of 20 syncs.
 	fewFiles = 4
-	// Syncing the file system writes what other programs have written, too. If it
-	// takes longer than slowSync, and than its files would one after the other, files
-	// are synced by themselves for slowTime.
-	slowSync = 50 * time.Millisecond
-	slowTime = time.Minute
+	// Syncing the file system writes what other programs have written, too. It is
+	// slow if it takes longer than slowSync, and than its files would one after the
+	// other. When it has been slow for slowLimit without a break, files are synced by
+	// themselves for slowTime. A single slow sync is no reason: 500 files that take
+	// turns wait for longer than that.
+	slowSync  = 50 * time.Millisecond
+	slowLimit = time.Second
+	slowTime  = time.Minute
 )
 
 // newShared returns what the files in a directory, which stays open, share.
@@ -139,7 +143,12 @@ func (s *shared) syncSystem(r *round) {
 	s.mu.Lock()
 	s.faulty = s.faulty || err != nil
 	if took > slowSync && int64(took) > r.files.Load()*s.single.Load() {
-		s.resumed = time.Now().Add(slowTime)
+		s.slow += took
+	} else {
+		s.slow = 0
+	}
+	if s.slow >= slowLimit {
+		s.slow, s.resumed = 0, time.Now().Add(slowTime)
 	}
 	s.mu.Unlock()
 	close(r.begun)

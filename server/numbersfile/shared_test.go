@@ -140,12 +140,19 @@ func TestASlowFileSystemIsNotSynced(t *testing.T) {
 		s.allTakes = slowSync // no longer than the files would take
 		expect(1, 1)
 		expect(1, 1)
-		s.allTakes = time.Second
+		s.allTakes = slowLimit - slowSync - time.Millisecond
+		expect(1, 1)
+		s.allTakes = slowSync // with a break
+		expect(1, 1)
+		s.allTakes = slowLimit - slowSync - time.Millisecond
+		expect(1, 1)
+		s.allTakes = 2 * slowSync // and then without
 		expect(1, 1)
 		expect(100, 0)
 		time.Sleep(slowTime - 100*time.Millisecond)
 		expect(100, 0)
 		time.Sleep(100 * time.Millisecond)
+		s.allTakes = slowLimit
 		expect(1, 1)
 		s.allTakes = time.Millisecond
 		expect(100, 0)

@@ -17,7 +17,10 @@ const Default = ""
 var (
 	ErrNotFound = errors.New("there is no such game")
 	ErrInUse    = errors.New("the game is open already")
-	ErrTooMany  = errors.New("too many games are kept; no further one can be made before some are deleted")
+	// ErrNoOwner: another server owns the game, and it is not known yet which. It may
+	// be worth another try in a moment. It is wrapped with the reason.
+	ErrNoOwner = errors.New("the owner of the game is not known")
+	ErrTooMany = errors.New("too many games are kept; no further one can be made before some are deleted")
 )
 
 // Elsewhere is the error of Store.Open for a game that another server owns. Who
@@ -39,7 +42,7 @@ type Store interface {
 	// there is no such game, it makes it if create is set, and otherwise returns
 	// ErrNotFound. If several servers share the store, it takes the ownership of a
 	// game that no server owns, and returns an *Elsewhere for one that another server
-	// owns. The other errors are protocol.ErrGame, for which nothing is made, ErrInUse
+	// owns, or ErrNoOwner. The other errors are protocol.ErrGame, for which nothing is made, ErrInUse
 	// until the last one that was opened is closed, ErrTooMany, and those of the
 	// storage.
 	Open(ctx context.Context, game string, create bool) (Count, error)
@@ -47,8 +50,14 @@ type Store interface {
 	// the order of their names and from the first one after that name on.
 	Games(ctx context.Context, after string, n int) ([]Game, error)
 	// Ready returns nil if counts can be written, and otherwise why not. A fault
-	// of one game, other than the default one, is no reason.
+	// of one game, other than the default one, is no reason. The error is an
+	// *Elsewhere or ErrNoOwner if another server owns all games.
 	Ready() error
+	// Owned returns a channel that is closed when this server owns all games, which
+	// may be never. The default game is then opened and stays open, and a failure of
+	// its count ends the server. It returns nil if each game has an owner of its own:
+	// then the default game is opened as any other, when somebody comes for it.
+	Owned() <-chan struct{}
 	// Close closes all counts, as Count.Close does, and releases the store.
 	Close(ctx context.Context) error
 }

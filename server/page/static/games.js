@@ -1,6 +1,7 @@
 // The overview: a tile for each game that is open, those that stand still in front.
 // It asks for a list of all of them, so that hundreds of games cost one request.
 
+import { displayMode } from './address.js';
 import { coarse, count } from './format.js';
 import { make, text } from './dom.js';
 
@@ -108,9 +109,23 @@ function show(all) {
     item.remove();
     tiles.delete(name);
   }
+  fit(all.length);
   if (focused !== document.activeElement && list.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
   document.getElementById('none').hidden = all.length > 0;
   sum(all);
+}
+
+// fit makes the tiles of the display mode as large as possible. A tile is some 11
+// times as wide and 5 times as high as its letters.
+function fit(tiles) {
+  let best = { size: 0 };
+  for (let columns = 1; columns <= tiles; columns++) {
+    const size = Math.min(list.clientWidth / columns / 11, list.clientHeight / Math.ceil(tiles / columns) / 5);
+    if (size > best.size) best = { size, columns };
+  }
+  if (!tiles || !document.body.classList.contains('display')) return;
+  list.style.setProperty('--columns', best.columns);
+  list.style.setProperty('--tile', `${Math.floor(best.size)}px`);
 }
 
 // sum sums up the games, in the page, in the tab's title and, when the number of
@@ -136,6 +151,12 @@ function showAway(away) {
   note.hidden = !away;
   if (away) text(note, `The server is away · ${coarse(performance.now() - awaySince)}`);
 }
+
+document.body.classList.toggle('display', displayMode);
+const display = document.getElementById('display');
+display.href = displayMode ? 'games' : 'games?display';
+text(display, displayMode ? 'Page' : 'Display mode');
+new ResizeObserver(() => fit(tiles.size)).observe(list);
 
 let wake = () => {};
 document.addEventListener('visibilitychange', () => { if (!document.hidden) wake(); });

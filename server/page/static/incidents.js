@@ -36,7 +36,7 @@ export function showIncidents(model) {
   if (open && now[open.cause]) {
     const lasting = `${now[open.cause]} ${coarse(model.now() - Date.parse(open.after))}`;
     text(list.querySelector('.what'), lasting);
-    text('tally-last', `${at(open, model)} ${lasting}`);
+    text('tally-last', lasting);
   }
 }
 

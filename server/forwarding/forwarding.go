@@ -1,0 +1,72 @@
+// Package forwarding has requests served by another server of the same games, the
+// one that owns the game that a request is for. A Forwarder sends them there, and a
+// Receiver takes them, on a listener of its own that serves nobody else.
+//
+// A request is forwarded once. It carries the address of the client, so that limits
+// and log at the owner count the client and not the server that forwards.
+package forwarding
+
+import (
+	"context"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+)
+
+// The headers between two servers. Those of a client are ignored.
+const (
+	secretHeader = "Counting-Secret"
+	clientHeader = "Counting-Client"
+	// refusedHeader is in an answer that says that the request was not served,
+	// since its receiver does not own the game.
+	refusedHeader = "Counting-Not-Owner"
+)
+
+type forwarded struct{}
+
+// IsForwarded reports whether the request came from another server: it must not
+// be forwarded again.
+func IsForwarded(r *http.Request) bool { return r.Context().Value(forwarded{}) != nil }
+
+// Receiver returns the handler of the internal listener. A request without the
+// secret is answered 403. Others come to next as if their clients had sent them
+// here: RemoteAddr has the client's address, with port 0, and IsForwarded reports
+// true.
+func Receiver(secret string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent, client := r.Header.Get(secretHeader), r.Header.Get(clientHeader)
+		removeHeaders(r)
+		if secret == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(secret)) != 1 {
+			w.Header().Set(refusedHeader, "1") // the secret may be that of a server that was here before
+			http.Error(w, "only servers of the same games are served here; clients use the public address", http.StatusForbidden)
+			return
+		}
+		if addr, err := netip.ParseAddr(client); err == nil {
+			r.RemoteAddr = net.JoinHostPort(addr.String(), "0")
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forwarded{}, true)))
+	})
+}
+
+// Public returns the handler of the public listener: it removes the headers that
+// only servers send to each other.
+func Public(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		removeHeaders(r)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func removeHeaders(r *http.Request) {
+	r.Header.Del(secretHeader)
+	r.Header.Del(clientHeader)
+}
+
+// Refuse answers a forwarded request whose game this server does not own. The
+// server that forwarded it may try the new owner.
+func Refuse(w http.ResponseWriter, message string) {
+	w.Header().Set(refusedHeader, "1")
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, message, http.StatusServiceUnavailable)
+}

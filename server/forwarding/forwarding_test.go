@@ -1,0 +1,434 @@
+package forwarding
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"counting/server/clientaddr"
+	"counting/server/store"
+
+	"github.com/gorilla/websocket"
+)
+
+const patience = 10 * time.Second
+
+// pair is a server that forwards everything to an owner.
+type pair struct {
+	*Forwarder
+	url   string
+	owner *store.Elsewhere
+	err   chan error // what Forward returned
+
+	mu       sync.Mutex
+	outcomes []Outcome
+}
+
+// start starts the owner's internal listener, with its handler, and a server that
+// forwards to it.
+func start(t *testing.T, handler http.HandlerFunc, o Options, wait time.Duration) *pair {
+	t.Helper()
+	receiver := httptest.NewServer(Receiver("s3cret", handler))
+	t.Cleanup(func() { receiver.CloseClientConnections(); receiver.Close() })
+	p := &pair{owner: &store.Elsewhere{Owner: "ada", Addr: receiver.Listener.Addr().String(), Secret: "s3cret"}, err: make(chan error, 100)}
+	o.Client = clientaddr.Trusted{netip.MustParsePrefix("127.0.0.0/8")}.Of
+	o.Done = func(outcome Outcome) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.outcomes = append(p.outcomes, outcome)
+	}
+	p.Forwarder = New(o)
+	t.Cleanup(p.Forwarder.Close)
+	public := httptest.NewServer(Public(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("From", "here")
+		err := p.Forward(w, r, p.owner, wait)
+		p.err <- err
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})))
+	t.Cleanup(func() { public.CloseClientConnections(); public.Close() })
+	p.url = public.URL
+	return p
+}
+
+// ended returns what Forward returned, and how the last request went.
+func (p *pair) ended(t *testing.T) (error, Outcome) {
+	t.Helper()
+	select {
+	case err := <-p.err:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return err, p.outcomes[len(p.outcomes)-1]
+	case <-time.After(patience):
+		t.Fatal("the request is still being forwarded")
+		return nil, ""
+	}
+}
+
+func do(t *testing.T, r *http.Request) (*http.Response, string) {
+	t.Helper()
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+func get(t *testing.T, url string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return do(t, r)
+}
+
+// The owner sees the request as the client sent it, from the client's address.
+func TestTheOwnerSeesWhatTheClientSent(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Owner", "yes")
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprintf(w, "%s %s %s %s %v %q %q %s", r.Method, r.RequestURI, r.Host, r.RemoteAddr, IsForwarded(r), r.Header["Counting-Secret"], r.Header["Counting-Client"], body)
+	}, Options{}, 0)
+	r, err := http.NewRequest(http.MethodPost, p.url+"//a/%2e?game=x;y&%zz", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "example.org"
+	r.Header.Set("X-Forwarded-For", "6.6.6.6, 203.0.113.7")
+	r.Header.Set("Counting-Client", "9.9.9.9")
+	r.Header.Set("Counting-Secret", "s3cret")
+	response, body := do(t, r)
+	if want := `POST //a/%2e?game=x;y&%zz example.org 203.0.113.7:0 true [] [] body`; response.StatusCode != http.StatusTeapot || body != want {
+		t.Errorf("got %d %s, want %s", response.StatusCode, body, want)
+	}
+	if response.Header.Get("Owner") != "yes" || response.Header.Get("From") != "" {
+		t.Errorf("the header is %v", response.Header)
+	}
+	if err, outcome := p.ended(t); err != nil || outcome != Answered {
+		t.Errorf("it ended with %v, %s", err, outcome)
+	}
+}
+
+// The internal listener serves nobody but servers, and the public one believes no
+// client that claims to be one.
+func TestOnlyServersAreServed(t *testing.T) {
+	t.Parallel()
+	served := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%v", IsForwarded(r)) }
+	for _, sent := range []string{"", "wrong", "s3cre", "s3cret ,s3cret", "S3CRET"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set(secretHeader, sent)
+		w := httptest.NewRecorder()
+		Receiver("s3cret", http.HandlerFunc(served)).ServeHTTP(w, r)
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "public address") {
+			t.Errorf("with %q it answers %d %s", sent, w.Code, w.Body)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	w := httptest.NewRecorder()
+	Receiver("", http.HandlerFunc(served)).ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden {
+		t.Errorf("without a secret it answers %d", w.Code)
+	}
+	r.Header.Set(secretHeader, "s3cret")
+	w = httptest.NewRecorder()
+	Public(http.HandlerFunc(served)).ServeHTTP(w, r)
+	if w.Body.String() != "false" {
+		t.Errorf("on the public listener a request is forwarded: %s", w.Body)
+	}
+}
+
+// A server that is no longer the owner says so, and nothing is answered yet.
+func TestAnOwnerThatHasChanged(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(w http.ResponseWriter, r *http.Request) { Refuse(w, "not mine") }, Options{}, 0)
+	response, body := get(t, p.url)
+	if response.StatusCode != http.StatusServiceUnavailable || body != "the game's owner, ada, does not own the game any longer\n" {
+		t.Errorf("got %d %s", response.StatusCode, body)
+	}
+	if response.Header.Get("From") != "here" || response.Header.Get(refusedHeader) != "" {
+		t.Errorf("the header is %v", response.Header)
+	}
+	if err, outcome := p.ended(t); !errors.Is(err, ErrNotOwner) || outcome != NotOwner {
+		t.Errorf("it ended with %v, %s", err, outcome)
+	}
+	p.owner.Secret = "of the server that was there before"
+	get(t, p.url)
+	if err, outcome := p.ended(t); !errors.Is(err, ErrNotOwner) || outcome != NotOwner {
+		t.Errorf("with another secret it ended with %v, %s", err, outcome)
+	}
+}
+
+// An owner that is gone, does not answer, or breaks off, is an error in words.
+func TestAnOwnerThatIsGoneOrSlow(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := listener.Addr().String()
+	listener.Close()
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	for name, tt := range map[string]struct {
+		handler http.HandlerFunc
+		addr    string
+		wait    time.Duration
+		timeout time.Duration
+		kind    error
+		outcome Outcome
+	}{
+		"gone":      {hang, gone, 0, 0, ErrUnreachable, Unreachable},
+		"slow":      {hang, "", 50 * time.Millisecond, 0, ErrNoAnswer, NoAnswer},
+		"slow_poll": {hang, "", 0, 50 * time.Millisecond, ErrNoAnswer, NoAnswer},
+		"breaks":    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "", 0, 0, ErrNoAnswer, NoAnswer},
+		"garbage": {func(w http.ResponseWriter, _ *http.Request) {
+			c, _, _ := http.NewResponseController(w).Hijack()
+			io.WriteString(c, "garbage\r\n\r\n")
+			c.Close()
+		}, "", 0, 0, ErrBad, Bad},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, tt.handler, Options{AnswerTimeout: tt.timeout}, tt.wait)
+			if tt.addr != "" {
+				p.owner.Addr = tt.addr
+			}
+			response, body := get(t, p.url)
+			err, outcome := p.ended(t)
+			if response.StatusCode != http.StatusServiceUnavailable || !errors.Is(err, tt.kind) || outcome != tt.outcome {
+				t.Errorf("got %d %s; %v, %s", response.StatusCode, body, err, outcome)
+			}
+			if p.Open() != 0 {
+				t.Errorf("%d requests are being forwarded", p.Open())
+			}
+		})
+	}
+}
+
+// What began in time may take any time, and a client that leaves takes the owner's
+// request with it.
+func TestAStreamIsNotCutOff(t *testing.T) {
+	t.Parallel()
+	const wait = 100 * time.Millisecond
+	next, left := make(chan string), make(chan struct{})
+	p := start(t, func(w http.ResponseWriter, r *http.Request) {
+		defer close(left)
+		w.WriteHeader(http.StatusOK)
+		http.NewResponseController(w).Flush()
+		for {
+			select {
+			case line := <-next:
+				io.WriteString(w, line)
+				http.NewResponseController(w).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}, Options{AnswerTimeout: wait}, wait)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for i := range 3 {
+		<-time.After(wait) // longer than the answer may take to begin
+		next <- fmt.Sprintf("line %d\n", i)
+		if !lines.Scan() || lines.Text() != fmt.Sprintf("line %d", i) {
+			t.Fatalf("%q came, %v", lines.Text(), lines.Err())
+		}
+	}
+	if p.Open() != 1 {
+		t.Errorf("%d requests are being forwarded", p.Open())
+	}
+	cancel()
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Error("the owner is not told that the client has left")
+	}
+}
+
+// A WebSocket carries what each side sends, also right behind its handshake, and
+// ends on both sides when one of them does.
+func TestWebSocket(t *testing.T) {
+	t.Parallel()
+	upgrader := websocket.Upgrader{}
+	ended := make(chan error, 10)
+	p := start(t, func(w http.ResponseWriter, r *http.Request) {
+		c, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.WriteMessage(websocket.TextMessage, []byte("first"))
+		for {
+			kind, message, err := c.ReadMessage()
+			if err != nil {
+				ended <- err
+				return
+			}
+			if string(message) == "die" {
+				return
+			}
+			c.WriteMessage(kind, message)
+		}
+	}, Options{AnswerTimeout: 100 * time.Millisecond}, 0)
+	dial := func() *websocket.Conn {
+		t.Helper()
+		c, _, err := websocket.DefaultDialer.Dial(strings.Replace(p.url, "http", "ws", 1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetReadDeadline(time.Now().Add(patience))
+		return c
+	}
+	c := dial()
+	large := strings.Repeat("large ", 100_000)
+	if err := c.WriteMessage(websocket.TextMessage, []byte(large)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first", large} {
+		if _, got, err := c.ReadMessage(); err != nil || string(got) != want {
+			t.Fatalf("%.20q came in place of %.20q, %v", got, want, err)
+		}
+	}
+	c.Close()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("the owner's WebSocket goes on when the client has left")
+	}
+	p.ended(t)
+	c = dial()
+	c.WriteMessage(websocket.TextMessage, []byte("die"))
+	c.ReadMessage()
+	if _, message, err := c.ReadMessage(); err == nil {
+		t.Errorf("%q came when the owner had left", message)
+	}
+	p.ended(t)
+
+	// A client that sends its first frame with the handshake.
+	raw, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	raw.SetDeadline(time.Now().Add(patience))
+	io.WriteString(raw, "GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"+
+		"\x81\x85\x00\x00\x00\x00early")
+	text, in := "", make([]byte, 1024)
+	for !strings.HasSuffix(text, "\x81\x05first\x81\x05early") {
+		n, err := raw.Read(in)
+		if text += string(in[:n]); err != nil {
+			t.Fatalf("%v after %q", err, text)
+		}
+	}
+}
+
+// An upgrade that is refused is answered in the owner's words.
+func TestAWebSocketThatIsRefused(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, r.Header.Get("Upgrade"), http.StatusBadRequest) }, Options{}, 0)
+	for _, connection := range []string{"Upgrade", "close"} {
+		r, err := http.NewRequest(http.MethodGet, p.url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Connection", connection)
+		r.Header.Set("Upgrade", "websocket")
+		if response, body := do(t, r); response.StatusCode != http.StatusBadRequest || body != "websocket\n" {
+			t.Errorf("with Connection: %s it is answered %d %s", connection, response.StatusCode, body)
+		}
+	}
+}
+
+// There is a limit to what is forwarded at the same time.
+func TestTooManyRequests(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	p := start(t, func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release }, Options{Most: 2}, 0)
+	var waiting sync.WaitGroup
+	for range 2 {
+		waiting.Go(func() {
+			if response, err := http.Get(p.url); err == nil {
+				response.Body.Close()
+			}
+		})
+		<-arrived
+	}
+	if response, body := get(t, p.url); response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "too many requests are being forwarded") {
+		t.Errorf("the third is answered %d %s", response.StatusCode, body)
+	}
+	if err, outcome := p.ended(t); !errors.Is(err, ErrTooMany) || outcome != TooMany {
+		t.Errorf("it ended with %v, %s", err, outcome)
+	}
+	close(release)
+	waiting.Wait()
+}
+
+// A body that stops is the client's fault.
+func TestABodyThatIsIncomplete(t *testing.T) {
+	t.Parallel()
+	p := start(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, Options{}, 0)
+	raw, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(raw, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfive.")
+	raw.(*net.TCPConn).CloseWrite()
+	defer raw.Close()
+	if err, outcome := p.ended(t); !errors.Is(err, ErrBad) || outcome != Bad {
+		t.Errorf("it ended with %v, %s", err, outcome)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	ready := true
+	p := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/ready" || !ready {
+			http.Error(w, "not ready: the disk is full", http.StatusServiceUnavailable)
+		}
+	}, Options{}, 0)
+	if err := p.Check(t.Context(), p.owner); err != nil {
+		t.Error(err)
+	}
+	ready = false
+	if err := p.Check(t.Context(), p.owner); err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("an owner with a full disk is %v", err)
+	}
+	p.owner.Secret = "another"
+	if err := p.Check(t.Context(), p.owner); err == nil || !strings.Contains(err.Error(), "not the game's owner any longer") {
+		t.Errorf("a stranger is %v", err)
+	}
+	p.owner.Addr = "127.0.0.1:1"
+	if err := p.Check(t.Context(), p.owner); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
+		t.Errorf("an owner that is gone is %v", err)
+	}
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// startPair starts an owner and a server that stands by for it.
+func startPair(t testing.TB, args ...string) (owner, standby *testServer) {
+	t.Helper()
+	owner = startServer(t, args...)
+	standby = startServerIn(t, owner.data, args...)
+	waitForOwner(t, standby)
+	return owner, standby
+}
+
+// waitForOwner waits until the server can forward to the owner, or is it.
+func waitForOwner(t testing.TB, s *testServer) {
+	t.Helper()
+	waitFor(t, "the server to be ready", func() bool {
+		status, _, _ := request(t, http.MethodGet, s.url+"/ready", nil)
+		return status == http.StatusOK
+	})
+}
+
+// However a client comes to a server that stands by, it plays with those that came
+// to the owner.
+func TestAStandbyForwards(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"", "-faithful"} {
+		t.Run("mode"+mode, func(t *testing.T) {
+			t.Parallel()
+			var args []string
+			if mode != "" {
+				args = append(args, mode)
+			}
+			owner, standby := startPair(t, args...)
+			if log := standby.log.String(); !strings.Contains(log, "Standing by for ") || !strings.Contains(log, "requests are forwarded to it") {
+				t.Errorf("it logs %s", log)
+			}
+			a := join(t, owner, assigned1, joined)
+			b := join(t, standby, assigned2, started, joined)
+			a.expect(started)
+			a.send(number("1", "client1", 1))
+			a.expect("431[]")
+			b.send(number("1", "client2", 2))
+			b.expect("431[]")
+			b.conn.Close()
+			a.expect(stopped)
+			p := openPolling(t, standby)
+			if status, text := p.post(strings.NewReader("40")); status != http.StatusOK {
+				t.Fatalf("a forwarded POST is answered %d %s", status, text)
+			}
+			p.expect(assigned2, started, joined)
+			a.expect(started)
+			a.send(number("2", "client1", 3))
+			a.expect("432[]")
+			p.post(strings.NewReader(number("1", "client2", 4)))
+			p.expect("431[]")
+			if got := strings.Join(owner.numbers(t), " "); got != "one two three four" {
+				t.Errorf("numbers.txt has %q", got)
+			}
+			if !standby.metric(t, "counting_standby 1") || !owner.metric(t, "counting_standby 0") || standby.metric(t, `counting_forwarded_requests_total{outcome="answered"} 0`) {
+				t.Error("the metrics do not say who stands by, or that requests are forwarded")
+			}
+			if !owner.metric(t, `counting_forwarded_requests_total{outcome="answered"} 0`) {
+				t.Error("the owner has forwarded requests")
+			}
+		})
+	}
+}
+
+// Who watches through a standby sees what the owner has.
+func TestAStandbyShowsTheOwnersGames(t *testing.T) {
+	t.Parallel()
+	owner, standby := startPair(t)
+	a, b := joinTwo(t, standby)
+	blue, _ := joinTwo(t, standby.inGame("game=blue"))
+	blue.send(number("1", "client1", 1))
+	blue.expect("431[]")
+	response, err := http.Get(standby.url + "/events?after=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	a.send(number("1", "client1", 1))
+	a.expect("431[]")
+	b.send(number("1", "client2", 2))
+	b.expect("431[]")
+	var stream strings.Builder
+	chunk := make([]byte, 4096)
+	for !strings.Contains(stream.String(), `"text":"two"`) {
+		n, err := response.Body.Read(chunk)
+		stream.Write(chunk[:n])
+		if err != nil {
+			t.Fatalf("%v after %s", err, &stream)
+		}
+	}
+	for _, path := range []string{"/numbers.txt", "/numbers.txt?game=blue", "/games?open&limit=1", "/", "/?game=blue", "/?game=none", "/state?game=Bad", "/nowhere", "/numbers.txt?game=none"} {
+		status, text, header := request(t, http.MethodGet, owner.url+path, nil)
+		forwardedStatus, forwardedText, forwardedHeader := request(t, http.MethodGet, standby.url+path, nil)
+		if strings.HasPrefix(path, "/games") {
+			text, forwardedText = strings.SplitN(text, `"games"`, 2)[1], strings.SplitN(forwardedText, `"games"`, 2)[1]
+		}
+		if status != forwardedStatus || text != forwardedText {
+			t.Errorf("%s: the owner answers %d %.100q, the standby %d %.100q", path, status, text, forwardedStatus, forwardedText)
+		}
+		for _, h := range []http.Header{header, forwardedHeader} {
+			h.Del("Date")
+			h.Del("Content-Length") // of /games, which has the time
+		}
+		if fmt.Sprint(header) != fmt.Sprint(forwardedHeader) {
+			t.Errorf("%s: the owner's header is %v, the standby's %v", path, header, forwardedHeader)
+		}
+	}
+}
+
+// When the owner stops, its clients are cut off, those that came through a standby
+// too, and the standby goes on with the count.
+func TestAStandbyTakesOver(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"", "-faithful"} {
+		t.Run("mode"+mode, func(t *testing.T) {
+			t.Parallel()
+			var args []string
+			if mode != "" {
+				args = append(args, mode)
+			}
+			owner, standby := startPair(t, args...)
+			third := startServerIn(t, owner.data, args...)
+			waitForOwner(t, third)
+			a := join(t, third, assigned1, joined)
+			b := join(t, standby, assigned2, started, joined)
+			a.expect(started)
+			a.send(number("1", "client1", 1))
+			a.expect("431[]")
+			began := time.Now()
+			if err := owner.stop(); err != nil {
+				t.Error(err)
+			}
+			for _, p := range []*peer{a, b} {
+				if packet, err := p.next(); err == nil {
+					t.Errorf("%q came in place of the end", packet)
+				}
+			}
+			a = dial(t, third) // held until there is an owner
+			t.Logf("the next handshake was answered %v after the signal", time.Since(began))
+			a.expect(`0{"`)
+			a.send("40")
+			a.expect(assigned1, joined)
+			b = join(t, standby, assigned2, started, joined)
+			a.expect(started)
+			if mode == "" {
+				b.send(number("1", "client2", 2))
+				b.expect("431[]")
+				if got := strings.Join(standby.numbers(t), " "); got != "one two" {
+					t.Errorf("numbers.txt has %q", got)
+				}
+			}
+			if owners := strings.Count(standby.log.String()+third.log.String(), "Taking over"); owners != 1 {
+				t.Errorf("%d servers took over", owners)
+			}
+		})
+	}
+}
+
+// A standby says why it cannot forward, and a server that is not ready is not one
+// that is gone.
+func TestAStandbyOfAServerThatDoesNotSayWhereItIs(t *testing.T) {
+	t.Parallel()
+	owner, standby := startPair(t)
+	if err := os.Remove(filepath.Join(owner.data, "owner")); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the standby not to be ready", func() bool {
+		status, text, _ := request(t, http.MethodGet, standby.url+"/ready", nil)
+		return status == http.StatusServiceUnavailable && strings.Contains(text, "does not say where it can be reached")
+	})
+	for _, path := range []string{"/socket.io/?EIO=4&transport=polling", "/state", "/games"} {
+		status, text, header := request(t, http.MethodGet, standby.url+path, nil)
+		if status != http.StatusServiceUnavailable || !strings.Contains(text, "this server stands by for another one") || header.Get("Retry-After") == "" {
+			t.Errorf("%s is answered %d %q %v", path, status, text, header)
+		}
+	}
+	if status, _, _ := request(t, http.MethodGet, standby.url+"/health", nil); status != http.StatusOK {
+		t.Errorf("/health is answered %d", status)
+	}
+}
+
+// The file with the secret is the owner's alone.
+func TestTheOwnerFileCannotBeReadByOthers(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	path := filepath.Join(s.data, "owner")
+	waitFor(t, "the owner file", func() bool { _, err := os.Stat(path); return err == nil })
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("when the server has stopped: %v", err)
+	}
+}
+
+// What a client sends in the headers that servers send to each other changes
+// nothing, and limits count the client wherever it comes in.
+func TestLimitsThroughAStandbyCountTheClient(t *testing.T) {
+	t.Parallel()
+	_, standby := startPair(t, "-max-sessions-per-address", "2", "-trusted-proxies", "127.0.0.0/8", "-max-connections-per-address", "3")
+	for _, client := range []string{"1.1.1.1", "2.2.2.2"} {
+		game := standby.inGame("game=" + strings.ReplaceAll(client, ".", "-"))
+		header := http.Header{"X-Forwarded-For": {"6.6.6.6, " + client}, "Counting-Client": {"9.9.9.9"}, "Counting-Secret": {"x"}}
+		for i := range 2 {
+			c, _, err := websocket.DefaultDialer.Dial(game.wsURL(), header)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			p := &peer{t, c}
+			p.expect(`0{"`)
+			p.send("40")
+			p.expect([]string{assigned1, assigned2}[i])
+		}
+		_, response, err := websocket.DefaultDialer.Dial(game.wsURL(), header)
+		if err == nil {
+			t.Fatalf("%s has a third session", client)
+		}
+		text, _ := io.ReadAll(response.Body)
+		if response.StatusCode != http.StatusTooManyRequests || !strings.Contains(string(text), "too many sessions from "+client) {
+			t.Errorf("%s is answered %d %s", client, response.StatusCode, text)
+		}
+	}
+}

@@ -189,7 +189,7 @@ func checkService(t *testing.T, service *corev1.Service, server *appsv1.Deployme
 	t.Errorf("the port %v of %s is none of the server's", service.Spec.Ports[0].TargetPort, service.Name)
 }
 
-// One writer of one file on a volume for one node. Go clients have a spare each,
+// A server with a file on a volume for one node. Go clients have a spare each,
 // and roll: nobody leaves before the next is there. A Python client that finds no
 // seat ends, so it has none.
 func TestReplicasAndStrategies(t *testing.T) {
@@ -386,13 +386,67 @@ func TestEachPodHasANetworkPolicy(t *testing.T) {
 	})
 }
 
+// What kubectl scale deployment server --replicas=3 needs: each replica tells the
+// others an address of its own, and they alone reach each other there.
+func TestReplicasReachEachOther(t *testing.T) {
+	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) {
+		server := m.deployments["server"]
+		c := server.Spec.Template.Spec.Containers[0]
+		if !strings.HasPrefix(c.Image, "counting-server:") {
+			return
+		}
+		ip, internal := -1, -1
+		for i, e := range c.Env {
+			switch {
+			case e.Name == "POD_IP" && e.ValueFrom != nil && e.ValueFrom.FieldRef != nil && e.ValueFrom.FieldRef.FieldPath == "status.podIP":
+				ip = i
+			case e.Name == "INTERNAL_ADDR" && e.Value == "$(POD_IP):5001":
+				internal = i
+			}
+		}
+		if ip < 0 || internal < ip { // a variable may name those before it
+			t.Errorf("the environment does not say where other replicas reach this one: %v", c.Env)
+		}
+		if !slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == "internal" && p.ContainerPort == 5001 }) {
+			t.Errorf("the ports are %v", c.Ports)
+		}
+		for _, p := range m.policies {
+			if !matches(t, &p.Spec.PodSelector, server) {
+				continue
+			}
+			in, out := 0, 0
+			for _, rule := range p.Spec.Ingress {
+				if rule.Ports[0].Port.String() == "internal" && len(rule.From) == 1 && matches(t, rule.From[0].PodSelector, server) {
+					in++
+				}
+			}
+			for _, rule := range p.Spec.Egress {
+				if len(rule.Ports) == 1 && rule.Ports[0].Port.String() == "internal" && len(rule.To) == 1 && matches(t, rule.To[0].PodSelector, server) {
+					out++
+				}
+			}
+			if in != 1 || out != 1 || len(p.Spec.Ingress) != 2 || len(p.Spec.Egress) != 1 {
+				t.Errorf("%s lets in %v, and out %v", p.Name, p.Spec.Ingress, p.Spec.Egress)
+			}
+		}
+		for _, service := range m.services {
+			for _, port := range service.Spec.Ports {
+				if port.TargetPort.String() != "http" {
+					t.Errorf("%s leads to the port %v", service.Name, port.TargetPort)
+				}
+			}
+		}
+	})
+}
+
 // explained are the findings of kube-score that stand, each with its reason.
 var explained = map[string]string{
 	"container-image-pull-policy":                   "the images are built and loaded, and are in no registry",
 	"container-ephemeral-storage-request-and-limit": "nothing can be written but the volume, and a node without the isolation of local storage, such as a rootless kind, would not take the pod",
-	"deployment-replicas":                           "numbers.txt has one writer, and a Python client without a seat ends",
+	"deployment-replicas":                           "a server that stands by is asked for with kubectl scale, and a Python client without a seat ends",
 	"deployment-has-poddisruptionbudget":            "the spare of a client that is evicted takes its seat within a second",
-	"deployment-strategy":                           "two servers must not write one file: the next is started when the last is gone",
+	"deployment-strategy":                           "the volume has one node: a pod on another node would wait for it without end, and the rollout for the pod",
 }
 
 func TestKubeScoreFindsNothingUnexplained(t *testing.T) {

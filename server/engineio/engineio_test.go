@@ -515,9 +515,7 @@ func TestSlotsOfGroups(t *testing.T) {
 		expect("a", http.StatusOK, `"sid"`) // the oldest gives way
 	}
 	expect("b", http.StatusOK, `"sid"`)
-	if n := s.Sessions(); n != 4 {
-		t.Errorf("there are %d sessions", n)
-	}
+	waitFor(t, "the sessions that gave way to be gone", func() bool { return s.Sessions() == 4 })
 	s.Server.mu.Lock() // now they join
 	for _, session := range s.Server.sessions {
 		s.Server.slots.setIdle(session, false)
@@ -534,9 +532,7 @@ func TestSlotsOfGroups(t *testing.T) {
 		expect("b", http.StatusOK, `"sid"`)
 		expect("c", http.StatusOK, `"sid"`)
 	}
-	if n := s.Sessions(); n != 6 {
-		t.Errorf("there are %d sessions", n)
-	}
+	waitFor(t, "the sessions that gave way to be gone", func() bool { return s.Sessions() == 6 })
 	expect("nobody", http.StatusTeapot, `"nobody may come"`)
 	if _, response, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/?EIO=4&transport=websocket&group=nobody", nil); err == nil || response.StatusCode != http.StatusTeapot || response.Header.Get("Retry-After") == "" {
 		t.Errorf("over WebSocket: %v, %v", response, err)

@@ -3,6 +3,7 @@ package page
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +18,9 @@ import (
 
 	"counting/compat-tests/subject"
 
+	"github.com/chromedp/cdproto/browser"
 	browserpage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -226,6 +229,7 @@ func TestManyTabs(t *testing.T) {
 	first := open(t, server.URL)
 	tabs := []*page{first}
 	for len(tabs) < 7 {
+		tabs[len(tabs)-1].hide()
 		tabs = append(tabs, first.tab(server.URL))
 		tabs[len(tabs)-1].rises(2)
 	}
@@ -353,41 +357,48 @@ func (p *page) headlines() func() []string {
 	}
 }
 
-// tab opens the page in another tab of the same browser, in front of this one.
+// tab opens the page in a tab of the same browser, in a window of its own: in a
+// headless browser windows can be hidden, but tabs never are.
 func (p *page) tab(url string) *page {
 	p.t.Helper()
-	ctx, cancel := chromedp.NewContext(p.ctx)
+	var id target.ID
+	p.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		id, err = target.CreateTarget("about:blank").WithNewWindow(true).Do(ctx)
+		return err
+	}))
+	ctx, cancel := chromedp.NewContext(p.ctx, chromedp.WithTargetID(id))
 	p.t.Cleanup(cancel)
-	tab := load(p.t, ctx, url)
-	tab.show()
-	return tab
+	return load(p.t, ctx, url)
 }
 
-// show brings the tab to the front, which hides the others.
+// show shows the tab's window.
 func (p *page) show() {
 	p.t.Helper()
-	p.front(p, false)
+	p.window(browser.WindowStateNormal)
+	p.run(browserpage.BringToFront())
 }
 
-// hide brings an empty tab to the front.
+// hide minimizes the tab's window.
 func (p *page) hide() {
 	p.t.Helper()
-	p.front(p.tab("about:blank"), true)
+	p.window(browser.WindowStateMinimized)
 }
 
-// front brings a tab to the front until this one knows that it is hidden, or that it
-// is not: a busy browser may miss it.
-func (p *page) front(tab *page, hidden bool) {
+// window changes the state of the tab's window, and waits until the page knows
+// whether it is hidden.
+func (p *page) window(state browser.WindowState) {
 	p.t.Helper()
-	asked := time.Time{}
-	p.wait(fmt.Sprintf("the tab to be hidden: %v", hidden), func() bool {
-		if time.Since(asked) > 2*time.Second {
-			asked = time.Now()
-			tab.run(browserpage.BringToFront())
+	p.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		id, _, err := browser.GetWindowForTarget().Do(ctx)
+		if err != nil {
+			return err
 		}
-		var is bool
-		p.run(chromedp.Evaluate(`document.hidden`, &is))
-		return is == hidden
+		return browser.SetWindowBounds(id, &browser.Bounds{WindowState: state}).Do(ctx)
+	}))
+	p.wait("the window to be "+string(state), func() bool {
+		var hidden bool
+		p.run(chromedp.Evaluate(`document.hidden`, &hidden))
+		return hidden == (state == browser.WindowStateMinimized)
 	})
 }
 

@@ -120,7 +120,10 @@ func profile(t testing.TB) string {
 func chromium(t testing.TB) string {
 	t.Helper()
 	subject.Need(t, subject.ChromiumProgram)
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"} {
+	// Debian's chromium-headless-shell is a script that starts the browser, and
+	// leaves it behind when it is killed.
+	const headlessShell = "/usr/lib/chromium/chromium-headless-shell"
+	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", headlessShell, "chromium-headless-shell", "google-chrome"} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
 			return path
 		}

@@ -1,0 +1,119 @@
+package etcdstore
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// maxCommits is how many commits are under way at one time. What comes meanwhile
+// is gathered for the next one.
+const maxCommits = 4
+
+// commits gathers the changes of all games of a store: those that wait go into the
+// next commit together. It may be used by any number of goroutines.
+type commits struct {
+	register register
+	timeout  time.Duration // of a commit
+
+	mu      sync.Mutex
+	waiting []*pending
+	busy    map[string]bool // keys that are being changed
+	running int
+	away    error // why changes fail before they are tried, or nil
+}
+
+// pending is a change that waits for its commit, or for the end of it.
+type pending struct {
+	change
+	value   func() []byte
+	done    chan struct{} // closed when the rest is set
+	outcome outcome
+	err     error
+}
+
+func newCommits(r register, timeout time.Duration) *commits {
+	return &commits{register: r, timeout: timeout, busy: make(map[string]bool)}
+}
+
+// change makes a change. value is called when the commit begins, and returns the
+// new value. The results are those of register.commit.
+func (c *commits) change(ch change, value func() []byte) (outcome, error) {
+	p := &pending{change: ch, value: value, done: make(chan struct{})}
+	c.mu.Lock()
+	if err := c.away; err != nil {
+		c.mu.Unlock()
+		return outcome{}, err
+	}
+	c.waiting = append(c.waiting, p)
+	c.start()
+	c.mu.Unlock()
+	<-p.done
+	return p.outcome, p.err
+}
+
+// setAway has all changes that wait, and those to come, fail with that error, or
+// with nil lets them be tried again.
+func (c *commits) setAway(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.away = err
+	if err == nil {
+		return
+	}
+	for _, p := range c.waiting {
+		p.err = err
+		close(p.done)
+	}
+	c.waiting = nil
+}
+
+// start starts commits of what waits. c.mu must be held.
+func (c *commits) start() {
+	for c.running < maxCommits {
+		var batch, rest []*pending
+		for i, p := range c.waiting {
+			if len(batch) == maxChanges {
+				rest = append(rest, c.waiting[i:]...)
+				break
+			}
+			if c.busy[p.key] {
+				rest = append(rest, p)
+				continue
+			}
+			c.busy[p.key] = true
+			batch = append(batch, p)
+		}
+		if len(batch) == 0 {
+			return
+		}
+		c.waiting = rest
+		c.running++
+		go c.commit(batch)
+	}
+}
+
+// commit makes changes in one commit.
+func (c *commits) commit(batch []*pending) {
+	changes := make([]change, len(batch))
+	for i, p := range batch {
+		p.change.value = p.value()
+		changes[i] = p.change
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	outcomes, err := c.register.commit(ctx, changes)
+	c.mu.Lock()
+	for _, p := range batch {
+		delete(c.busy, p.key)
+	}
+	c.running--
+	c.start()
+	c.mu.Unlock()
+	for i, p := range batch {
+		if p.err = err; err == nil {
+			p.outcome = outcomes[i]
+		}
+		close(p.done)
+	}
+}

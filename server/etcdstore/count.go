@@ -1,0 +1,319 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"counting/server/store"
+)
+
+// The errors of Count.Run, wrapped. After either, nothing is reported as written
+// any more.
+var (
+	// ErrFenced: another server, or a later opening of the game here, has taken the
+	// ownership.
+	ErrFenced = errors.New("the game has another owner now")
+	// ErrAway: etcd has not answered for Options.Away.
+	ErrAway = errors.New("etcd does not answer")
+)
+
+const (
+	// firstRetry and lastRetry are the waits between attempts to write what etcd
+	// refuses, or to read while it does not answer: each is twice the one before.
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = time.Second
+)
+
+// Count is the count of a game that this store owns. It is a store.Count.
+type Count struct {
+	store  *Store
+	game   string
+	key    string
+	opened store.Opened
+
+	started atomic.Bool   // by Run, or by Close in its place
+	done    chan struct{} // closed when the game is given up
+	result  error         // of Run; to be read once done is closed
+
+	// Used by Run alone, and before it.
+	epoch    int64
+	revision int64 // of the key
+	kept     int64 // the count that etcd is known to have
+
+	mu      sync.Mutex
+	changed sync.Cond
+	last    int64
+	taken   int64     // the count of the last commit
+	since   time.Time // when the first number that is not kept was appended
+	after   time.Time // when the first number after taken was
+	at      time.Time // when the last number was written
+	state   error
+	failure error // ends Run
+	closed  bool  // Append does nothing
+}
+
+// newCount returns the count of a game with that value, which this store has just
+// written as its owner.
+func newCount(s *Store, game string, v gameValue, revision int64) *Count {
+	c := &Count{
+		store: s, game: game, key: s.gameKey(game), done: make(chan struct{}),
+		epoch: v.Epoch, revision: revision, kept: v.Count, last: v.Count, taken: v.Count, at: v.at(),
+		opened: store.Opened{Last: v.Count, Unbroken: true, At: v.at(),
+			Text: fmt.Sprintf("the count is at %d, and this server owns the game with epoch %d", v.Count, v.Epoch)},
+	}
+	c.changed.L = &c.mu
+	return c
+}
+
+// Opened returns what was found when the count was opened.
+func (c *Count) Opened() store.Opened { return c.opened }
+
+// Last returns the number that was appended last, or that was found.
+func (c *Count) Last() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// Append counts all numbers up to that one: see store.Count.
+func (c *Count) Append(upTo int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	if upTo <= c.last {
+		panic(fmt.Sprintf("etcdstore: %d is appended after %d", upTo, c.last))
+	}
+	if c.since.IsZero() {
+		c.since = time.Now()
+		c.changed.Signal()
+	} else if c.last == c.taken {
+		c.after = time.Now()
+	}
+	c.last = upTo
+}
+
+// Ready returns nil if the last write went well, and otherwise its error.
+func (c *Count) Ready() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Run writes what is appended until Close is called: see store.Count. While etcd
+// refuses to write, as when its space is used up, it tries again. Its other errors
+// are ErrFenced and ErrAway.
+func (c *Count) Run(r store.Reports) error {
+	if c.started.Swap(true) {
+		return errors.New("etcdstore: the count is run twice, or closed")
+	}
+	return c.run(r)
+}
+
+func (c *Count) run(r store.Reports) error {
+	if r.Written == nil {
+		r.Written = func(int64, time.Duration) {}
+	}
+	if r.State == nil {
+		r.State = func(error) {}
+	}
+	c.result = c.write(r)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	if c.result == nil {
+		c.giveUp()
+	}
+	c.store.forget(c)
+	close(c.done)
+	return c.result
+}
+
+func (c *Count) write(r store.Reports) error {
+	wait := firstRetry
+	for {
+		if more, err := c.wait(); err != nil || !more {
+			return err
+		}
+		began := time.Now()
+		out, err := c.store.commits.change(change{key: c.key, expected: c.revision}, c.next)
+		if err == nil && out.done {
+			c.store.stats.appends.Add(1)
+			c.revision, wait = out.now.revision, firstRetry
+			c.setState(nil, r)
+			c.written(c.taken, r)
+			continue
+		}
+		now := out.now
+		switch {
+		case err == nil:
+			c.store.stats.conflicts.Add(1)
+		case errors.Is(err, errRefused): // nothing was changed
+			c.setState(err, r)
+			c.pause(wait)
+			wait = min(2*wait, lastRetry)
+			continue
+		default:
+			c.store.stats.unknown.Add(1)
+			if now, err = c.ask(began); err != nil {
+				return err
+			}
+		}
+		if err := c.adopt(now, r); err != nil {
+			return err
+		}
+	}
+}
+
+// wait waits until there are numbers to write. It reports false if there are none
+// and the count is closed, and returns the error that ends Run.
+func (c *Count) wait() (more bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.failure == nil && c.last == c.kept && !c.closed {
+		c.changed.Wait()
+	}
+	return c.last > c.kept, c.failure
+}
+
+// next returns the value for a commit that begins: all numbers that were appended.
+func (c *Count) next() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken, c.after = c.last, time.Time{}
+	c.at = time.Now()
+	return gameValue{Count: c.last, Epoch: c.epoch, Owner: c.store.owner, At: millis(c.at)}.encode()
+}
+
+// written reports that all numbers up to that one are kept.
+func (c *Count) written(upTo int64, r store.Reports) {
+	c.mu.Lock()
+	took := time.Since(c.since)
+	c.kept = upTo
+	if upTo == c.taken {
+		c.since = c.after
+	}
+	c.mu.Unlock()
+	r.Written(upTo, took)
+}
+
+// ask reads the key after a commit of unknown outcome, which began then. The commit
+// may still be carried out later; then the next one meets its value.
+func (c *Count) ask(began time.Time) (entry, error) {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		now, err := c.store.read(context.Background(), c.key)
+		if err == nil {
+			return now, nil
+		}
+		if time.Since(began) >= c.store.options.Away {
+			return entry{}, fmt.Errorf("%w: %w", ErrAway, err)
+		}
+		if err := c.pause(wait); err != nil {
+			return entry{}, err
+		}
+	}
+}
+
+// adopt goes on from an entry that was found in place of the one that was left.
+func (c *Count) adopt(now entry, r store.Reports) error {
+	if now.revision == 0 {
+		return fmt.Errorf("%w: etcd has no key %q any longer", ErrFenced, c.key)
+	}
+	v, err := decodeGame(now)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	case v.Owner != c.store.owner || v.Epoch != c.epoch:
+		c.store.stats.fenced.Add(1)
+		return fmt.Errorf("%w: %s, with epoch %d; this server had epoch %d", ErrFenced, whose(v.Owner), v.Epoch, c.epoch)
+	case v.Count < c.kept || v.Count > c.taken:
+		return fmt.Errorf("%w: etcd has the count %d, and this server has written %d; was a backup restored?", ErrFenced, v.Count, c.kept)
+	}
+	c.revision = now.revision
+	if v.Count > c.kept {
+		c.store.stats.appends.Add(1)
+		c.written(v.Count, r)
+	}
+	return nil
+}
+
+func whose(owner string) string {
+	if owner == "" {
+		return "nobody"
+	}
+	return owner
+}
+
+// pause waits, unless Run is to end, and returns the error that ends it.
+func (c *Count) pause(d time.Duration) error {
+	timer := time.AfterFunc(d, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.changed.Broadcast()
+	})
+	defer timer.Stop()
+	end := time.Now().Add(d)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.failure == nil && time.Now().Before(end) {
+		c.changed.Wait()
+	}
+	return c.failure
+}
+
+// setState reports a change from working to failing or back.
+func (c *Count) setState(err error, r store.Reports) {
+	c.mu.Lock()
+	changed := (c.state == nil) != (err == nil)
+	c.state = err
+	c.mu.Unlock()
+	if changed {
+		r.State(err)
+	}
+}
+
+// fail ends Run with that error.
+func (c *Count) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.failure == nil {
+		c.failure = err
+	}
+	c.changed.Broadcast()
+}
+
+// giveUp lets any server own the game, or deletes the key of one in which nothing
+// was counted. If that fails another server owns it when it comes for it and this
+// server has ended.
+func (c *Count) giveUp() {
+	v := gameValue{Count: c.kept, Epoch: c.epoch, At: millis(c.at)}
+	value := v.encode
+	if c.kept == 0 {
+		value = func() []byte { return nil }
+	}
+	c.store.commits.change(change{key: c.key, expected: c.revision}, value)
+}
+
+// Close writes what waits and gives the game up: see store.Count.
+func (c *Count) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	if !c.started.Swap(true) {
+		go c.run(store.Reports{})
+	}
+	select {
+	case <-c.done:
+		return c.result
+	case <-ctx.Done():
+		c.fail(fmt.Errorf("the count was closed with numbers unwritten: %w", context.Cause(ctx)))
+		return fmt.Errorf("close the count with numbers unwritten: %w", context.Cause(ctx))
+	}
+}

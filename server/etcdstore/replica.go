@@ -1,0 +1,191 @@
+package etcdstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// startRetry is the time between attempts to reach etcd at the start.
+const startRetry = 500 * time.Millisecond
+
+// reportTime is how often it is logged that etcd does not answer at the start.
+const reportTime = 5 * time.Second
+
+// join gives this server its incarnation and its replica key, as soon as etcd
+// answers.
+func (s *Store) join(ctx context.Context) error {
+	var reported time.Time
+	for {
+		err := s.tryJoin(ctx)
+		if err == nil || errors.Is(err, errRefused) {
+			return err
+		}
+		if time.Since(reported) >= reportTime {
+			reported = time.Now()
+			s.log.Warn("Waiting for etcd: " + err.Error())
+		}
+		select {
+		case <-time.After(startRetry):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrAway, err)
+		}
+	}
+}
+
+func (s *Store) tryJoin(ctx context.Context) error {
+	// The revision of etcd grows with each change, so that an incarnation is
+	// higher than all before it.
+	p, err := s.list(ctx, s.replicaKey(""), end(s.replicaKey("")), 1)
+	if err != nil {
+		return err
+	}
+	s.incarnation = p.revision
+	s.owner = fmt.Sprintf("%s#%d", s.options.Name, p.revision)
+	return s.announce(ctx)
+}
+
+// announce makes the replica key, with a new lease. It must not be called by two
+// goroutines at the same time.
+func (s *Store) announce(ctx context.Context) error {
+	var l lease
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		l, err = s.register.grant(ctx, leaseTime)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	value := encode(replicaValue{Addr: s.options.Addr, Secret: s.options.Secret, Host: s.options.Name})
+	now, err := s.read(ctx, s.replicaKey(s.owner))
+	if err != nil {
+		return err
+	}
+	if now.revision != 0 && !bytes.Equal(now.value, value) {
+		return fmt.Errorf("another server with the name %s was started at the same moment", s.options.Name)
+	}
+	err = s.call(ctx, func(ctx context.Context) error {
+		out, err := s.register.commit(ctx, []change{{key: now.key, expected: now.revision, value: value, lease: l}})
+		if err == nil && !out[0].done {
+			err = fmt.Errorf("key %q has changed meanwhile", now.key)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.lease = l
+	s.mu.Unlock()
+	return nil
+}
+
+// keep renews the lease, and watches whether etcd answers, until ctx ends.
+func (s *Store) keep(ctx context.Context) {
+	defer close(s.stopped)
+	beats := time.NewTicker(beat)
+	defer beats.Stop()
+	for {
+		select {
+		case <-beats.C:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		l := s.lease
+		s.mu.Unlock()
+		err := s.call(ctx, func(ctx context.Context) error { return s.register.renew(ctx, l) })
+		if errors.Is(err, errNoLease) {
+			s.log.Warn("The lease in etcd had ended; other servers may have taken over games.")
+			err = s.announce(ctx)
+		}
+		if ctx.Err() == nil {
+			s.watch(err)
+		}
+	}
+}
+
+// watch closes all open games when etcd has been away for too long. err is that of
+// the last attempt.
+func (s *Store) watch(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	silent := time.Since(s.answered)
+	switch away := silent >= s.options.Away; {
+	case away && s.away == nil:
+		s.away = fmt.Errorf("%w since %s: %w", ErrAway, s.answered.UTC().Format(time.TimeOnly), err)
+		s.log.Error("All games are closed: " + s.away.Error())
+		s.commits.setAway(s.away)
+		for _, c := range s.open {
+			if c != nil {
+				c.fail(s.away)
+			}
+		}
+		clear(s.owners)
+	case !away && s.away != nil:
+		s.away = nil
+		s.log.Info("etcd answers again.")
+		s.commits.setAway(nil)
+	}
+}
+
+// leave ends the lease, so that other servers need not wait for its end.
+func (s *Store) leave(ctx context.Context) {
+	s.mu.Lock()
+	l := s.lease
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.options.Away/attempts)
+	defer cancel()
+	if err := s.register.revoke(ctx, l); err != nil {
+		s.log.Debug("the lease was not revoked: " + err.Error())
+	}
+}
+
+// call makes a request, which may take a part of Options.Away, and notes an answer.
+func (s *Store) call(ctx context.Context, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Away/attempts)
+	defer cancel()
+	err := request(ctx)
+	s.note(err)
+	return err
+}
+
+// note notes whether etcd has answered.
+func (s *Store) note(err error) {
+	if err == nil || errors.Is(err, errRefused) || errors.Is(err, errNoLease) {
+		s.mu.Lock()
+		s.answered = time.Now()
+		s.mu.Unlock()
+	}
+}
+
+func (s *Store) read(ctx context.Context, key string) (e entry, err error) {
+	err = s.call(ctx, func(ctx context.Context) (err error) {
+		e, err = s.register.read(ctx, key)
+		return err
+	})
+	e.key = key
+	return e, err
+}
+
+func (s *Store) list(ctx context.Context, from, to string, most int) (p page, err error) {
+	err = s.call(ctx, func(ctx context.Context) (err error) {
+		p, err = s.register.list(ctx, from, to, most)
+		return err
+	})
+	return p, err
+}
+
+// noting notes whether etcd answers the commits.
+type noting struct {
+	register
+	store *Store
+}
+
+func (n noting) commit(ctx context.Context, changes []change) ([]outcome, error) {
+	out, err := n.register.commit(ctx, changes)
+	n.store.note(err)
+	return out, err
+}

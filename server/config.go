@@ -23,6 +23,7 @@ import (
 type config struct {
 	addr      string
 	internal  string // address of the internal listener
+	store     storeConfig
 	data      string
 	faithful  bool
 	origins   []string // empty: any
@@ -139,6 +140,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.StringVar(&c.addr, "addr", ":5000", "`host:port` to listen on; port 0 takes a free one")
 	f.StringVar(&c.internal, "internal-addr", "127.0.0.1:0", "`host:port` at which other servers reach this one, to forward requests to it; they are told it as it is, so that the host has to be an address of this machine; port 0 takes a free one")
 	f.StringVar(&c.data, "data", "data", "`directory` of numbers.txt; made if it is missing")
+	c.store.flags(f)
 	f.BoolVar(&c.faithful, "faithful", false, "do what the original does, faults included: no resuming, no order, no sync")
 	f.StringVar(&origins, "origins", "*", "`origins` that browsers may connect from, with commas between; * is any")
 	c.logFormat = "text"
@@ -197,6 +199,9 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 		return c, fmt.Errorf("-addr %q is not host:port, like :5000 or 127.0.0.1:5000", c.addr)
 	}
 	if c.internal, err = parseInternal(c.internal); err != nil {
+		return c, err
+	}
+	if err := c.store.check(c.faithful); err != nil {
 		return c, err
 	}
 	if c.limit < 0 {
@@ -287,7 +292,7 @@ func parseAncestors(list string) (origins []string, err error) {
 // -log-format is LOG_FORMAT. The flags that only do something and exit are not
 // among them.
 func fromEnvironment(f *flag.FlagSet, lookupEnv func(string) (string, bool)) error {
-	given := map[string]bool{"check": true, "verify": true, "version": true}
+	given := map[string]bool{"check": true, "verify": true, "version": true, "import": true, "game": true}
 	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
 	var err error
 	f.VisitAll(func(fl *flag.Flag) {

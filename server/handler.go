@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"counting/server/engineio"
+	"counting/server/etcdstore"
 	"counting/server/forwarding"
 	"counting/server/lobby"
 	"counting/server/metrics"
@@ -125,6 +126,9 @@ func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, creat
 			// A Python client waits 5 s for the answer to a handshake.
 			if err = g.forwarder.Forward(w, r, owner, time.Until(end)+500*time.Millisecond); err == nil {
 				return nil
+			}
+			if s, ok := g.store.(*etcdstore.Store); ok && errors.Is(err, forwarding.ErrRefused) {
+				s.Refused(owner)
 			}
 		case last != nil && ctx.Err() != nil:
 			return last

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"counting/server/engineio"
+	"counting/server/etcdstore"
 	"counting/server/forwarding"
 	"counting/server/live"
 	"counting/server/metrics"
@@ -104,6 +105,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		return check(ctx, c.addr)
 	case c.verify != "":
 		return verify(ctx, c.verify, stdout)
+	case c.store.imported != "":
+		return importFile(ctx, c.store, stdout)
 	}
 	logger, lines := newLogger(c.logFormat, c.logLevel, stdout)
 	defer func() {
@@ -154,15 +157,15 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Log:           logger,
 	})
 	defer forwarder.Close()
-	shared, err := numbersfile.OpenShared(c.data, keptGames*c.maxGames, self, numbersfile.Options{
-		Faithful: c.faithful,
-		Progress: func(line string) { logger.Info(line) },
-	})
+	kept, openFile, err := openStore(ctx, c, self, logger)
 	if err != nil {
 		return err
 	}
-	games := newGames(c, shared, forwarder, hub, counts, logger)
-	games.openFile = shared.OpenFile
+	if s, ok := kept.(*etcdstore.Store); ok {
+		counts.AskStore(s.Stats)
+	}
+	games := newGames(c, kept, forwarder, hub, counts, logger)
+	games.openFile = openFile
 	defer games.closeCounts(expired)
 	if err := games.keepMain(ctx); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"counting/server/store"
@@ -38,6 +39,9 @@ const (
 var (
 	// ErrUnreachable: no connection to the owner could be made.
 	ErrUnreachable = errors.New("cannot be reached")
+	// ErrRefused: its address refuses connections, so that nobody listens there. It
+	// wraps ErrUnreachable.
+	ErrRefused = fmt.Errorf("%w: it refuses connections", ErrUnreachable)
 	// ErrNotOwner: the server says that it does not own the game.
 	ErrNotOwner = errors.New("does not own the game any longer")
 	// ErrNoAnswer: the connection broke before the owner answered, or the answer
@@ -211,6 +215,8 @@ func (f *Forwarder) failed(r *http.Request, to *store.Elsewhere, err error) erro
 		outcome, kind = NoAnswer, ErrNoAnswer
 	case cause != nil:
 		outcome, kind = Abandoned, context.Canceled
+	case errors.Is(err, ErrUnreachable) && errors.Is(err, syscall.ECONNREFUSED):
+		outcome, kind = Unreachable, ErrRefused
 	case errors.Is(err, ErrUnreachable):
 		outcome, kind = Unreachable, ErrUnreachable
 	case errors.As(err, new(net.Error)), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isClosed(err):

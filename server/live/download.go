@@ -8,10 +8,12 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"counting/server/numbersfile"
 )
 
 // ServeFile answers GET /numbers.txt: the whole lines of the file, with an ETag,
-// ranges and conditions.
+// ranges and conditions. For a count that is kept elsewhere they are spelled.
 func (f *Feed) ServeFile(w http.ResponseWriter, r *http.Request) {
 	release := f.hub.limiter.acquire(w, r, f)
 	if release == nil {
@@ -21,7 +23,7 @@ func (f *Feed) ServeFile(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
-	content, tag, err := wholeLines(f.lines.path)
+	content, tag, err := f.content()
 	if err != nil {
 		f.hub.log.Warn("numbers.txt cannot be downloaded: " + err.Error())
 		http.Error(w, "numbers.txt cannot be read; the server's log says why", http.StatusInternalServerError)
@@ -39,11 +41,23 @@ type section struct {
 	io.Closer
 }
 
+// content returns what ServeFile answers, and its ETag. That of a count without a
+// file is the same at each server.
+func (f *Feed) content() (section, string, error) {
+	if f.lines.path != "" {
+		return wholeLines(f.lines.path)
+	}
+	f.mu.Lock()
+	count := f.state.Lines
+	f.mu.Unlock()
+	return section{numbersfile.NewReader(count), io.NopCloser(nil)}, fmt.Sprintf(`"count-%d"`, count), nil
+}
+
 // wholeLines opens the file up to the end of its last line, which may be being
 // written. A missing file is empty.
 func wholeLines(path string) (content section, tag string, err error) {
 	file, err := os.Open(path)
-	if path == "" || os.IsNotExist(err) {
+	if os.IsNotExist(err) {
 		return section{strings.NewReader(""), io.NopCloser(nil)}, `"0"`, nil
 	}
 	if err != nil {

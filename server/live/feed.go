@@ -34,7 +34,7 @@ const (
 // history.
 type Options struct {
 	Game     string    // its name, "" for the default game
-	Path     string    // of numbers.txt; "" is an empty file
+	Path     string    // of numbers.txt; "" is a count that is kept elsewhere, of which each line is spelled
 	History  string    // path of the history; "" keeps none
 	Count    int64     // the number that the count has reached
 	Unbroken bool      // the file holds one, two, three up to Count and nothing else

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"counting/server/etcdstore"
+	"counting/server/numbersfile"
+	"counting/server/protocol"
+	"counting/server/store"
+)
+
+// storeConfig is what the flags say about a store that is not in files.
+type storeConfig struct {
+	etcdstore.Address
+	name         string
+	passwordFile string
+	imported     string // the file that -import names
+	game         string // the game of it
+}
+
+func (c *storeConfig) flags(f *flag.FlagSet) {
+	f.StringVar(&c.URL, "store", "", "`etcd://host:port,host:port/prefix`, in which the counts are kept in place of files; etcds:// has TLS, user@ before the hosts names a user")
+	f.StringVar(&c.name, "store-name", hostname(), "`name` of this server in the store, which no other one may have that runs")
+	f.StringVar(&c.CA, "store-ca", "", "`file` with the certificates, in PEM, of the authorities that sign those of the store's servers, if they are not the system's")
+	f.StringVar(&c.Cert, "store-cert", "", "`file` with the certificate, in PEM, by which the store knows this server")
+	f.StringVar(&c.Key, "store-key", "", "`file` with the key of that certificate")
+	f.StringVar(&c.passwordFile, "store-password-file", "", "`file` with the password of the store's user")
+	f.StringVar(&c.imported, "import", "", "make a game in the store with the count of a numbers.txt, `file`, and exit; the server that writes the file must have ended")
+	f.StringVar(&c.game, "game", store.Default, "`name` of the game that -import makes; the default game if it is not given")
+}
+
+// check returns what is wrong with the flags, beside what etcdstore finds.
+func (c *storeConfig) check(faithful bool) error {
+	switch {
+	case c.URL == "" && c.imported != "":
+		return errors.New("-import needs -store, in which the game is made")
+	case c.URL == "" && (c.CA != "" || c.Cert != "" || c.Key != "" || c.passwordFile != ""):
+		return errors.New("-store-ca, -store-cert, -store-key and -store-password-file need -store")
+	case c.URL == "":
+		return nil
+	case faithful:
+		return errors.New("-store does not go with -faithful: the original writes a file")
+	case c.game != store.Default && c.imported == "":
+		return errors.New("-game is for -import; clients name the game that they play")
+	}
+	if c.game != store.Default {
+		if err := protocol.CheckGame(c.game); err != nil {
+			return fmt.Errorf("-game %q: %w", c.game, err)
+		}
+	}
+	if c.passwordFile != "" {
+		text, err := os.ReadFile(c.passwordFile)
+		if err != nil {
+			return fmt.Errorf("-store-password-file: %w", err)
+		}
+		if c.Password = strings.TrimSpace(string(text)); c.Password == "" {
+			return fmt.Errorf("-store-password-file %s is empty", c.passwordFile)
+		}
+	}
+	if err := c.Address.Check(); err != nil {
+		return fmt.Errorf("-store: %w", err)
+	}
+	return nil
+}
+
+// openStore opens the store that keeps the counts, and returns how the file of
+// faithful mode is opened.
+func openStore(ctx context.Context, c config, self store.Elsewhere, log *slog.Logger) (store.Store, func(context.Context) (*numbersfile.File, error), error) {
+	if c.store.URL != "" {
+		s, err := etcdstore.Open(ctx, c.store.Address, etcdstore.Options{
+			Name: c.store.name, Addr: self.Addr, Secret: self.Secret, MaxGames: keptGames * c.maxGames, Log: log,
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("-store: %w", err)
+		}
+		return s, nil, nil
+	}
+	s, err := numbersfile.OpenShared(c.data, keptGames*c.maxGames, self, numbersfile.Options{
+		Faithful: c.faithful,
+		Progress: func(line string) { log.Info(line) },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, s.OpenFile, nil
+}
+
+// importFile makes a game in the store with the count of a file.
+func importFile(ctx context.Context, c storeConfig, stdout io.Writer) error {
+	lines, bad, err := numbersfile.VerifySlowly(c.imported, func(line string) { fmt.Fprintln(stdout, line) })
+	switch {
+	case err != nil:
+		return fmt.Errorf("-import: %w", err)
+	case bad != nil:
+		return fmt.Errorf("-import: %s is not an unbroken count: it is one up to line %d, but %v; nothing was imported", c.imported, lines, bad)
+	case lines == 0:
+		return fmt.Errorf("-import: %s is empty; nothing was imported", c.imported)
+	}
+	if err := etcdstore.Import(ctx, c.Address, c.game, lines); err != nil {
+		return fmt.Errorf("-import: %w", err)
+	}
+	fmt.Fprintf(stdout, "imported %s: the count goes on with %d\n", c.imported, lines+1)
+	return nil
+}

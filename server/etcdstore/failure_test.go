@@ -462,7 +462,7 @@ func TestValuesOfOthersAreLeftAlone(t *testing.T) {
 // never in two at the same time.
 func TestGamesShareCommits(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *memoryRegister, a, _ *client) {
-		s := open(t, a, Options{Away: 10 * time.Second})
+		s := open(t, a, Options{})
 		defer s.Close(context.Background())
 		var counts []*counting
 		for i := range 250 {
@@ -473,7 +473,7 @@ func TestGamesShareCommits(t *testing.T) {
 		a.setFault(func(_ context.Context, request string) fault {
 			if request == "commit" {
 				commits++
-				time.Sleep(time.Second)
+				time.Sleep(100 * time.Millisecond)
 			}
 			return fault{}
 		})

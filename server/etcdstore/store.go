@@ -26,8 +26,7 @@ type Options struct {
 	// MaxGames is how many games may be kept beside the default one; 0 is any
 	// number. Servers that make games at the same moment may make a few more.
 	MaxGames int
-	// Away is how long etcd may not answer before the open games are closed, at
-	// least a second; 0 is 2 s.
+	// Away is how long etcd may not answer before the open games are closed; 0 is 2 s.
 	Away time.Duration
 	Log  *slog.Logger // may be nil
 
@@ -40,8 +39,9 @@ const (
 	leaseTime = 2 * time.Second
 	// beat is the time from one renewal of the lease to the next.
 	beat = leaseTime / 8
-	// attempts is how many requests etcd may leave unanswered within Options.Away.
-	attempts = 4
+	// requestTime is how long etcd may take to answer a request before another one of
+	// its members is asked. A part of Options.Away, it leaves time for three others.
+	requestTime = 500 * time.Millisecond
 	// rememberTime is how long the owner of a game, or that its address refuses
 	// connections, is believed without asking etcd.
 	rememberTime = 250 * time.Millisecond
@@ -132,7 +132,7 @@ func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	}
 	s := &Store{register: r, options: o, log: o.Log, stopped: make(chan struct{}),
 		open: make(map[string]*Count), owners: make(map[string]memory), refusing: make(map[string]time.Time), answered: time.Now()}
-	s.commits = newCommits(noting{r, s}, o.Away/attempts)
+	s.commits = newCommits(noting{r, s}, requestTime)
 	if err := s.join(ctx); err != nil {
 		r.close()
 		return nil, err

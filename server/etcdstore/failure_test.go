@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -469,10 +470,10 @@ func TestGamesShareCommits(t *testing.T) {
 			c := start(t, s, "g"+string(rune('a'+i%26))+strings.Repeat("x", i/26))
 			counts = append(counts, c)
 		}
-		commits := 0
+		var commits atomic.Int64
 		a.setFault(func(_ context.Context, request string) fault {
 			if request == "commit" {
-				commits++
+				commits.Add(1)
 				time.Sleep(100 * time.Millisecond)
 			}
 			return fault{}
@@ -489,7 +490,7 @@ func TestGamesShareCommits(t *testing.T) {
 				}
 			}
 		}
-		if commits > 12 {
+		if commits := commits.Load(); commits > 12 {
 			t.Errorf("5,000 numbers of 250 games took %d commits", commits)
 		}
 	})

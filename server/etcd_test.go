@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+// startEtcd starts an etcd of one member and returns the URL of a store in it.
+func startEtcd(t testing.TB) string {
+	t.Helper()
+	c := embed.NewConfig()
+	c.Dir = t.TempDir()
+	c.LogLevel, c.LogOutputs = "fatal", []string{os.DevNull}
+	free := func() []url.URL {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return []url.URL{{Scheme: "http", Host: l.Addr().String()}}
+	}
+	c.ListenClientUrls, c.ListenPeerUrls = free(), free()
+	c.AdvertiseClientUrls, c.AdvertisePeerUrls = c.ListenClientUrls, c.ListenPeerUrls
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	e, err := embed.StartEtcd(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	<-e.Server.ReadyNotify()
+	return "etcd://" + c.ListenClientUrls[0].Host + "/test"
+}
+
+// Clients come to any of three servers and play one game; when its owner stops, the
+// others go on. Whichever server is asked, numbers.txt is the same.
+func TestThreeServersOnEtcd(t *testing.T) {
+	t.Parallel()
+	store := startEtcd(t)
+	var servers []*testServer
+	for _, name := range []string{"one", "two", "three"} {
+		servers = append(servers, startServer(t, "-store", store, "-store-name", name))
+	}
+	for _, query := range []string{"", "game=blue"} {
+		a, b := join(t, servers[0].inGame(query), assigned1, joined), join(t, servers[1].inGame(query), assigned2, started, joined)
+		a.expect(started)
+		a.send(number("1", "client1", 1))
+		a.expect("431[]")
+		b.send(number("1", "client2", 2))
+		b.expect("431[]")
+		for _, s := range servers {
+			if status, text, _ := request(t, http.MethodGet, s.url+"/numbers.txt?"+query, nil); status != http.StatusOK || text != "one\ntwo\n" {
+				t.Errorf("numbers.txt with %q is answered %d, %q", query, status, text)
+			}
+		}
+	}
+	if !servers[0].metric(t, "counting_store_owned_games 2") || !servers[0].metric(t, "counting_store_appends_total 4") || !servers[1].metric(t, "counting_store_owned_games 0") {
+		t.Error("the metrics do not say who owns the games")
+	}
+	if err := servers[0].stop(); err != nil {
+		t.Error(err)
+	}
+	next := assigned1
+	next = strings.Replace(next, `"last_number":1`, `"last_number":3`, 1)
+	c := join(t, servers[2].inGame("game=blue"), next, joined)
+	c.send(number("1", "client1", 3))
+	c.expect("431[]")
+	if _, text, _ := request(t, http.MethodGet, servers[1].url+"/numbers.txt?game=blue", nil); text != "one\ntwo\nthree\n" {
+		t.Errorf("numbers.txt is %q", text)
+	}
+	if _, text, _ := request(t, http.MethodGet, servers[1].url+"/games", nil); !strings.Contains(text, `"game":"blue"`) {
+		t.Errorf("the games are %s", text)
+	}
+}
+
+// A count that was kept in a file goes on in etcd, and comes back as a download.
+func TestImportIntoEtcd(t *testing.T) {
+	t.Parallel()
+	store := startEtcd(t)
+	file := filepath.Join(t.TempDir(), "numbers.txt")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	imported := func(args ...string) error {
+		return run(context.Background(), append([]string{"-store", store, "-import", file}, args...), noEnv, io.Discard)
+	}
+	for text, why := range map[string]string{"one\nthree\n": "not an unbroken count", "one\ntwo": "not an unbroken count", "": "is empty"} {
+		write(text)
+		if err := imported(); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: %v, want %q", text, err, why)
+		}
+	}
+	write("one\ntwo\nthree\n")
+	for _, game := range []string{"", "blue"} {
+		var args []string
+		if game != "" {
+			args = []string{"-game", game}
+		}
+		if err := imported(args...); err != nil {
+			t.Fatal(err)
+		}
+		if err := imported(args...); err == nil || !strings.Contains(err.Error(), "already") {
+			t.Errorf("imported again: %v", err)
+		}
+	}
+	s := startServer(t, "-store", store, "-store-name", "one")
+	for _, query := range []string{"", "?game=blue"} {
+		if _, text, _ := request(t, http.MethodGet, s.url+"/numbers.txt"+query, nil); text != "one\ntwo\nthree\n" {
+			t.Errorf("numbers.txt%s is %q", query, text)
+		}
+	}
+}

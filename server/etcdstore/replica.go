@@ -136,16 +136,16 @@ func (s *Store) leave(ctx context.Context) {
 	s.mu.Lock()
 	l := s.lease
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := context.WithTimeout(ctx, s.options.request)
 	defer cancel()
 	if err := s.register.revoke(ctx, l); err != nil {
 		s.log.Debug("the lease was not revoked: " + err.Error())
 	}
 }
 
-// call makes a request, which may take requestTime, and notes an answer.
+// call makes a request, which may take Options.request, and notes an answer.
 func (s *Store) call(ctx context.Context, request func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	ctx, cancel := context.WithTimeout(ctx, s.options.request)
 	defer cancel()
 	err := request(ctx)
 	s.note(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +29,8 @@ type Options struct {
 	Away time.Duration
 	Log  *slog.Logger // may be nil
 
-	prefix string // of all keys
+	prefix  string        // of all keys
+	request time.Duration // how long etcd may take to answer a request; 0 is requestTime
 }
 
 const (
@@ -127,12 +127,15 @@ func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	if o.Away == 0 {
 		o.Away = 2 * time.Second
 	}
+	if o.request == 0 {
+		o.request = requestTime
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{register: r, options: o, log: o.Log, stopped: make(chan struct{}),
 		open: make(map[string]*Count), owners: make(map[string]memory), refusing: make(map[string]time.Time), answered: time.Now()}
-	s.commits = newCommits(noting{r, s}, requestTime)
+	s.commits = newCommits(noting{r, s}, o.request)
 	if err := s.join(ctx); err != nil {
 		r.close()
 		return nil, err
@@ -205,122 +208,6 @@ func (s *Store) reserve(game string) error {
 	}
 	s.open[game] = nil
 	return nil
-}
-
-// claim makes this server the owner of a game.
-func (s *Store) claim(ctx context.Context, game string, create bool) (*Count, error) {
-	now, err := s.read(ctx, s.gameKey(game))
-	for err == nil {
-		if err = ctx.Err(); err != nil {
-			break
-		}
-		var v gameValue
-		if now.revision != 0 {
-			if v, err = decodeGame(now); err != nil {
-				return nil, err
-			}
-		}
-		switch elsewhere, err := s.ownerOf(ctx, game, v); {
-		case err != nil:
-			return nil, err
-		case elsewhere != nil:
-			return nil, elsewhere
-		case v.Count == 0 && !create: // somebody has opened it, and ended
-			return nil, store.ErrNotFound
-		}
-		if now.revision == 0 && game != store.Default && s.options.MaxGames > 0 {
-			if err := s.checkRoom(ctx); err != nil {
-				return nil, err
-			}
-		}
-		former := v.Owner
-		v.Owner = s.owner
-		v.Epoch++
-		var out outcome
-		out, err = s.commits.change(change{key: now.key, expected: now.revision}, v.encode)
-		switch {
-		case err == nil && out.done:
-			s.stats.claims.Add(1)
-			if former != "" {
-				s.stats.takeovers.Add(1)
-				s.log.Info("Taking over a game.", "game", game, "last", v.Count, "epoch", v.Epoch, "from", former)
-			}
-			return newCount(s, game, v, out.now.revision), nil
-		case err == nil:
-			now = out.now
-		default:
-			now, err = s.read(ctx, now.key)
-		}
-		if err == nil && now.revision != 0 {
-			// It may be the claim itself, of unknown outcome.
-			if v2, bad := decodeGame(now); bad == nil && v2 == v {
-				s.stats.claims.Add(1)
-				return newCount(s, game, v, now.revision), nil
-			}
-		}
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return nil, fmt.Errorf("%w: %w", store.ErrNoOwner, err)
-}
-
-// ownerOf returns where the owner of a game is, or nil if this server may become the
-// owner.
-func (s *Store) ownerOf(ctx context.Context, game string, v gameValue) (*store.Elsewhere, error) {
-	if v.Owner == "" || v.Owner == s.owner || earlier(v.Owner, s.options.Name, s.incarnation) {
-		return nil, nil
-	}
-	now, err := s.read(ctx, s.replicaKey(v.Owner))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrNoOwner, err)
-	}
-	if now.revision == 0 {
-		return nil, nil
-	}
-	r, err := decodeReplica(now)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrNoOwner, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refuses(v.Owner) {
-		return nil, nil
-	}
-	m := memory{owner: store.Elsewhere{Owner: r.Host, Addr: r.Addr, Secret: r.Secret}, key: v.Owner, until: time.Now().Add(rememberTime)}
-	if len(s.owners) >= maxRemembered {
-		clear(s.owners)
-	}
-	s.owners[game] = m
-	return &m.owner, nil
-}
-
-// refuses reports whether a replica was reported to Refused of late. s.mu must be
-// held.
-func (s *Store) refuses(owner string) bool {
-	until, ok := s.refusing[owner]
-	if ok && !time.Now().Before(until) {
-		delete(s.refusing, owner)
-		return false
-	}
-	return ok
-}
-
-// Refused is to be called when the address of a game's owner has refused a
-// connection, so that nobody listens there: for a while this server takes over
-// games of that owner which it is asked for. A connection that cannot be made for
-// another reason must not be reported.
-func (s *Store) Refused(owner *store.Elsewhere) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, m := range s.owners {
-		if m.owner.Addr == owner.Addr && m.owner.Secret == owner.Secret {
-			now := time.Now()
-			maps.DeleteFunc(s.refusing, func(_ string, until time.Time) bool { return !now.Before(until) })
-			s.refusing[m.key] = now.Add(leaseTime)
-			return
-		}
-	}
 }
 
 // checkRoom returns store.ErrTooMany if no further game may be kept.

@@ -43,7 +43,7 @@ func newCluster(endpoints []string, secure *tls.Config, user, password string) *
 			Logger:               zap.NewNop(),
 			MaxUnaryRetries:      1, // the store tries again
 			DialOptions: []grpc.DialOption{
-				grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize), grpc.WithSharedWriteBuffer(true),
+				grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 				grpc.WithDisableServiceConfig(),
 			},
 		},

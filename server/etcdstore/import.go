@@ -27,7 +27,7 @@ func importGame(ctx context.Context, r register, prefix, game string, last int64
 	request, cancel := context.WithTimeout(ctx, importTime)
 	defer cancel()
 	out, err := r.commit(request, []change{{key: key, value: v.encode()}})
-	now := entry{key: key}
+	var now entry
 	if err == nil {
 		if out[0].done {
 			return nil

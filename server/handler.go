@@ -179,6 +179,8 @@ func refusalOf(name string, err error) (status int, message string) {
 		return http.StatusServiceUnavailable, lobby.ErrClosed.Error()
 	case errors.Is(err, store.ErrNoOwner):
 		return http.StatusServiceUnavailable, "this server stands by for another one, which does not say where it can be reached; the server's log says more"
+	case errors.Is(err, forwarding.ErrIncomplete):
+		return http.StatusBadRequest, err.Error()
 	case errors.Is(err, forwarding.ErrBad):
 		return http.StatusBadGateway, err.Error()
 	case passes(err), errors.Is(err, forwarding.ErrTooMany):

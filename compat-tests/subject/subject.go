@@ -105,13 +105,14 @@ func Soak() bool { return os.Getenv("SOAK") != "" }
 
 // Standby starts two Go servers on one empty data directory, and waits until the
 // second stands by for the first, to which it forwards all requests. It returns the
-// second.
+// first, with the URL of the second.
 func Standby(t testing.TB, args ...string) *Server {
 	t.Helper()
 	standing <- struct{}{}
 	t.Cleanup(func() { <-standing })
 	s := GoServer(t, args...)
-	return s.Standby(t, args...)
+	s.URL = s.Standby(t, args...).URL
+	return s
 }
 
 // Standby starts another Go server on the data directory of this one, and waits until

@@ -49,6 +49,8 @@ var (
 	ErrNoAnswer = errors.New("does not answer")
 	// ErrTooMany: too many requests are being forwarded.
 	ErrTooMany = errors.New("too many requests are being forwarded")
+	// ErrIncomplete: the client has not sent all of the request's body.
+	ErrIncomplete = errors.New("the body is incomplete")
 	// ErrBad: the request or the answer cannot be forwarded.
 	ErrBad = errors.New("the request cannot be forwarded")
 )
@@ -185,7 +187,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, to *store.El
 		w.Header()[name] = values
 	}
 	if answer.broken.Load() {
-		failed = errIncomplete
+		failed = ErrIncomplete
 	}
 	return f.failed(r, to, failed)
 }
@@ -207,8 +209,8 @@ func (f *Forwarder) failed(r *http.Request, to *store.Elsewhere, err error) erro
 	var kind error
 	var outcome Outcome
 	switch cause := context.Cause(r.Context()); {
-	case errors.Is(err, errIncomplete):
-		outcome, kind = Bad, ErrBad
+	case errors.Is(err, ErrIncomplete):
+		outcome, kind = Bad, ErrIncomplete
 	case errors.Is(err, ErrNotOwner):
 		outcome, kind = NotOwner, ErrNotOwner
 	case errors.Is(cause, context.DeadlineExceeded), isTimeout(err) && !errors.Is(err, ErrUnreachable):
@@ -226,7 +228,10 @@ func (f *Forwarder) failed(r *http.Request, to *store.Elsewhere, err error) erro
 	}
 	f.options.Done(outcome)
 	f.options.Log.Debug("forwarding failed: "+err.Error(), "owner", to.Owner, "address", to.Addr, "outcome", string(outcome))
-	if kind == ErrBad {
+	switch kind {
+	case ErrIncomplete:
+		return kind
+	case ErrBad:
 		return fmt.Errorf("%w: %v", kind, err)
 	}
 	return fmt.Errorf("the game's owner, %s, %w", to.Owner, kind)
@@ -240,8 +245,6 @@ func isTimeout(err error) bool {
 // isClosed reports whether err is that of a connection that the owner closed before
 // the request was sent, which has no type.
 func isClosed(err error) bool { return err.Error() == "http: server closed idle connection" }
-
-var errIncomplete = errors.New("its body is incomplete")
 
 // Check asks the other server whether it is ready. The error says, in its words or
 // ours, why not.

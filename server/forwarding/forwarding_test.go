@@ -403,7 +403,7 @@ func TestABodyThatIsIncomplete(t *testing.T) {
 	io.WriteString(raw, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfive.")
 	raw.(*net.TCPConn).CloseWrite()
 	defer raw.Close()
-	if outcome, err := p.ended(t); !errors.Is(err, ErrBad) || outcome != Bad {
+	if outcome, err := p.ended(t); !errors.Is(err, ErrIncomplete) || outcome != Bad {
 		t.Errorf("it ended with %v, %s", err, outcome)
 	}
 }

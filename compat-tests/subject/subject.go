@@ -119,7 +119,18 @@ func Standby(t testing.TB, args ...string) *Server {
 // it stands by for it.
 func (s *Server) Standby(t testing.TB, args ...string) *Server {
 	t.Helper()
-	standby := goServer(t, s.Dir, "0", args)
+	return s.standby(t, server, args)
+}
+
+// ReleasedStandby is Standby for a ReleasedServer.
+func (s *Server) ReleasedStandby(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return s.standby(t, released, args)
+}
+
+func (s *Server) standby(t testing.TB, server *program, args []string) *Server {
+	t.Helper()
+	standby := startServer(t, server, s.Dir, "0", args)
 	if !standby.waitFor("/ready") {
 		t.Fatalf("the Go server does not stand by:\n%s", standby.Output())
 	}

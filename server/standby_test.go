@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -109,6 +110,8 @@ func TestAStandbyShowsTheOwnersGames(t *testing.T) {
 		forwardedStatus, forwardedText, forwardedHeader := request(t, http.MethodGet, standby.url+path, nil)
 		if strings.HasPrefix(path, "/games") {
 			text, forwardedText = strings.SplitN(text, `"games"`, 2)[1], strings.SplitN(forwardedText, `"games"`, 2)[1]
+			header.Del("Content-Length") // of a time with more or fewer digits
+			forwardedHeader.Del("Content-Length")
 		}
 		if status != forwardedStatus || text != forwardedText {
 			t.Errorf("%s: the owner answers %d %.100q, the standby %d %.100q", path, status, text, forwardedStatus, forwardedText)
@@ -184,12 +187,22 @@ func TestAStandbyOfAServerThatDoesNotSayWhereItIs(t *testing.T) {
 		status, text, _ := request(t, http.MethodGet, standby.url+"/ready", nil)
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "does not say where it can be reached")
 	})
+	var asking sync.WaitGroup // each waits until enterTime is over
 	for _, path := range []string{"/socket.io/?EIO=4&transport=polling", "/state", "/games"} {
-		status, text, header := request(t, http.MethodGet, standby.url+path, nil)
-		if status != http.StatusServiceUnavailable || !strings.Contains(text, "this server stands by for another one") || header.Get("Retry-After") == "" {
-			t.Errorf("%s is answered %d %q %v", path, status, text, header)
-		}
+		asking.Go(func() {
+			response, err := http.Get(standby.url + path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer response.Body.Close()
+			text, _ := io.ReadAll(response.Body)
+			if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), "this server stands by for another one") || response.Header.Get("Retry-After") == "" {
+				t.Errorf("%s is answered %d %q %v", path, response.StatusCode, text, response.Header)
+			}
+		})
 	}
+	asking.Wait()
 	if status, _, _ := request(t, http.MethodGet, standby.url+"/health", nil); status != http.StatusOK {
 		t.Errorf("/health is answered %d", status)
 	}

@@ -1,0 +1,187 @@
+package numbersfile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"counting/server/store"
+	"counting/server/store/storetest"
+)
+
+const patience = 10 * time.Second
+
+func openShared(t *testing.T, path, name string, options Options) *Shared {
+	t.Helper()
+	s, err := OpenShared(path, 0, store.Elsewhere{Owner: name, Addr: name + ":1", Secret: "secret of " + name}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(t.Context()) })
+	return s
+}
+
+func isOwned(s *Shared) bool {
+	select {
+	case <-s.Owned():
+		return true
+	default:
+		return false
+	}
+}
+
+func waitOwned(t *testing.T, s *Shared) {
+	t.Helper()
+	select {
+	case <-s.Owned():
+	case <-time.After(patience):
+		t.Fatal("the directory is not taken over")
+	}
+}
+
+// waitElsewhere waits until s says that the game is owned by that server.
+func waitElsewhere(t *testing.T, s *Shared, name string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		_, err := s.Open(t.Context(), store.Default, true)
+		owner := new(store.Elsewhere)
+		if errors.As(err, &owner) && *owner == (store.Elsewhere{Owner: name, Addr: name + ":1", Secret: "secret of " + name}) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it says %v, not that %s owns the game", err, name)
+		}
+	}
+}
+
+// A directory that several servers may be started on passes what any store must.
+func TestSharedIsAStore(t *testing.T) {
+	t.Parallel()
+	paths := sync.Map{}
+	storetest.Run(t, 20, func(t *testing.T) store.Store {
+		path, _ := paths.LoadOrStore(t.Name(), t.TempDir())
+		s, err := OpenShared(path.(string), 20, store.Elsewhere{Owner: "a", Addr: "a:1", Secret: "x"}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitOwned(t, s) // the lock may still be held by a process that another test starts
+		return s
+	})
+}
+
+// Of several servers one owns the directory, the others say where it is, and when it
+// has closed it another goes on with the count.
+func TestOneOfSeveralServersOwnsADirectory(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	a := openShared(t, path, "a", Options{})
+	waitOwned(t, a)
+	count, err := a.Open(t.Context(), store.Default, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count.Append(3)
+	var mu sync.Mutex
+	var said []string
+	say := Options{Progress: func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		said = append(said, line)
+	}}
+	b := openShared(t, path, "b", say)
+	waitElsewhere(t, b, "a")
+	faithful := openShared(t, path, "f", Options{Faithful: true})
+	waitElsewhere(t, faithful, "a")
+	if err := faithful.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if isOwned(b) {
+		t.Error("two servers own the directory")
+	}
+	if owner := new(store.Elsewhere); !errors.As(b.Ready(), &owner) {
+		t.Errorf("a server that stands by is ready: %v", b.Ready())
+	}
+	if _, err := b.OpenFile(t.Context()); !errors.As(err, new(*store.Elsewhere)) {
+		t.Errorf("it opens the file of another: %v", err)
+	}
+	c := openShared(t, path, "c", Options{}) // either of them
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Open(t.Context(), store.Default, true); err == nil {
+		t.Error("a closed one opens a game")
+	}
+	for deadline := time.Now().Add(patience); !isOwned(b) && !isOwned(c); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the directory is not taken over")
+		}
+	}
+	next := b
+	if isOwned(c) {
+		next = c
+	}
+	count, err = next.Open(t.Context(), store.Default, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := count.Opened().Last; last != 3 {
+		t.Errorf("it goes on from %d", last)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if text := strings.Join(said, "\n"); !strings.Contains(text, "Standing by for a at a:1, which has data directory "+path) {
+		t.Errorf("it says %s", text)
+	}
+}
+
+// What a server that was killed has left says nothing about the next owner, and a
+// server without the file is an owner that cannot be reached.
+func TestAnOwnerFileIsBelievedOnlyOfWhoHasTheLock(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	if err := writeOwner(path, store.Elsewhere{Owner: "dead", Addr: "dead:1", Secret: "secret of dead"}); err != nil {
+		t.Fatal(err)
+	}
+	a := openShared(t, path, "a", Options{})
+	waitOwned(t, a)
+	b := openShared(t, path, "b", Options{})
+	waitElsewhere(t, b, "a")
+	info, err := os.Stat(filepath.Join(path, OwnerName))
+	if err != nil || info.Mode().Perm()&0o077 != 0 && filepath.Separator == '/' {
+		t.Errorf("the owner file is %v, %v", info, err)
+	}
+	for _, text := range []string{"", "{", `{"Owner":"x"}`, `{"Addr":"x:1"}`} {
+		if err := os.WriteFile(filepath.Join(path, OwnerName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(patience); !errors.Is(b.Ready(), store.ErrNoOwner); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("with %q it says %v", text, b.Ready())
+			}
+		}
+		checkContains(t, b.Ready(), "does not say where it can be reached")
+		writeOwner(path, a.self)
+		waitElsewhere(t, b, "a")
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitOwned(t, b)
+}
+
+// What cannot be locked at all is an error at once, as nobody will ever release it.
+func TestADirectoryThatCannotBeLockedIsNotStoodByFor(t *testing.T) {
+	t.Parallel()
+	flock := func(f *os.File) error { return &os.PathError{Op: "lock", Path: f.Name(), Err: syscall.ENOLCK} }
+	_, err := OpenShared(t.TempDir(), 0, store.Elsewhere{}, Options{flock: flock})
+	checkContains(t, err, "its file system has no locks")
+	file := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(file, nil, 0o666)
+	_, err = OpenShared(file, 0, store.Elsewhere{}, Options{})
+	checkContains(t, err, "-data must name a directory")
+}

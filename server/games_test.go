@@ -14,6 +14,7 @@ import (
 
 	"counting/server/live"
 	"counting/server/protocol"
+	"counting/server/numbersfile"
 	"counting/server/store/storetest"
 
 	"github.com/gorilla/websocket"
@@ -128,6 +129,10 @@ func FuzzGameOf(f *testing.F) {
 func TestHostileNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
+	waitFor(t, "the owner file, which is written beside everything else", func() bool {
+		_, err := os.Stat(filepath.Join(s.data, numbersfile.OwnerName))
+		return err == nil
+	})
 	before := s.files(t)
 	for _, query := range hostileQueries() {
 		status, text, header := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&"+query, nil)

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"counting/server/live"
-	"counting/server/protocol"
 	"counting/server/numbersfile"
+	"counting/server/protocol"
 	"counting/server/store/storetest"
 
 	"github.com/gorilla/websocket"

@@ -129,9 +129,9 @@ test-all:
 	test -z "$$CI" || test -z "$$WITHOUT" || { echo "in CI nothing may be left out: $$WITHOUT" >&2; exit 1; }; \
 	$(call go-test,./...,something is missing here)
 
-# Browsers and the race detector keep the machine busy: packages at the same time
-# would only wait for each other.
-test-all: AT_ONCE = 1
+# Browsers and the race detector keep the machine busy: more packages at the same
+# time would only wait for each other.
+test-all: AT_ONCE = 2
 
 lint:
 	go vet ./...

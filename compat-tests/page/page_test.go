@@ -18,7 +18,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-func TestMain(m *testing.M) { subject.Main(m) }
+// TestMain runs few tests at a time: each has a browser, which needs processor time.
+func TestMain(m *testing.M) { subject.MainAtOnce(m, 8) }
 
 const (
 	interval = 300 * time.Millisecond

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"counting/server/engineio"
-	"counting/server/etcdstore"
 	"counting/server/forwarding"
 	"counting/server/lobby"
 	"counting/server/metrics"
@@ -127,7 +126,7 @@ func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, creat
 			if err = g.forwarder.Forward(w, r, owner, time.Until(end)+500*time.Millisecond); err == nil {
 				return nil
 			}
-			if s, ok := g.store.(*etcdstore.Store); ok && errors.Is(err, forwarding.ErrRefused) {
+			if s, ok := g.store.(store.Refuser); ok && errors.Is(err, forwarding.ErrRefused) {
 				s.Refused(owner)
 			}
 		case last != nil && ctx.Err() != nil:
@@ -178,7 +177,7 @@ func refusalOf(name string, err error) (status int, message string) {
 	case errors.Is(err, lobby.ErrClosed):
 		return http.StatusServiceUnavailable, lobby.ErrClosed.Error()
 	case errors.Is(err, store.ErrNoOwner):
-		return http.StatusServiceUnavailable, "this server stands by for another one, which does not say where it can be reached; the server's log says more"
+		return http.StatusServiceUnavailable, "the server that owns the game is not known at the moment; the log of this server says why"
 	case errors.Is(err, forwarding.ErrIncomplete):
 		return http.StatusBadRequest, err.Error()
 	case errors.Is(err, forwarding.ErrBad):

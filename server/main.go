@@ -163,6 +163,9 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}
 	if s, ok := kept.(*etcdstore.Store); ok {
 		counts.AskStore(s.Stats)
+		if internal.Addr().(*net.TCPAddr).IP.IsLoopback() {
+			logger.Warn("Servers on other machines cannot forward requests to this one: -internal-addr is "+self.Addr, "address", self.Addr)
+		}
 	}
 	games := newGames(c, kept, forwarder, hub, counts, logger)
 	games.openFile = openFile

@@ -197,7 +197,7 @@ func TestAStandbyOfAServerThatDoesNotSayWhereItIs(t *testing.T) {
 			}
 			defer response.Body.Close()
 			text, _ := io.ReadAll(response.Body)
-			if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), "this server stands by for another one") || response.Header.Get("Retry-After") == "" {
+			if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), "the server that owns the game is not known") || response.Header.Get("Retry-After") == "" {
 				t.Errorf("%s is answered %d %q %v", path, response.StatusCode, text, response.Header)
 			}
 		})

@@ -108,10 +108,8 @@ func (s *Store) refuses(owner string) bool {
 	return ok
 }
 
-// Refused is to be called when the address of a game's owner has refused a
-// connection, so that nobody listens there: for a while this server takes over
-// games of that owner which it is asked for. A connection that cannot be made for
-// another reason must not be reported.
+// Refused has this server, for a while, take over the games of that owner which it
+// is asked for: see store.Refuser.
 func (s *Store) Refused(owner *store.Elsewhere) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,6 +62,15 @@ type Store interface {
 	Close(ctx context.Context) error
 }
 
+// A Refuser is a Store that takes over games of a server which has ended without
+// giving them up as soon as it is told so.
+type Refuser interface {
+	// Refused says that the address of a game's owner has refused a connection, so
+	// that nobody listens there. A connection that could not be made for another reason
+	// is not reported.
+	Refused(owner *Elsewhere)
+}
+
 // Game is what a store knows of a game without opening it.
 type Game struct {
 	Name string

@@ -3,7 +3,6 @@ package page
 import (
 	"context"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -44,7 +43,7 @@ type page struct {
 func open(t testing.TB, url string) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(chromium(t)),
+		chromedp.ExecPath(subject.Chromium(t)),
 		chromedp.UserDataDir(profile(t)),
 		chromedp.Headless,
 		chromedp.NoSandbox, // which root, as in a container, cannot have
@@ -114,22 +113,6 @@ func profile(t testing.TB) string {
 		}
 	})
 	return dir
-}
-
-// chromium finds the browser. CHROMIUM may name one.
-func chromium(t testing.TB) string {
-	t.Helper()
-	subject.Need(t, subject.ChromiumProgram)
-	// Debian's chromium-headless-shell is a script that starts the browser, and
-	// leaves it behind when it is killed.
-	const headlessShell = "/usr/lib/chromium/chromium-headless-shell"
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", headlessShell, "chromium-headless-shell", "google-chrome"} {
-		if path, err := exec.LookPath(name); name != "" && err == nil {
-			return path
-		}
-	}
-	t.Fatal("Chromium is missing: run compat-tests/setup, or name one in the environment as CHROMIUM")
-	return ""
 }
 
 // heard keeps what the page complains of, and what it asks for.

@@ -32,7 +32,7 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	// Who is gone stands in front, and keeps the focus if it has it.
 	p.run(chromedp.Evaluate(`document.querySelector(".tile[data-state=counting] a").focus()`, nil))
 	client2.Kill()
-	p.shows(".tile:first-child", `^blue\s[\s\S]*client[12] is gone · \d+ s$`)
+	p.shows(".tile:first-child", `^blue\s[\s\S]*client[12] is gone · (\d+ min )?\d+ s$`)
 	var focused string
 	p.run(chromedp.Evaluate(`document.activeElement.querySelector("h2")?.innerText ?? document.activeElement.tagName`, &focused))
 	if focused != "blue" {
@@ -46,7 +46,7 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	// The server is away, and comes back.
 	p.serverAway(true)
 	server.Kill()
-	p.shows("#away", `^The server is away · \d+ s$`)
+	p.shows("#away", `^The server is away · \d`)
 	place.GoServer(t, "-goal", goal)
 	p.shows("#summary", `^3 games: 2 standing still, 1 counting, 0 done$`)
 	p.serverAway(false)

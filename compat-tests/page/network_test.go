@@ -245,7 +245,7 @@ func TestManyTabs(t *testing.T) {
 	})
 	first.show()
 	first.rises(5)
-	first.shows("#proof", `^all \d+ lines in order, none lost, none twice$`)
+	first.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
 	for _, tab := range tabs {
 		tab.wellBehaved(server.URL)
 	}
@@ -264,9 +264,9 @@ func TestTheTitleOfAHiddenTab(t *testing.T) {
 	p.hide()
 	p.serverAway(true)
 	server.Kill()
-	p.title(`^\d+ · The server is away$`, "page/icon-trouble.svg")
+	p.title(`^[\d,]+ · The server is away$`, "page/icon-trouble.svg")
 	place.GoServer(t)
-	p.title(`^\d+ · Counting$|Back after`, "page/icon-done.svg")
+	p.title(`^[\d,]+ · Counting$|Back after`, "page/icon-done.svg")
 	p.show()
 	p.rises(5)
 }
@@ -280,7 +280,7 @@ func TestAFrozenTab(t *testing.T) {
 	p.freeze(wallTime(t))
 	p.rises(5)
 	p.shows("#headline-text", `^Counting`)
-	p.shows("#proof", `^all \d+ lines in order, none lost, none twice$`)
+	p.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
 	p.wellBehaved(server.URL)
 }
 

@@ -48,7 +48,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.shows("#spelling", `^[a-z]`)
 	p.shows("#goal", `^of 1,000,000$`)
 	p.shows("#tally-text", `^No interruption so far, 0 lost$`)
-	p.title(`^\d+ · Counting$`, "page/icon.svg")
+	p.title(`^[\d,]+ · Counting$`, "page/icon.svg")
 	p.shot("03-counting")
 
 	// client1 dies, and comes back.
@@ -57,7 +57,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.status("client1 is gone")
 	p.shows(".seat.client1 .seat-state", `^empty for`)
 	p.shows("#timeline", `client1 left`)
-	p.title(`^\d+ · client1 is gone$`, "page/icon-trouble.svg")
+	p.title(`^[\d,]+ · client1 is gone$`, "page/icon-trouble.svg")
 	time.Sleep(1500 * time.Millisecond) // so long is the interruption at least
 	p.shot("04-client-gone")
 	subject.Go.Start(t, place.URL(), interval, limit)
@@ -76,7 +76,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	server.Kill()
 	died = time.Now()
 	p.status("The server is away")
-	p.title(`^\d+ · The server is away$`, "page/icon-trouble.svg")
+	p.title(`^[\d,]+ · The server is away$`, "page/icon-trouble.svg")
 	if n := p.number(); n < known {
 		t.Errorf("the page forgot the count: %d after %d", n, known)
 	}
@@ -91,7 +91,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.shows("#timeline", `The server started`)
 	p.shows("#tally-text", `^2 interruptions, longest `)
 	p.rises(5)
-	p.shows("#proof", `^all [0-9]+ lines in order, none lost, none twice$`)
+	p.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
 	p.shot("07-server-back")
 
 	// Who comes now sees it, too.

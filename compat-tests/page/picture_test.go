@@ -21,6 +21,7 @@ type look struct {
 	name          string
 	width, height int64
 	display       bool
+	axe           bool // whether axe looks, too: in each layout and color scheme
 	features      []*emulation.MediaFeature
 }
 
@@ -29,19 +30,18 @@ func feature(name, value string) *emulation.MediaFeature {
 }
 
 var looks = []look{
-	{"laptop-light", 1366, 768, false, nil},
-	{"laptop-dark", 1366, 768, false, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
-	{"laptop-forced", 1366, 768, false, []*emulation.MediaFeature{feature("forced-colors", "active"), feature("prefers-reduced-motion", "reduce")}},
-	{"phone-light", 390, 844, false, nil},
-	{"phone-dark", 390, 844, false, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
-	{"1080p-light", 1920, 1080, true, nil},
-	{"1080p-dark", 1920, 1080, true, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
-	{"1080p-forced", 1920, 1080, true, []*emulation.MediaFeature{feature("forced-colors", "active")}},
-	{"4k-light", 3840, 2160, true, nil},
+	{"laptop-light", 1366, 768, false, true, nil},
+	{"laptop-dark", 1366, 768, false, true, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
+	{"laptop-forced", 1366, 768, false, false, []*emulation.MediaFeature{feature("forced-colors", "active"), feature("prefers-reduced-motion", "reduce")}},
+	{"phone-light", 390, 844, false, true, nil},
+	{"phone-dark", 390, 844, false, false, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
+	{"1080p-light", 1920, 1080, true, true, nil},
+	{"1080p-dark", 1920, 1080, true, true, []*emulation.MediaFeature{feature("prefers-color-scheme", "dark")}},
+	{"1080p-forced", 1920, 1080, true, false, []*emulation.MediaFeature{feature("forced-colors", "active")}},
+	{"4k-light", 3840, 2160, true, false, nil},
 }
 
-// shot looks at the page in each of the ways. In none has axe anything to
-// complain of, nothing is wider than the window, and on a display nothing has to
+// shot looks at the page in each of the ways. axe has nothing to complain of, nothing is wider than the window, and on a display nothing has to
 // be scrolled and what matters can be read from afar. It leaves pictures where
 // the environment asks for them.
 func (p *page) shot(name string) {
@@ -50,7 +50,7 @@ func (p *page) shot(name string) {
 	for _, l := range looks {
 		p.look(l)
 		p.fits(name+", "+l.name, l)
-		if l.width < 3000 { // the same as on a smaller display
+		if l.axe {
 			p.axe(name + ", " + l.name)
 		}
 		if dir == "" {

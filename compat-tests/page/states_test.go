@@ -79,7 +79,7 @@ func TestThePageShowsAFullDisk(t *testing.T) {
 	s.Storage(syscall.ENOSPC)
 	p.shows("#headline-text", `^The disk is full · `+length+`$`)
 	p.shows("#timeline", "^The count cannot be written: the disk is full$")
-	p.shows("#incident-list", `^disk trouble for \d+ s`)
+	p.shows("#incident-list", `^disk trouble for \d`)
 	p.shot("08-disk-full")
 	s.Storage(nil)
 	s.Written([]float64{1237}, 0)

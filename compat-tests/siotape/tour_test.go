@@ -33,7 +33,7 @@ var pieces = regexp.MustCompile("(?ms)^```sh(.*?)\n(.*?)^```$|^```text\n(.*?)^``
 func TestTheTourIsTrue(t *testing.T) {
 	t.Parallel()
 	needSamples(t)
-	subject.Need(t, subject.ChromiumProgram)
+	subject.Chromium(t)
 	page, err := os.ReadFile("TOUR.md")
 	if err != nil {
 		t.Fatal(err)
@@ -149,10 +149,7 @@ func (t *tour) expect(text string) {
 
 func (t *tour) browse() {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox)
-	if path := os.Getenv("CHROMIUM"); path != "" {
-		options = append(options, chromedp.ExecPath(path))
-	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(subject.Chromium(t)), chromedp.WSURLReadTimeout(time.Minute))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)

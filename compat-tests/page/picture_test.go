@@ -41,9 +41,10 @@ var looks = []look{
 	{"4k-light", 3840, 2160, true, false, nil},
 }
 
-// shot looks at the page in each of the ways. axe has nothing to complain of, nothing is wider than the window, and on a display nothing has to
-// be scrolled and what matters can be read from afar. It leaves pictures where
-// the environment asks for them.
+// shot looks at the page in each of the ways. axe has nothing to complain of,
+// nothing is wider than the window, and on a display nothing has to be scrolled and
+// what matters can be read from afar. It leaves pictures where the environment asks
+// for them.
 func (p *page) shot(name string) {
 	p.t.Helper()
 	dir := os.Getenv(screenshots)

@@ -22,9 +22,6 @@ import (
 	"counting/server/room"
 
 	"github.com/gorilla/websocket"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 func TestMain(m *testing.M) { subject.MainAtOnce(m, 16) }
@@ -47,6 +44,7 @@ var kinds = []struct {
 	attack      func(a attacker) string
 	want        string
 }{
+
 	{"HTTP", "bytes that are no request", func(a attacker) string { return a.says(0, "\x16\x03\x01\x02\x00\x01\r\n\r\n") }, "400"},
 	{"HTTP", "no Host", func(a attacker) string { return a.says(0, "GET / HTTP/1.1\r\n\r\n") }, "400"},
 	{"HTTP", "two Hosts", func(a attacker) string { return a.says(0, get("/", "Host: other\r\n")) }, "400"},
@@ -397,42 +395,6 @@ func disturb(t *testing.T, owner, server *subject.Server, table *results.Table) 
 	table.Row("**after all**", fmt.Sprintf("%d kinds", len(kinds)),
 		fmt.Sprintf("goroutines %d → %d, open files %d → %d, heap %.1f → %.1f MB", before.goroutines, after.goroutines, before.files, after.files,
 			float64(before.heap)/1e6, float64(after.heap)/1e6), lines())
-}
-
-// undisturbed fails the test if an honest client has noticed anything.
-func undisturbed(t *testing.T, honest []*subject.Program) {
-	t.Helper()
-	for _, client := range honest {
-		if out := client.Output(); strings.Count(out, "Connected to server!") != 1 || strings.Contains(out, "Error") || strings.Contains(out, "Game stopped!") {
-			t.Errorf("%s was disturbed:\n%.2000s", client, out)
-		}
-	}
-}
-
-// usage is what the server uses.
-type usage struct{ sessions, goroutines, files, heap int }
-
-func measure(t *testing.T, url string) usage {
-	t.Helper()
-	http.DefaultClient.CloseIdleConnections()
-	response, err := http.Get(url + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	value := func(name string) int {
-		var f *dto.MetricFamily
-		if f = families[name]; f == nil {
-			t.Fatalf("/metrics has no %s", name)
-		}
-		return int(f.GetMetric()[0].GetGauge().GetValue())
-	}
-	return usage{value("counting_sessions"), value("go_goroutines"), value("process_open_fds"), value("go_memstats_heap_alloc_bytes")}
 }
 
 func waitFor(t *testing.T, what string, done func() bool) {

@@ -3,7 +3,6 @@ package page
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,9 +17,6 @@ import (
 
 	"counting/compat-tests/subject"
 
-	"github.com/chromedp/cdproto/browser"
-	browserpage "github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -355,62 +351,4 @@ func (p *page) headlines() func() []string {
 		p.run(chromedp.Evaluate(`said`, &said))
 		return said
 	}
-}
-
-// tab opens the page in a tab of the same browser, in a window of its own: in a
-// headless browser windows can be hidden, but tabs never are.
-func (p *page) tab(url string) *page {
-	p.t.Helper()
-	var id target.ID
-	p.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
-		id, err = target.CreateTarget("about:blank").WithNewWindow(true).Do(ctx)
-		return err
-	}))
-	ctx, cancel := chromedp.NewContext(p.ctx, chromedp.WithTargetID(id))
-	p.t.Cleanup(cancel)
-	return load(p.t, ctx, url)
-}
-
-// show shows the tab's window.
-func (p *page) show() {
-	p.t.Helper()
-	p.window(browser.WindowStateNormal)
-	p.run(browserpage.BringToFront())
-}
-
-// hide minimizes the tab's window.
-func (p *page) hide() {
-	p.t.Helper()
-	p.window(browser.WindowStateMinimized)
-}
-
-// window changes the state of the tab's window, and waits until the page knows
-// whether it is hidden.
-func (p *page) window(state browser.WindowState) {
-	p.t.Helper()
-	p.run(chromedp.ActionFunc(func(ctx context.Context) error {
-		id, _, err := browser.GetWindowForTarget().Do(ctx)
-		if err != nil {
-			return err
-		}
-		return browser.SetWindowBounds(id, &browser.Bounds{WindowState: state}).Do(ctx)
-	}))
-	p.wait("the window to be "+string(state), func() bool {
-		var hidden bool
-		p.run(chromedp.Evaluate(`document.hidden`, &hidden))
-		return hidden == (state == browser.WindowStateMinimized)
-	})
-}
-
-// freeze stops all that the tab does for that long, as for a laptop that sleeps,
-// and shows it again.
-func (p *page) freeze(time time.Duration) {
-	p.t.Helper()
-	p.run(
-		browserpage.SetWebLifecycleState(browserpage.SetWebLifecycleStateStateFrozen),
-		chromedp.Sleep(time),
-		browserpage.SetWebLifecycleState(browserpage.SetWebLifecycleStateStateActive),
-	)
-	p.hide()
-	p.show()
 }

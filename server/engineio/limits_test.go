@@ -1,8 +1,13 @@
 package engineio
 
 import (
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 func TestDebt(t *testing.T) {
@@ -32,5 +37,161 @@ func TestDebt(t *testing.T) {
 	d.add(time.Millisecond, now.Add(time.Hour))
 	if got := d.delay(now.Add(time.Hour)); got > 0 {
 		t.Errorf("after an hour it waits %v", got)
+	}
+}
+
+// Bytes that are received in part, and bytes that nobody takes, are bounded; only
+// who goes over the bound is refused or ended.
+func TestBudgets(t *testing.T) {
+	t.Parallel()
+	t.Run("of a body that is not finished", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, Options{Limits: Limits{Receiving: 256 << 10}})
+		sid := s.opens()
+		var bodies []*io.PipeWriter
+		for range 8 {
+			reader, writer := io.Pipe()
+			bodies = append(bodies, writer)
+			go func() {
+				response, err := http.Post(s.url+"/?EIO=4"+sid, "text/plain", reader)
+				if err == nil {
+					response.Body.Close()
+				}
+			}()
+			go writer.Write([]byte(strings.Repeat("4", 100_000)))
+		}
+		waitFor(t, "some to be refused", func() bool { return s.reached(LimitReceiving) >= 6 })
+		if receiving, _ := s.Usage(); receiving > 256<<10 {
+			t.Errorf("%d bytes are being received", receiving)
+		}
+		if status, _ := s.request("POST", sid, "4hello"); status != http.StatusOK {
+			t.Errorf("an honest request is answered %d meanwhile", status)
+		}
+		for _, body := range bodies {
+			body.Close()
+		}
+		waitFor(t, "the bytes to be given back", func() bool { receiving, _ := s.Usage(); return receiving == 0 })
+	})
+	t.Run("of a message that is not finished", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, Options{Limits: Limits{Receiving: 256 << 10}})
+		for range 8 {
+			conn := s.dial("")
+			conn.NetConn().Write([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0x0f, 0x42, 0x40, 0, 0, 0, 0})
+			go conn.NetConn().Write(make([]byte, 100_000))
+		}
+		waitFor(t, "some to be ended", func() bool { return s.reached(LimitReceiving) >= 6 })
+		honest := s.dial("")
+		write(t, honest, "4hello")
+		expect(t, honest, "0{", "4hello")
+	})
+	t.Run("of what nobody takes", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, Options{Limits: Limits{Sending: 64 << 10}})
+		greedy := []string{s.opens(), s.opens(), s.opens()}
+		waitFor(t, "one to be ended", func() bool {
+			for _, sid := range greedy {
+				s.request("POST", sid, "4"+strings.Repeat("x", 10_000))
+			}
+			return s.reached(LimitSending) > 0
+		})
+		if _, sending := s.Usage(); sending > 64<<10 {
+			t.Errorf("%d bytes wait to be sent", sending)
+		}
+		honest := s.opens()
+		s.request("POST", honest, "4hello")
+		if _, text := s.request("GET", honest, ""); text != "4hello" {
+			t.Errorf("an honest session gets %q meanwhile", text)
+		}
+	})
+	t.Run("of packets for one session", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, Options{Limits: Limits{PacketsPerSession: 10}})
+		sid := s.opens()
+		s.request("POST", sid, "4"+strings.Repeat("x\x1e4", 20))
+		waitFor(t, "it to be ended", func() bool { return s.Sessions() == 0 })
+		if s.reached(LimitPackets) != 1 {
+			t.Errorf("the limits are %v", s.limits)
+		}
+	})
+	t.Run("of a client that does not read its WebSocket", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, Options{Limits: Limits{Sending: 1 << 20}})
+		conn := s.dial("")
+		go func() { // echoed, and never read
+			for conn.WriteMessage(websocket.TextMessage, []byte("4"+strings.Repeat("x", 50_000))) == nil {
+			}
+		}()
+		waitFor(t, "it to be ended", func() bool { return s.Sessions() == 0 })
+		waitFor(t, "what waited to be forgotten", func() bool { _, sending := s.Usage(); return sending == 0 })
+	})
+}
+
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{Limits: Limits{Sessions: 3}})
+	first := s.opens()
+	for range 10 {
+		s.opens()
+	}
+	waitFor(t, "the oldest to be gone", func() bool { return s.Sessions() == 3 })
+	if status, _ := s.request("POST", first, "4x"); status != http.StatusBadRequest {
+		t.Errorf("the oldest session answers %d", status)
+	}
+	if n := s.reached(LimitAbandoned); n != 8 {
+		t.Errorf("%d sessions gave way, want 8", n)
+	}
+}
+
+// The sessions of one group do not take the slots of all, and those that joined
+// nothing give way within each limit that is reached.
+func TestSlotsOfGroups(t *testing.T) {
+	t.Parallel()
+	asked := func(w http.ResponseWriter, r *http.Request, open func(string)) {
+		switch group := r.URL.Query().Get("group"); group {
+		case "nobody":
+			Refuse(w, http.StatusTeapot, "nobody may come", true)
+		default:
+			open(group)
+		}
+	}
+	s := start(t, Options{Admit: asked, Limits: Limits{Sessions: 6, SessionsPerGroup: 3}})
+	open := func(group string) (int, string) { return s.request("GET", "&group="+group, "") }
+	expect := func(group string, status int, text string) {
+		t.Helper()
+		if got, answer := open(group); got != status || !strings.Contains(answer, text) {
+			t.Errorf("a session in %q is answered %d %s, want %d", group, got, answer, status)
+		}
+	}
+	for range 10 {
+		expect("a", http.StatusOK, `"sid"`) // the oldest gives way
+	}
+	expect("b", http.StatusOK, `"sid"`)
+	waitFor(t, "the sessions that gave way to be gone", func() bool { return s.Sessions() == 4 })
+	s.Server.mu.Lock() // now they join
+	for _, session := range s.Server.sessions {
+		s.Server.slots.setIdle(session, false)
+		if g := session.Group(); g != "a" && g != "b" {
+			t.Errorf("a session is in the group %q", g)
+		}
+	}
+	s.Server.mu.Unlock()
+	expect("a", http.StatusServiceUnavailable, `"too many sessions in \"a\": the limit is 3"`)
+	if n := s.reached(LimitSessionsPerGroup); n != 1 {
+		t.Errorf("the limit was reached %d times", n)
+	}
+	for range 5 {
+		expect("b", http.StatusOK, `"sid"`)
+		expect("c", http.StatusOK, `"sid"`)
+	}
+	waitFor(t, "the sessions that gave way to be gone", func() bool { return s.Sessions() == 6 })
+	expect("nobody", http.StatusTeapot, `"nobody may come"`)
+	if _, response, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/?EIO=4&transport=websocket&group=nobody", nil); err == nil || response.StatusCode != http.StatusTeapot || response.Header.Get("Retry-After") == "" {
+		t.Errorf("over WebSocket: %v, %v", response, err)
+	}
+	s.Server.mu.Lock()
+	defer s.Server.mu.Unlock()
+	if n := len(s.Server.slots.group); n != 3 {
+		t.Errorf("%d groups are kept", n)
 	}
 }

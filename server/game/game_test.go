@@ -73,7 +73,8 @@ func assign(s Session, seat protocol.Seat, next int64) []Effect {
 }
 
 func start(s Session) Effect { return Emit{s, protocol.StartGame, nil} }
-func stop(s Session) Effect  { return Emit{s, protocol.StopGame, nil} }
+
+func stop(s Session) Effect { return Emit{s, protocol.StopGame, nil} }
 
 // seated are the events that put A on client1 and B on client2 of a new game.
 func seated(next1, next2 int64) []step {
@@ -262,54 +263,6 @@ func refuse(s Session, n Number, id AckID, code Code, reason string) step {
 	}, want}
 }
 
-func TestFaithful(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name  string
-		steps []step
-	}{
-		{"numbers_are_written_as_they_come_whoever_sends_them", append(seated(1, 2),
-			number("B", "client2", 2, "1", Received{"B", num("client2", 2)}, AppendLine{1, num("client2", 2)}),
-			written(1, Ack{Session: "B", ID: "1"}),
-			number("B", "client1", 1.5, "2", Received{"B", num("client1", 1.5)}, AppendLine{2, num("client1", 1.5)}),
-			number("A", "bob", -7, NoAck, Received{"A", num("bob", -7)}, AppendLine{3, num("bob", -7)}),
-			number("A", "client1", 41, "3", Received{"A", num("client1", 41)}, AppendLine{4, num("client1", 41)}),
-			number("A", "client1", 41, "4", Received{"A", num("client1", 41)}, AppendLine{5, num("client1", 41)}),
-			written(5, Ack{Session: "B", ID: "2"}, Ack{Session: "A", ID: "3"}, Ack{Session: "A", ID: "4"}),
-			disconnect("A", Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")),
-			connect("C", append(assign("C", protocol.Client1, 43), start("B"), start("C"), Admit{"C"})...),
-		)},
-		{"a_third_client_is_admitted_and_idles_for_good", append(seated(1, 2),
-			connect("C", Full{"C"}, Admit{"C"}),
-			number("C", "client1", 41, "1", Received{"C", num("client1", 41)}, AppendLine{1, num("client1", 41)}),
-			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("A"), stop("B"), stop("C")),
-			connect("D", append(assign("D", protocol.Client2, 2), start("A"), start("C"), start("D"), Admit{"D"})...),
-			disconnect("C"), // both seats are taken: nobody is sent anything
-		)},
-		{"a_client_without_a_seat_stops_a_game_that_does_not_run", append(seated(1, 2),
-			connect("C", Full{"C"}, Admit{"C"}),
-			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("A"), stop("B"), stop("C")),
-			disconnect("C", Alone{}, stop("A"), stop("C")),
-		)},
-		{"a_number_that_cannot_be_is_not_acked", append(seated(1, 2),
-			number("C", "client1", 1, "1", Refused{"C", NotJoined, num("client1", 1), 0}),
-			broken("A", "9", Refused{"A", Malformed, Number{Err: errBroken}, 0}),
-		)},
-		{"a_line_that_was_dropped_is_not_acked", append(seated(1, 2),
-			number("A", "client1", 1, "1", Received{"A", num("client1", 1)}, AppendLine{1, num("client1", 1)}),
-			step{"dropped 1", func(g rules) []Effect { g.(*Faithful).Dropped(1); return nil }, nil},
-			number("A", "client1", 3, "2", Received{"A", num("client1", 3)}, AppendLine{2, num("client1", 3)}),
-			written(2, Ack{Session: "A", ID: "2"}),
-		)},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			play(t, NewFaithful(), tt.steps)
-		})
-	}
-}
-
 // Both modes bound what a session is owed: the original does not.
 func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 	t.Parallel()
@@ -343,35 +296,6 @@ func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 	if got := f.Written(MaxUnacked + 1); len(got) != MaxUnacked || len(f.owed) != 0 || len(f.count) != 0 {
 		t.Fatalf("%d acks came, want %d; the game still holds %v, %v", len(got), MaxUnacked, f.owed, f.count)
 	}
-}
-
-// A disk that hangs let the lines of faithful mode fill the memory.
-func TestFaithfulLinesThatWaitToBeWrittenAreBounded(t *testing.T) {
-	t.Parallel()
-	g := NewFaithful()
-	g.Connect("A", "")
-	long := num("client1", 1)
-	long.Words = strings.Repeat("x", 4000)
-	lines, bytes := int64(0), 0
-	for {
-		effects := g.Number("A", long, NoAck)
-		if r, ok := effects[0].(Refused); ok {
-			if r.Code != TooManyLines || r.Reason() != "4194304 bytes already wait to be written" {
-				t.Errorf("refused as %+v", r)
-			}
-			break
-		}
-		lines++
-		if bytes += len(long.Words); bytes > MaxPending {
-			t.Fatalf("%d bytes wait to be written", bytes)
-		}
-	}
-	g.Written(lines / 2)
-	g.Dropped(lines)
-	if g.pending != 0 || len(g.lines) != 0 {
-		t.Fatalf("%d bytes of %d lines are still said to wait", g.pending, len(g.lines))
-	}
-	play(t, g, []step{number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, AppendLine{lines + 1, num("client1", 1)})})
 }
 
 func TestTurn(t *testing.T) {

@@ -1,0 +1,94 @@
+package k8s
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/yaml"
+)
+
+type file struct {
+	io.Reader
+	name string
+}
+
+func (f file) Name() string { return f.name }
+
+func TestThePageIsWhereKindMapsIt(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("kind/page.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page manifests
+	page.decode(t, text)
+	checkService(t, page.services["page"], render(t, ".").deployments["server"])
+
+	if text, err = os.ReadFile("kind/cluster.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	var cluster kind.Cluster
+	if err := yaml.UnmarshalStrict(text, &cluster); err != nil {
+		t.Fatal(err)
+	}
+	port := cluster.Nodes[0].ExtraPortMappings[0]
+	if port.ContainerPort != page.services["page"].Spec.Ports[0].NodePort || port.HostPort != 5000 {
+		t.Errorf("kind maps %+v, the page is on %d", port, page.services["page"].Spec.Ports[0].NodePort)
+	}
+}
+
+// The manual's kustomization for a namePrefix is one that works.
+func TestTheManualsNamePrefix(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippet := regexp.MustCompile(`(?m)^ {6}namePrefix: .*\n(?: {6}.*\n)+`).Find(text)
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	relative, err := filepath.Rel(dir, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippet = bytes.ReplaceAll(bytes.ReplaceAll(snippet, []byte("\n      "), []byte("\n")), []byte("../k8s"), []byte(relative))
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), bytes.TrimSpace(snippet), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m := render(t, dir)
+	for _, client := range []string{"blue-client1", "blue-client2"} {
+		if d := m.deployments[client]; d == nil || env(d, "SERVER_URL") != "http://blue-server:5000" || m.services["blue-server"] == nil {
+			t.Errorf("%s does not find the server", client)
+		}
+	}
+	if d := m.deployments["blue-server"]; d == nil || m.claims[d.Spec.Template.Spec.Volumes[0].PersistentVolumeClaim.ClaimName] == nil {
+		t.Error("the server has no claim")
+	}
+}
+
+func TestTheManualNamesFilesThatAreThere(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## What is here")
+	named := regexp.MustCompile("`([a-z0-9_*/-]+\\.[a-z]+|e2e)`").FindAllStringSubmatch(table, -1)
+	if len(named) < 8 {
+		t.Fatalf("only %q are named", named)
+	}
+	for _, name := range named {
+		if files, err := filepath.Glob(name[1]); err != nil || len(files) == 0 && name[1] != "numbers.txt" {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+}

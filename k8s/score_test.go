@@ -1,0 +1,62 @@
+package k8s
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/zegl/kube-score/config"
+	"github.com/zegl/kube-score/domain"
+	"github.com/zegl/kube-score/parser"
+	"github.com/zegl/kube-score/score"
+	"github.com/zegl/kube-score/scorecard"
+)
+
+// explained are the findings of kube-score that stand, each with its reason.
+var explained = map[string]string{
+	"container-image-pull-policy":                   "the images are built and loaded, and are in no registry",
+	"container-ephemeral-storage-request-and-limit": "nothing can be written but the volume, and a node without the isolation of local storage, such as a rootless kind, would not take the pod",
+	"deployment-replicas":                           "numbers.txt has one writer, more servers only stand by, and a Python client without a seat ends",
+	"deployment-has-poddisruptionbudget":            "the spare of a client that is evicted takes its seat within a second",
+	"deployment-strategy":                           "two servers must not write one file: the next is started when the last is gone",
+}
+
+func TestKubeScoreFindsNothingUnexplained(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	for _, dir := range overlays(t) {
+		for object, result := range kubeScore(t, dir, render(t, dir).text) {
+			for _, r := range result.Checks {
+				if r.Skipped || r.Grade > scorecard.GradeWarning {
+					continue
+				}
+				found[r.Check.ID] = true
+				if explained[r.Check.ID] == "" {
+					t.Errorf("%s: %s: %s: %v", dir, object, r.Check.ID, r.Comments)
+				}
+			}
+		}
+	}
+	for id := range explained {
+		if !found[id] {
+			t.Errorf("%s is explained, but no longer found", id)
+		}
+	}
+}
+
+func kubeScore(t *testing.T, name string, text []byte) scorecard.Scorecard {
+	t.Helper()
+	p, err := parser.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := p.ParseFiles([]domain.NamedReader{file{bytes.NewReader(text), name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &config.RunConfiguration{KubernetesVersion: config.Semver{Major: 1, Minor: 34}, MinReplicasDeployment: 2}
+	card, err := score.Score(objects, score.RegisterAllChecks(objects, nil, run), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *card
+}

@@ -1,0 +1,204 @@
+package engineio
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for _, tt := range []struct {
+		name  string
+		sends []string
+		// ends tells that the WebSocket is closed and the session goes on polling.
+		ends bool
+	}{
+		{"in order", []string{"2probe", "5"}, false},
+		{"a PING that is not a probe", []string{"2"}, true},
+		{"a PONG", []string{"3probe"}, true},
+		{"a message before the probe", []string{"4x"}, true},
+		{"UPGRADE without a probe", []string{"5"}, true},
+		{"two probes", []string{"2probe", "2probe"}, true},
+		{"a message after the probe", []string{"2probe", "4x"}, true},
+		{"what is not a packet", []string{"x"}, true},
+		{"an empty message", []string{""}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			sid := s.opens()
+			polled := make(chan string, 1)
+			go func() {
+				_, text := s.request("GET", sid, "")
+				polled <- text
+			}()
+			waitFor(t, "the poll to wait", func() bool {
+				session, _ := s.session(strings.TrimPrefix(sid, "&sid="))
+				session.mu.Lock()
+				defer session.mu.Unlock()
+				return session.waiting != nil
+			})
+			conn := s.dial(sid)
+			write(t, conn, tt.sends...)
+			if tt.sends[0] == "2probe" {
+				expect(t, conn, "3probe")
+			}
+			if tt.ends {
+				expectClosed(t, conn)
+				s.request("POST", sid, "4hello")
+				text := <-polled
+				for text == "6" {
+					_, text = s.request("GET", sid, "")
+				}
+				if text != "4hello" {
+					t.Errorf("the session answers %q, want 4hello", text)
+				}
+				return
+			}
+			if text := <-polled; text != "6" {
+				t.Errorf("the waiting poll was answered %q, want 6", text)
+			}
+			write(t, conn, "4hello")
+			expect(t, conn, "4hello")
+			if status, _ := s.request("GET", sid, ""); status != http.StatusBadRequest {
+				t.Errorf("a poll after the upgrade is answered %d", status)
+			}
+		})
+	}
+}
+
+// What is sent while the upgrade is being probed arrives after it, in order.
+func TestNothingIsLostOrReorderedByAnUpgrade(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	sid := s.opens()
+	conn := s.dial(sid)
+	write(t, conn, "2probe")
+	expect(t, conn, "3probe")
+	for i := range 20 {
+		s.request("POST", sid, fmt.Sprint("4", i))
+		if _, text := s.request("GET", sid, ""); text != "6" {
+			t.Fatalf("a poll while the upgrade is probed is answered %q, want 6", text)
+		}
+	}
+	write(t, conn, "5", "4last")
+	for i := range 20 {
+		expect(t, conn, fmt.Sprint("4", i))
+	}
+	expect(t, conn, "4last")
+}
+
+// A second upgrade harms nobody but itself.
+func TestASecondUpgradeIsClosed(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	sid := s.opens()
+	first, second := s.dial(sid), s.dial(sid)
+	write(t, first, "2probe")
+	expect(t, first, "3probe")
+	write(t, second, "2probe")
+	expectClosed(t, second)
+	write(t, first, "5", "4hello")
+	expect(t, first, "4hello")
+}
+
+// A proxy that passes no upgrade on makes a plain request of it. The session goes
+// on by polling, and none of its packets is lost.
+func TestAnUpgradeThatAProxyTookAwayIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	sid := s.opens()
+	response, err := http.Get(s.url + "/?EIO=4&transport=websocket" + sid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusBadRequest {
+		t.Errorf("it is answered %d", response.StatusCode)
+	}
+	s.request("POST", sid, "4hello")
+	if _, text := s.request("GET", sid, ""); text != "4hello" {
+		t.Errorf("the next poll brings %q", text)
+	}
+}
+
+// A waiting poll and an upgrading WebSocket that were cut together ended the
+// process of an earlier server within some thousand rounds. Nothing may be left of
+// them either.
+func TestPollsAndUpgradesThatAreCutTogether(t *testing.T) {
+	rounds := 2000
+	if testing.Short() {
+		rounds = 200
+	}
+	fmt.Sscan(os.Getenv("ROUNDS"), &rounds)
+	// A session whose poll was answered in time lives on until its heartbeat ends
+	// it, which must not be before its upgrade, however busy the machine is.
+	s := start(t, Options{PingInterval: 2 * time.Second, PingTimeout: 3 * time.Second})
+	addr := strings.TrimPrefix(s.url, "http://")
+	goroutines := runtime.NumGoroutine()
+	var workers sync.WaitGroup
+	var done atomic.Int64
+	for range 8 {
+		workers.Go(func() {
+			for done.Add(1) <= int64(rounds) {
+				cutTogether(t, s, addr)
+			}
+		})
+	}
+	workers.Wait()
+	waitFor(t, "the sessions to end", func() bool { return s.Sessions() == 0 && s.open.Load() == 0 })
+	http.DefaultClient.CloseIdleConnections()
+	waitFor(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines+4 })
+	s.Server.mu.Lock()
+	defer s.Server.mu.Unlock()
+	if n := s.pings.queue.Len() + s.pongs.queue.Len() + len(s.slots.address); n != 0 {
+		t.Errorf("%d heartbeats and addresses are left", n)
+	}
+}
+
+// cutTogether opens a session that polls and upgrades, and cuts both connections.
+func cutTogether(t testing.TB, s *testServer, addr string) {
+	sid := s.opens()
+	poll, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	upgrade, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	fmt.Fprintf(poll, "GET /?EIO=4&transport=polling%s HTTP/1.1\r\nHost: x\r\n\r\n", sid)
+	fmt.Fprintf(upgrade, "GET /?EIO=4&transport=websocket%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", sid)
+	response, err := http.ReadResponse(bufio.NewReader(upgrade), nil)
+	if err == nil && response.StatusCode == http.StatusBadRequest {
+		poll.Close()
+		upgrade.Close()
+		return // its heartbeat has ended it, on a machine that is busy
+	}
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Errorf("the upgrade was answered %v, %v", response, err)
+	}
+	masked := func(text string) []byte {
+		return ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(text))))
+	}
+	upgrade.Write(masked("2probe"))
+	upgrade.Write(masked("5"))
+	poll.(*net.TCPConn).SetLinger(0)
+	upgrade.(*net.TCPConn).SetLinger(0)
+	go poll.Close()
+	upgrade.Close()
+}

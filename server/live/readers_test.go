@@ -1,0 +1,65 @@
+package live
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A reader that does not read is dropped, and what it had not been sent is
+// counted. Those who read notice nothing.
+func TestAStuckReaderIsDropped(t *testing.T) {
+	t.Parallel()
+	c := start(t, "", Options{})
+	stuck, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Close()
+	stuck.(*net.TCPConn).SetReadBuffer(4 << 10)
+	fmt.Fprint(stuck, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n") // and never reads
+	reading := c.open("", "")
+	reading.state()
+	waitFor(t, "two readers", func() bool { return c.Readers() == 2 })
+	dropped := func() bool { readers, _, _ := c.Dropped(); return readers > 0 }
+	n := int64(0)
+	var stuckAt time.Time
+	for !dropped() { // at its write deadline at the latest
+		if !stuckAt.IsZero() && time.Since(stuckAt) > writeTimeout+patience {
+			t.Fatal("it is not dropped")
+		}
+		numbers := make([]float64, remembered/4)
+		for i := range numbers {
+			numbers[i] = float64(n + int64(i) + 1)
+		}
+		c.Written(numbers, 0)
+		reading.lines(n+1, n+int64(len(numbers)))
+		n += int64(len(numbers))
+		if n > 40*remembered { // more than the system's buffers hold: it is stuck
+			if stuckAt.IsZero() {
+				stuckAt = time.Now()
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if readers, events, _ := c.Dropped(); readers != 1 || events < atOnce {
+		t.Errorf("%d readers were dropped, with %d events", readers, events)
+	}
+	waitFor(t, "one reader", func() bool { return c.Readers() == 1 })
+}
+
+func TestCloseEndsTheStreams(t *testing.T) {
+	t.Parallel()
+	c := start(t, "", Options{})
+	s := c.open("", "")
+	s.state()
+	c.end()
+	for {
+		if _, err := s.body.ReadString('\n'); err != nil {
+			break
+		}
+	}
+	waitFor(t, "no reader", func() bool { return c.Readers() == 0 })
+}

@@ -325,15 +325,19 @@ func (g *games) sum(of func(*room.Room) int) func() int {
 	}
 }
 
-// number returns how many games are open, and in how many both seats are taken.
-func (g *games) number() (open, counting int) {
+// number returns how many games are open, in how many both seats are taken, and how
+// many are interrupted.
+func (g *games) number() (open, counting, interrupted int) {
 	for _, o := range g.Games() {
 		open++
 		if o.room.Taken() == 2 {
 			counting++
 		}
+		if o.feed.Summary().State == live.InTrouble {
+			interrupted++
+		}
 	}
-	return open, counting
+	return open, counting, interrupted
 }
 
 // expected tells whether the error of opening a game is what a client's wish may

@@ -73,6 +73,7 @@ func TestGamesAreKeptApart(t *testing.T) {
 	}
 	pairs[1].a.conn.Close()
 	pairs[1].b.expect(stopped)
+	waitFor(t, "one game to be interrupted", func() bool { return s.metric(t, `counting_games{state="interrupted"} 1`) })
 	join(t, s.inGame("game=%62lue"), `42["client_assigned",{"client_id":"client1","last_number":5}`, started, joined)
 	if got := s.numbers(t); !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("the default game has %q", got)

@@ -267,6 +267,35 @@ func TestTheTitleOfAHiddenTab(t *testing.T) {
 	p.rises(5)
 }
 
+// A page that is served by a server that stands by goes on when that one takes over.
+func TestAStandbyTakesOver(t *testing.T) {
+	t.Parallel()
+	owner := subject.GoServer(t, "-goal", goal)
+	standby := owner.Standby(t, "-goal", goal)
+	for range 2 {
+		subject.Go.Start(t, standby.URL, interval, limit)
+	}
+	p := open(t, standby.URL)
+	p.status("Counting")
+	p.rises(10)
+	known := p.number()
+	p.serverAway(true) // until the other one has the games
+	owner.Kill()
+	died := time.Now()
+	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 0, died)
+	p.serverAway(false)
+	if n := p.number(); n < known {
+		t.Errorf("the page forgot the count: %d after %d", n, known)
+	}
+	p.shows("#incident-list", `server gone, back after`)
+	p.shows("#timeline", `The server started`)
+	p.shows("#tally-text", `^1 interruption, longest `)
+	p.rises(10)
+	p.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
+	p.shot("16-standby-took-over")
+	p.wellBehaved(standby.URL)
+}
+
 // A frozen tab, as of a laptop that slept, goes on where the count is.
 func TestAFrozenTab(t *testing.T) {
 	t.Parallel()

@@ -59,8 +59,9 @@ type Gauges struct {
 	// what each session has free.
 	Usage func() (receiving, sending int64)
 
-	// Games returns how many games are open, and in how many both seats are taken.
-	Games   func() (open, counting int)
+	// Games returns how many games are open, in how many both seats are taken, and
+	// how many are interrupted.
+	Games   func() (open, counting, interrupted int)
 	Taken   func() int // seats that are taken
 	Waiting func() int // clients that are held back
 	Readers func() int // readers of the stream
@@ -191,11 +192,12 @@ func (m *Metrics) Ask(g Gauges) {
 	gauge("counting_receiving_bytes", "Bytes of packets that have been received in part, beyond 4 KiB for each.", func() int { receiving, _ := g.Usage(); return int(receiving) })
 	gauge("counting_sending_bytes", "Bytes that wait to be sent, beyond 4 KiB for each session.", func() int { _, sending := g.Usage(); return int(sending) })
 	for state, count := range map[string]func() int{
-		"open":     func() int { open, _ := g.Games(); return open },
-		"counting": func() int { _, counting := g.Games(); return counting },
+		"open":        func() int { open, _, _ := g.Games(); return open },
+		"counting":    func() int { _, counting, _ := g.Games(); return counting },
+		"interrupted": func() int { _, _, interrupted := g.Games(); return interrupted },
 	} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "counting_games", Help: "Games that are open, and those of them in which both seats are taken.", ConstLabels: prometheus.Labels{"state": state},
+			Name: "counting_games", Help: "Games that are open, those of them in which both seats are taken, and those that are interrupted.", ConstLabels: prometheus.Labels{"state": state},
 		}, func() float64 { return float64(count()) }))
 	}
 	gauge("counting_seats_taken", "Seats that are taken, of two in each game.", g.Taken)

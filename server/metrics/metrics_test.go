@@ -17,7 +17,7 @@ func started() *Metrics {
 	one := func() int { return 1 }
 	three := func() int64 { return 3 }
 	m.Ask(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
-		Games: func() (int, int) { return 3, 2 }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three,
+		Games: func() (int, int, int) { return 3, 2, 1 }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three,
 		Standby: func() bool { return true }, Forwarding: one})
 	return m
 }
@@ -47,9 +47,10 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		# HELP counting_last_number_timestamp_seconds When the last number of any game was written, in seconds since 1970; 0 if none ever was.
 		# TYPE counting_last_number_timestamp_seconds gauge
 		counting_last_number_timestamp_seconds 1.7e+09
-		# HELP counting_games Games that are open, and those of them in which both seats are taken.
+		# HELP counting_games Games that are open, those of them in which both seats are taken, and those that are interrupted.
 		# TYPE counting_games gauge
 		counting_games{state="counting"} 2
+		counting_games{state="interrupted"} 1
 		counting_games{state="open"} 3
 	`, "counting_games", "counting_goal", "counting_last_number", "counting_last_number_timestamp_seconds")
 

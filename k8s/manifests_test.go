@@ -13,8 +13,10 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	admission "k8s.io/pod-security-admission/api"
@@ -26,11 +28,32 @@ import (
 
 // manifests are what an overlay renders to.
 type manifests struct {
-	text        []byte
-	deployments map[string]*appsv1.Deployment
-	services    map[string]*corev1.Service
-	claims      map[string]*corev1.PersistentVolumeClaim
-	policies    map[string]*networkingv1.NetworkPolicy
+	text         []byte
+	deployments  map[string]*appsv1.Deployment
+	statefulSets map[string]*appsv1.StatefulSet
+	jobs         map[string]*batchv1.Job
+	services     map[string]*corev1.Service
+	claims       map[string]*corev1.PersistentVolumeClaim
+	policies     map[string]*networkingv1.NetworkPolicy
+	budgets      map[string]*policyv1.PodDisruptionBudget
+}
+
+// replicated tells whether the counts are in etcd, and the servers have no volume.
+func (m *manifests) replicated() bool { return m.statefulSets["etcd"] != nil }
+
+// pods are the templates of all pods, by the names of what makes them.
+func (m *manifests) pods() map[string]corev1.PodTemplateSpec {
+	pods := map[string]corev1.PodTemplateSpec{}
+	for name, d := range m.deployments {
+		pods[name] = d.Spec.Template
+	}
+	for name, s := range m.statefulSets {
+		pods[name] = s.Spec.Template
+	}
+	for name, j := range m.jobs {
+		pods[name] = j.Spec.Template
+	}
+	return pods
 }
 
 // decode validates as strictly as an API server that is asked for it: a field
@@ -47,6 +70,12 @@ func (m *manifests) decode(t *testing.T, text []byte) {
 		switch head.APIVersion + " " + head.Kind {
 		case "apps/v1 Deployment":
 			add(t, &m.deployments, document, func(d *appsv1.Deployment) string { return d.Name })
+		case "apps/v1 StatefulSet":
+			add(t, &m.statefulSets, document, func(s *appsv1.StatefulSet) string { return s.Name })
+		case "batch/v1 Job":
+			add(t, &m.jobs, document, func(j *batchv1.Job) string { return j.Name })
+		case "policy/v1 PodDisruptionBudget":
+			add(t, &m.budgets, document, func(b *policyv1.PodDisruptionBudget) string { return b.Name })
 		case "v1 Service":
 			add(t, &m.services, document, func(s *corev1.Service) string { return s.Name })
 		case "v1 PersistentVolumeClaim":
@@ -138,8 +167,10 @@ func TestNamesAndSelectorsAreTheOriginals(t *testing.T) {
 			}
 		}
 		server := m.deployments["server"]
-		if got := server.Spec.Template.Spec.Volumes[0].PersistentVolumeClaim.ClaimName; got != "data-pvc" {
-			t.Errorf("the server's claim is %s", got)
+		if !m.replicated() {
+			if got := server.Spec.Template.Spec.Volumes[0].PersistentVolumeClaim.ClaimName; got != "data-pvc" {
+				t.Errorf("the server's claim is %s", got)
+			}
 		}
 		service := m.services["server"]
 		if port := service.Spec.Ports[0]; port.Port != 5000 {
@@ -160,11 +191,17 @@ func env(d *appsv1.Deployment, name string) string {
 
 func matches(t *testing.T, selector *metav1.LabelSelector, d *appsv1.Deployment) bool {
 	t.Helper()
+	return selects(t, selector, d.Spec.Template.Labels)
+}
+
+// selects tells whether a selector that is not empty selects a pod with these labels.
+func selects(t *testing.T, selector *metav1.LabelSelector, pod map[string]string) bool {
+	t.Helper()
 	s, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return !s.Empty() && s.Matches(labels.Set(d.Spec.Template.Labels))
+	return !s.Empty() && s.Matches(labels.Set(pod))
 }
 
 // checkService checks that the service leads to a port of the server's pods.
@@ -181,7 +218,7 @@ func checkService(t *testing.T, service *corev1.Service, server *appsv1.Deployme
 	t.Errorf("the port %v of %s is none of the server's", service.Spec.Ports[0].TargetPort, service.Name)
 }
 
-// One writer of one file on a volume for one node. Go clients have a spare each,
+// One writer of one file on a volume for one node; etcd has three servers. Go clients have a spare each,
 // and roll: nobody leaves before the next is there. A Python client that finds no
 // seat ends, so it has none.
 func TestReplicasAndStrategies(t *testing.T) {
@@ -189,6 +226,9 @@ func TestReplicasAndStrategies(t *testing.T) {
 	eachOverlay(t, func(t *testing.T, m manifests) {
 		for name, d := range m.deployments {
 			replicas, strategy := int32(1), appsv1.RecreateDeploymentStrategyType
+			if name == "server" && m.replicated() {
+				replicas, strategy = 3, appsv1.RollingUpdateDeploymentStrategyType
+			}
 			if name != "server" {
 				strategy = appsv1.RollingUpdateDeploymentStrategyType
 				if strings.HasPrefix(d.Spec.Template.Spec.Containers[0].Image, "counting-client:") {
@@ -206,7 +246,11 @@ func TestReplicasAndStrategies(t *testing.T) {
 			}
 		}
 		// Types do not tell null from nothing, kubectl apply does.
-		if got := bytes.Count(m.text, []byte("  strategy:\n    rollingUpdate: null\n    type: Recreate\n")); got != 1 {
+		recreated := 1
+		if m.replicated() {
+			recreated = 0
+		}
+		if got := bytes.Count(m.text, []byte("  strategy:\n    rollingUpdate: null\n    type: Recreate\n")); got != recreated {
 			t.Errorf("%d Deployments take away the rollingUpdate of a running one", got)
 		}
 	})
@@ -271,8 +315,10 @@ func TestTheImageTakesTheOriginalsPlace(t *testing.T) {
 	}
 	eachOverlay(t, func(t *testing.T, m manifests) {
 		server := m.deployments["server"]
-		if got := server.Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath; got != mount || env(server, "DATA") != "" {
-			t.Errorf("the volume is at %s, DATA is %q", got, env(server, "DATA"))
+		if !m.replicated() {
+			if got := server.Spec.Template.Spec.Containers[0].VolumeMounts[0].MountPath; got != mount || env(server, "DATA") != "" {
+				t.Errorf("the volume is at %s, DATA is %q", got, env(server, "DATA"))
+			}
 		}
 		for name, d := range original.deployments {
 			if of := m.deployments[name]; of.Spec.Selector.String() != d.Spec.Selector.String() || of.Spec.Template.Spec.Containers[0].Name != d.Spec.Template.Spec.Containers[0].Name {
@@ -296,30 +342,32 @@ func TestTheCountEndsForPythonClients(t *testing.T) {
 
 func TestPodsAreRestricted(t *testing.T) {
 	t.Parallel()
+	eachOverlay(t, func(t *testing.T, m manifests) { checkPods(t, m) })
+}
+
+func checkPods(t *testing.T, m manifests) {
+	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks())
 	if err != nil {
 		t.Fatal(err)
 	}
-	eachOverlay(t, func(t *testing.T, m manifests) {
-		for name, d := range m.deployments {
-			pod := d.Spec.Template
-			restricted := admission.LevelVersion{Level: admission.LevelRestricted, Version: admission.LatestVersion()}
-			for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
-				if !result.Allowed {
-					t.Errorf("%s: %s: %s", name, result.ForbiddenReason, result.ForbiddenDetail)
-				}
-			}
-			if token := pod.Spec.AutomountServiceAccountToken; token == nil || *token {
-				t.Errorf("%s gets a token of its service account", name)
-			}
-			for _, c := range pod.Spec.Containers {
-				if ro := c.SecurityContext.ReadOnlyRootFilesystem; ro == nil || !*ro {
-					t.Errorf("%s can write to its root file system", name)
-				}
-				checkContainer(t, name, c)
+	for name, pod := range m.pods() {
+		restricted := admission.LevelVersion{Level: admission.LevelRestricted, Version: admission.LatestVersion()}
+		for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
+			if !result.Allowed {
+				t.Errorf("%s: %s: %s", name, result.ForbiddenReason, result.ForbiddenDetail)
 			}
 		}
-	})
+		if token := pod.Spec.AutomountServiceAccountToken; token == nil || *token {
+			t.Errorf("%s gets a token of its service account", name)
+		}
+		for _, c := range pod.Spec.Containers {
+			if ro := c.SecurityContext.ReadOnlyRootFilesystem; ro == nil || !*ro {
+				t.Errorf("%s can write to its root file system", name)
+			}
+			checkContainer(t, name, c)
+		}
+	}
 }
 
 func checkContainer(t *testing.T, deployment string, c corev1.Container) {
@@ -361,10 +409,10 @@ func TestTheServersProbesMeanDifferentThings(t *testing.T) {
 func TestEachPodHasANetworkPolicy(t *testing.T) {
 	t.Parallel()
 	eachOverlay(t, func(t *testing.T, m manifests) {
-		for name, d := range m.deployments {
+		for name, pod := range m.pods() {
 			n := 0
 			for _, p := range m.policies {
-				if matches(t, &p.Spec.PodSelector, d) {
+				if selects(t, &p.Spec.PodSelector, pod.Labels) {
 					n++
 				}
 				if len(p.Spec.PolicyTypes) != 2 {

@@ -425,3 +425,135 @@ func TestEachPodHasANetworkPolicy(t *testing.T) {
 		}
 	})
 }
+
+// explained are the findings of kube-score that stand, each with its reason.
+var explained = map[string]string{
+	"container-image-pull-policy":                   "the images are built and loaded, and are in no registry",
+	"container-ephemeral-storage-request-and-limit": "nothing can be written but the volume, and a node without the isolation of local storage, such as a rootless kind, would not take the pod",
+	"deployment-replicas":                           "numbers.txt has one writer, more servers only stand by, and a Python client without a seat ends",
+	"deployment-has-poddisruptionbudget":            "the spare of a client that is evicted takes its seat within a second",
+	"deployment-strategy":                           "two servers must not write one file: the next is started when the last is gone",
+}
+
+func TestKubeScoreFindsNothingUnexplained(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	for _, dir := range overlays(t) {
+		for object, result := range kubeScore(t, dir, render(t, dir).text) {
+			for _, r := range result.Checks {
+				if r.Skipped || r.Grade > scorecard.GradeWarning {
+					continue
+				}
+				found[r.Check.ID] = true
+				if explained[r.Check.ID] == "" {
+					t.Errorf("%s: %s: %s: %v", dir, object, r.Check.ID, r.Comments)
+				}
+			}
+		}
+	}
+	for id := range explained {
+		if !found[id] {
+			t.Errorf("%s is explained, but no longer found", id)
+		}
+	}
+}
+
+func kubeScore(t *testing.T, name string, text []byte) scorecard.Scorecard {
+	t.Helper()
+	p, err := parser.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := p.ParseFiles([]domain.NamedReader{file{bytes.NewReader(text), name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &config.RunConfiguration{KubernetesVersion: config.Semver{Major: 1, Minor: 34}, MinReplicasDeployment: 2}
+	card, err := score.Score(objects, score.RegisterAllChecks(objects, nil, run), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *card
+}
+
+type file struct {
+	io.Reader
+	name string
+}
+
+func (f file) Name() string { return f.name }
+
+func TestThePageIsWhereKindMapsIt(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("kind/page.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page manifests
+	page.decode(t, text)
+	checkService(t, page.services["page"], render(t, ".").deployments["server"])
+
+	for file, nodes := range map[string]int{"kind/cluster.yaml": 1, "kind/nodes.yaml": 4} {
+		if text, err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+		var cluster kind.Cluster
+		if err := yaml.UnmarshalStrict(text, &cluster); err != nil {
+			t.Fatal(err)
+		}
+		port := cluster.Nodes[0].ExtraPortMappings[0]
+		if len(cluster.Nodes) != nodes || port.ContainerPort != page.services["page"].Spec.Ports[0].NodePort || port.HostPort != 5000 {
+			t.Errorf("%s has %d nodes and maps %+v, the page is on %d", file, len(cluster.Nodes), port, page.services["page"].Spec.Ports[0].NodePort)
+		}
+	}
+}
+
+// The manual's kustomization for a namePrefix is one that works.
+func TestTheManualsNamePrefix(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippet := regexp.MustCompile(`(?m)^ {6}namePrefix: .*\n(?: {6}.*\n)+`).Find(text)
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	relative, err := filepath.Rel(dir, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippet = bytes.ReplaceAll(bytes.ReplaceAll(snippet, []byte("\n      "), []byte("\n")), []byte("../k8s"), []byte(relative))
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), bytes.TrimSpace(snippet), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m := render(t, dir)
+	for _, client := range []string{"blue-client1", "blue-client2"} {
+		if d := m.deployments[client]; d == nil || env(d, "SERVER_URL") != "http://blue-server:5000" || m.services["blue-server"] == nil {
+			t.Errorf("%s does not find the server", client)
+		}
+	}
+	if d := m.deployments["blue-server"]; d == nil || m.claims[d.Spec.Template.Spec.Volumes[0].PersistentVolumeClaim.ClaimName] == nil {
+		t.Error("the server has no claim")
+	}
+}
+
+func TestTheManualNamesFilesThatAreThere(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## What is here")
+	named := regexp.MustCompile("`([a-z0-9_*/-]+\\.[a-z]+|e2e)`").FindAllStringSubmatch(table, -1)
+	if len(named) < 8 {
+		t.Fatalf("only %q are named", named)
+	}
+	for _, name := range named {
+		if files, err := filepath.Glob(name[1]); err != nil || len(files) == 0 && name[1] != "numbers.txt" {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+}

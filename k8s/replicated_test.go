@@ -248,6 +248,11 @@ func TestTheImport(t *testing.T) {
 		pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName != files.Volumes[0].PersistentVolumeClaim.ClaimName {
 		t.Errorf("it has the volume %v at %v", pod.Spec.Volumes, v)
 	}
+	// The manual applies etcd alone by its label, before there are servers.
+	alone := []string{m.statefulSets["etcd"].Labels["app"], m.services["etcd"].Labels["app"], m.policies["etcd"].Labels["app"], m.budgets["etcd"].Labels["app"]}
+	if !slices.Equal(alone, []string{"etcd", "etcd", "etcd", "etcd"}) {
+		t.Errorf("etcd's objects have the labels %v", alone)
+	}
 	if selector := m.services["server"].Spec.Selector; selector["app"] == pod.Labels["app"] {
 		t.Error("the Service leads to it")
 	}

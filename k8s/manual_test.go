@@ -30,16 +30,18 @@ func TestThePageIsWhereKindMapsIt(t *testing.T) {
 	page.decode(t, text)
 	checkService(t, page.services["page"], render(t, ".").deployments["server"])
 
-	if text, err = os.ReadFile("kind/cluster.yaml"); err != nil {
-		t.Fatal(err)
-	}
-	var cluster kind.Cluster
-	if err := yaml.UnmarshalStrict(text, &cluster); err != nil {
-		t.Fatal(err)
-	}
-	port := cluster.Nodes[0].ExtraPortMappings[0]
-	if port.ContainerPort != page.services["page"].Spec.Ports[0].NodePort || port.HostPort != 5000 {
-		t.Errorf("kind maps %+v, the page is on %d", port, page.services["page"].Spec.Ports[0].NodePort)
+	for file, nodes := range map[string]int{"kind/cluster.yaml": 1, "kind/nodes.yaml": 4} {
+		if text, err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+		var cluster kind.Cluster
+		if err := yaml.UnmarshalStrict(text, &cluster); err != nil {
+			t.Fatal(err)
+		}
+		port := cluster.Nodes[0].ExtraPortMappings[0]
+		if len(cluster.Nodes) != nodes || port.ContainerPort != page.services["page"].Spec.Ports[0].NodePort || port.HostPort != 5000 {
+			t.Errorf("%s has %d nodes and maps %+v, the page is on %d", file, len(cluster.Nodes), port, page.services["page"].Spec.Ports[0].NodePort)
+		}
 	}
 }
 

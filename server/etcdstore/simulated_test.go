@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -160,3 +161,5 @@ func (s *server) revoke(ctx context.Context, l lease) error {
 }
 
 func (s *server) close() {}
+
+func (e entry) String() string { return string(e.value) + "@" + strconv.FormatInt(e.revision, 10) }

@@ -175,7 +175,7 @@ func (s *simulation) deliver(p *parcel) {
 		return
 	}
 	value, err := s.carry(p)
-	s.log("%v: %s: %v, %v", p.from, p.what, value, err)
+	s.log("%v: %s: %+v, %v", p.from, p.what, value, err)
 	s.checkWrites(p.from)
 	p.due = time.Now().Add(s.delay())
 	if s.faults && s.chance(0.02*s.wild) {
@@ -459,17 +459,19 @@ func (s *simulation) heal() {
 	}
 }
 
-// come has somebody come for a game that should get that far.
+// come has somebody come for a game that should get that far. A server that has
+// opened it, and has lost it since, learns that when it writes.
 func (s *simulation) come(srv *server, game string, goal int64) {
+	h := s.games[game]
 	for _, o := range srv.openings {
 		if o.game == game {
-			if o.Last() < goal {
+			if o.Last() < goal || h.by[h.reported] != o && s.chance(0.1) {
 				s.append(o)
 			}
 			return
 		}
 	}
-	if !s.games[game].knownAt(srv) && s.chance(0.2) {
+	if !h.knownAt(srv) && s.chance(0.2) {
 		s.open(srv, game)
 	}
 }

@@ -22,12 +22,15 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A replicated game is one data directory with several servers, behind a balancer
-// of TCP connections that takes the next server for each.
+// A replicated game is one data directory, or one etcd, with several servers, behind
+// a balancer of TCP connections that takes the next server for each.
 type replicated struct {
-	t   *testing.T
-	dir string
-	url string
+	t     *testing.T
+	dir   string
+	url   string
+	owns  *regexp.Regexp              // what the metrics of the game's owner have
+	lines func() int64                // how many numbers are kept
+	start func(i int) *subject.Server // starts a server in that place
 
 	mu      sync.Mutex
 	servers []*subject.Server
@@ -38,15 +41,25 @@ type replicated struct {
 func replicate(t *testing.T, n int) *replicated {
 	t.Helper()
 	first := subject.GoServer(t)
-	r := &replicated{t: t, dir: first.Dir, servers: []*subject.Server{first}}
+	r := &replicated{t: t, dir: first.Dir, servers: []*subject.Server{first},
+		owns:  regexp.MustCompile(`(?m)^counting_standby 0$`),
+		start: func(int) *subject.Server { return first.Standby(t) }}
+	r.lines = r.inFile
 	for range n - 1 {
 		r.servers = append(r.servers, first.Standby(t))
 	}
+	r.balanced()
+	return r
+}
+
+// balanced starts the balancer.
+func (r *replicated) balanced() {
+	r.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
+	r.t.Cleanup(func() { listener.Close() })
 	r.url = "http://" + listener.Addr().String()
 	var next atomic.Int64
 	go func() {
@@ -58,7 +71,6 @@ func replicate(t *testing.T, n int) *replicated {
 			go r.balance(client, int(next.Add(1)))
 		}
 	}()
-	return r
 }
 
 // balance connects a client to the next server that takes the connection.
@@ -96,10 +108,9 @@ func (r *replicated) all() []*subject.Server {
 	return slices.Clone(r.servers)
 }
 
-// owner returns the index of the server that does not stand by.
+// owner returns the index of the server that owns the game.
 func (r *replicated) owner() int {
 	r.t.Helper()
-	standby := regexp.MustCompile(`(?m)^counting_standby ([01])$`)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		for i, s := range r.all() {
 			response, err := http.Get(s.URL + "/metrics")
@@ -108,7 +119,7 @@ func (r *replicated) owner() int {
 			}
 			text, _ := io.ReadAll(response.Body)
 			response.Body.Close()
-			if m := standby.FindSubmatch(text); m != nil && string(m[1]) == "0" {
+			if r.owns.Match(text) {
 				return i
 			}
 		}
@@ -120,7 +131,7 @@ func (r *replicated) owner() int {
 // replace starts another server in the place of one that has ended.
 func (r *replicated) replace(i int) {
 	r.t.Helper()
-	started := r.all()[i].Standby(r.t)
+	started := r.start(i)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.servers[i] = started
@@ -150,8 +161,8 @@ func (r *replicated) read() {
 	}
 }
 
-// lines returns how many numbers the file has.
-func (r *replicated) lines() int64 {
+// inFile returns how many numbers the file has.
+func (r *replicated) inFile() int64 {
 	r.t.Helper()
 	n, bad, err := numbersfile.Verify(filepath.Join(r.dir, numbersfile.Name))
 	if err != nil || bad != nil && !bad.Torn {

@@ -1,0 +1,126 @@
+package etcdstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// mutants are faults that the simulation must find. Each replaces a piece of a
+// file, which is there once.
+var mutants = map[string]struct{ file, old, new string }{
+	"the_register_does_not_compare_the_revision": {"memory_test.go",
+		`if now.revision != ch.expected {`, `if false {`},
+	"the_revision_is_read_just_before_the_commit": {"commits.go",
+		`p.change.value = p.value()`, `if e, err := c.register.read(context.Background(), p.key); err == nil {
+			p.change.expected = e.revision
+		}
+		p.change.value = p.value()`},
+	"a_take-over_has_no_epoch_of_its_own": {"ownership.go",
+		`v.Epoch++`, `v.Epoch = max(v.Epoch, 1)`},
+	"an_owner_whose_lease_has_ended_is_believed": {"ownership.go",
+		`if now.revision == 0 {
+		return nil, nil
+	}
+	r, err := decodeReplica(now)`, `if now.revision == 0 {
+		return nil, store.ErrNoOwner
+	}
+	r, err := decodeReplica(now)`},
+	"an_owner_is_remembered_for_ever": {"store.go",
+		`time.Now().Before(m.until) && !s.refuses(m.key)`, `!s.refuses(m.key)`},
+	"an_owner_goes_on_whoever_has_taken_over": {"count.go",
+		`case v.Owner != c.store.owner || v.Epoch != c.epoch:`, `case false:`},
+	"an_owner_is_told_by_its_name_without_the_epoch": {"count.go",
+		`case v.Owner != c.store.owner || v.Epoch != c.epoch:`, `case v.Owner != c.store.owner:`},
+	"an_ack_before_the_commit": {"count.go",
+		`out, err := c.store.commits.change(change{key: c.key, expected: c.revision}, c.next)`,
+		`c.next()
+		c.written(c.taken, r)
+		out, err := c.store.commits.change(change{key: c.key, expected: c.revision}, c.next)`},
+	"an_unknown_outcome_is_taken_as_done": {"count.go",
+		`c.store.stats.unknown.Add(1)`, `c.store.stats.unknown.Add(1)
+			c.written(c.taken, r)
+			continue`},
+	"an_unknown_outcome_is_taken_as_failed_and_written_again": {"count.go",
+		`if now, err = c.ask(began); err != nil {
+				return err
+			}`, `if now, err = c.ask(began); err != nil {
+				return err
+			}
+			c.revision = now.revision
+			continue`},
+	"an_unknown_claim_is_taken_as_done": {"ownership.go",
+		`now, err = s.read(ctx, now.key)
+		}`, `return newCount(s, game, v, now.revision+1), nil
+		}`},
+	"a_conflict_is_taken_as_done": {"count.go",
+		`if err == nil && out.done {
+			c.store.stats.appends.Add(1)`, `if err == nil {
+			c.store.stats.appends.Add(1)`},
+	"a_server_that_was_started_again_takes_games_from_a_later_one": {"value.go",
+		`return ok && err == nil && n < incarnation`, `return ok && err == nil && n > incarnation`},
+}
+
+// The simulation finds each of the mutants. That takes a compiler, and some minutes,
+// so that it is done with SOAK; without, only that the mutants are still changes of
+// the source.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	caught := regexp.MustCompile(`seed (\d+): (.*)`)
+	for name, m := range mutants {
+		t.Run(name, func(t *testing.T) {
+			source, err := os.ReadFile(m.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(source, []byte(m.old)); n != 1 {
+				t.Fatalf("%s has the text that is to be replaced %d times: %s", m.file, n, m.old)
+			}
+			source = bytes.Replace(source, []byte(m.old), []byte(m.new), 1)
+			if _, err := parser.ParseFile(token.NewFileSet(), m.file, source, 0); err != nil {
+				t.Fatal(err)
+			}
+			if os.Getenv("SOAK") == "" {
+				return
+			}
+			dir := t.TempDir()
+			here, err := filepath.Abs(m.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mutated, overlay := filepath.Join(dir, m.file), filepath.Join(dir, "overlay.json")
+			text, err := json.Marshal(map[string]map[string]string{"Replace": {here: mutated}})
+			for file, content := range map[string][]byte{mutated: source, overlay: text} {
+				if err == nil {
+					err = os.WriteFile(file, content, 0o666)
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			run := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-overlay", overlay, "-run", "^TestSimulation$", "-count=1", ".")
+			run.Env = append(os.Environ(), "SIMULATE=1-2000", "SOAK=")
+			output, err := run.CombinedOutput()
+			var seeds []int
+			whats := make(map[int]string)
+			for _, found := range caught.FindAllStringSubmatch(string(output), -1) {
+				seed, _ := strconv.Atoi(found[1])
+				seeds, whats[seed] = append(seeds, seed), found[2]
+			}
+			if err == nil || len(seeds) == 0 {
+				t.Fatalf("2000 seeds do not find it: %v\n%s", err, output[max(0, len(output)-2000):])
+			}
+			slices.Sort(seeds)
+			t.Logf("found by seed %d: %s", seeds[0], strings.TrimSpace(whats[seeds[0]]))
+		})
+	}
+}

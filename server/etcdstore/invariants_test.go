@@ -41,7 +41,7 @@ func (h *history) found(srv *server, err error) {
 // knownAt reports whether a server has found the game where it is now.
 func (h *history) knownAt(srv *server) bool {
 	o := h.by[h.reported]
-	return srv != nil && o != nil && !o.ended && h.owners[srv] == o.server.String()
+	return srv != nil && o != nil && !o.ended && !o.server.isDead() && h.owners[srv] == o.server.String()
 }
 
 // checkWrites looks at what a server has changed in the register.

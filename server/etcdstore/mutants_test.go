@@ -39,8 +39,6 @@ var mutants = map[string]struct{ file, old, new string }{
 		`time.Now().Before(m.until) && !s.refuses(m.key)`, `!s.refuses(m.key)`},
 	"an_owner_goes_on_whoever_has_taken_over": {"count.go",
 		`case v.Owner != c.store.owner || v.Epoch != c.epoch:`, `case false:`},
-	"an_owner_is_told_by_its_name_without_the_epoch": {"count.go",
-		`case v.Owner != c.store.owner || v.Epoch != c.epoch:`, `case v.Owner != c.store.owner:`},
 	"an_ack_before_the_commit": {"count.go",
 		`out, err := c.store.commits.change(change{key: c.key, expected: c.revision}, c.next)`,
 		`c.next()

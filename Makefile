@@ -146,7 +146,7 @@ lint:
 soak:
 	@PYTHON=$$(compat-tests/setup) && export PYTHON && \
 	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -race -count=1 -p 1 -timeout 2h -v ./compat-tests/chaos ./compat-tests/hostile ./compat-tests/faults ./compat-tests/conformance ./compat-tests && \
-	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -count=1 -timeout 2h -v ./compat-tests/siotape
+	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -count=1 -timeout 2h -v ./compat-tests/siotape ./server/etcdstore
 
 fuzz:
 	go run ./compat-tests/fuzz -time $(FUZZTIME) -results compat-tests/RESULTS.md

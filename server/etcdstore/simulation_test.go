@@ -16,7 +16,6 @@ import (
 
 const (
 	simulatedServers = 3
-	simulatedGames   = 6
 	faultTime        = 10 * time.Second // of a run
 	healTime         = 15 * time.Second // in which all games must go on when the faults end
 )
@@ -77,8 +76,7 @@ func newSimulation(seed uint64) *simulation {
 	s := &simulation{network: &network{register: &client{memoryRegister: m}}, games: make(map[string]*history),
 		rng: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), faults: true}
 	s.wild = []float64{0.2, 1, 3}[s.rng.IntN(3)]
-	for i := range simulatedGames {
-		name := []string{store.Default, "blue", "green", "red", "grey", "pink"}[i]
+	for _, name := range []string{store.Default, "blue", "green", "red", "grey", "pink"} {
 		s.names = append(s.names, name)
 		s.games[name] = newHistory()
 	}

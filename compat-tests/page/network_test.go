@@ -278,6 +278,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	p := open(t, standby.URL)
 	p.status("Counting")
 	p.rises(10)
+	announced := p.said("announce")
 	known := p.number()
 	p.serverAway(true) // until the other one has the games
 	owner.Kill()
@@ -292,6 +293,17 @@ func TestAStandbyTakesOver(t *testing.T) {
 	p.shows("#tally-text", `^1 interruption, longest `)
 	p.rises(10)
 	p.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
+	// A screen reader reads each change out once, and no seconds that go by.
+	said := announced()
+	for i, text := range said {
+		if i > 0 && text == said[i-1] || strings.Contains(text, "·") {
+			t.Errorf("a screen reader reads %q", said)
+			break
+		}
+	}
+	if recoveries := strings.Count(strings.Join(said, "\n"), "Back after"); recoveries != 1 {
+		t.Errorf("a screen reader reads the recovery %d times: %q", recoveries, said)
+	}
 	p.shot("16-standby-took-over")
 	p.wellBehaved(standby.URL)
 }
@@ -368,16 +380,20 @@ func get(t *testing.T, url string) string {
 	return string(text)
 }
 
-// headlines notes what the headline says from now on, without its seconds.
-func (p *page) headlines() func() []string {
+// headlines notes what the headline says from now on.
+func (p *page) headlines() func() []string { return p.said("headline-text") }
+
+// said notes what an element says from now on, each time that it is written.
+func (p *page) said(id string) func() []string {
 	p.t.Helper()
-	p.run(chromedp.Evaluate(`window.said = [];
-		new MutationObserver(() => said.push(document.getElementById("headline-text").textContent))
-			.observe(document.getElementById("headline-text"), {childList: true, characterData: true, subtree: true})`, nil))
+	list := "said_" + strings.ReplaceAll(id, "-", "_")
+	p.run(chromedp.Evaluate(fmt.Sprintf(`window.%s = [];
+		new MutationObserver(() => %[1]s.push(document.getElementById(%[2]q).textContent))
+			.observe(document.getElementById(%[2]q), {childList: true, characterData: true, subtree: true})`, list, id), nil))
 	return func() []string {
 		p.t.Helper()
 		var said []string
-		p.run(chromedp.Evaluate(`said`, &said))
+		p.run(chromedp.Evaluate(list, &said))
 		return said
 	}
 }

@@ -145,9 +145,9 @@ func TestThePageShowsALongCount(t *testing.T) {
 	p.shows(".seat.client2 .seat-next", `^next: 4,322$`)
 	p.shows(".seat.client1 .seat-next", `^$`)
 	for range 2 {
-		subject.Go.Start(t, place.URL(), interval, limit)
+		subject.Go.Start(t, place.URL(), 10*time.Millisecond, limit)
 	}
-	p.rises(20)
+	p.rises(300) // three rows come, and three go
 	p.shows("#number", `^\d,\d{3}$`)
 	p.shows("#goal", `^$`)
 	p.shows("#proof", `^the last 2,000 lines in order, none lost, none twice$`)
@@ -155,6 +155,24 @@ func TestThePageShowsALongCount(t *testing.T) {
 	p.run(chromedp.Evaluate(`document.querySelectorAll(".row").length`, &rows), chromedp.Evaluate(`document.querySelectorAll(".row .shape").length`, &dots))
 	if rows > 21 || dots < 1900 || dots > 2100 {
 		t.Errorf("there are %d dots in %d rows", dots, rows)
+	}
+	var misplaced []string
+	p.run(chromedp.Evaluate(`(() => {
+		const box = document.getElementById('rows').getBoundingClientRect();
+		const rows = [...document.querySelectorAll('.row:not([hidden])')];
+		const faults = rows.length > 2 ? [] : [rows.length + ' rows are shown'];
+		const step = rows[0].offsetHeight;
+		rows.forEach((row, i) => {
+			const at = row.getBoundingClientRect();
+			if (Math.abs(at.top - box.top - i * step) > 1 || at.bottom > box.bottom + 1) faults.push('row ' + i + ' of ' + step + ' px is at ' + (at.top - box.top));
+			const dots = [...row.querySelectorAll('.shape')].map((e) => e.getBoundingClientRect());
+			if (new Set(dots.map((d) => Math.round(d.top + d.height / 2))).size > 1) faults.push('row ' + i + ' has dots in several lines');
+			if (i + 1 < rows.length && i > 0 && dots.length !== 100) faults.push('row ' + i + ' has ' + dots.length + ' dots');
+		});
+		return faults;
+	})()`, &misplaced))
+	if len(misplaced) > 0 {
+		t.Errorf("dots are not where they belong: %q", misplaced)
 	}
 	p.wellBehaved(place.URL())
 }

@@ -103,7 +103,8 @@ var (
 	arcMinutes = 16.0
 )
 
-// fits fails the test if the page is wider than the window, or, on a display, if
+// fits fails the test if the page is wider than the window, if what counts vanishes
+// where the reader's own colors are forced on it, or, on a display, if
 // it has to be scrolled, if text is cut off, or if it is too small for somebody
 // 6 m from a picture that is 2 m wide.
 func (p *page) fits(where string, l look) {
@@ -112,6 +113,14 @@ func (p *page) fits(where string, l look) {
 	p.run(chromedp.Evaluate(fmt.Sprintf(`(() => {
 		const faults = [];
 		const root = document.documentElement;
+		const canvas = getComputedStyle(document.body).backgroundColor;
+		if (matchMedia('(forced-colors: active)').matches) for (const e of document.querySelectorAll('.shape, #lane-track .span')) {
+			const style = getComputedStyle(e);
+			if (e.getBoundingClientRect().height && style.backgroundColor === canvas && style.backgroundImage === 'none' && style.boxShadow === 'none') {
+				faults.push(e.className + ' cannot be seen');
+				break;
+			}
+		}
 		if (root.scrollWidth > innerWidth) faults.push('the page is ' + root.scrollWidth + ' px wide in a window of ' + innerWidth);
 		if (!%v) return faults;
 		if (root.scrollHeight > innerHeight) faults.push('the page is ' + root.scrollHeight + ' px high in a window of ' + innerHeight);

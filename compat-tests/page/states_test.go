@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -166,6 +167,48 @@ func TestThePageShowsHoursOfHistory(t *testing.T) {
 	p.wellBehaved(s.url)
 }
 
+// What the server's clock says is what counts, also when it is later than the page
+// thinks, as after the sleep of a laptop.
+func TestTheServersClock(t *testing.T) {
+	t.Parallel()
+	p := open(t, streams(t, 7, 7, func(w io.Writer) {
+		writeLine(w, 7, 7)
+		fmt.Fprintf(w, "event: time\ndata: %q\n\n", time.Now().Add(time.Hour).Format(time.RFC3339Nano))
+	}))
+	p.shows("#ago", `^last number (60 min|1 h) ago$`)
+}
+
+// writeLine writes the event of a line to a stream.
+func writeLine(w io.Writer, line, number int64) {
+	fmt.Fprintf(w, "id: %d\nevent: line\ndata: {\"line\":%[1]d,\"text\":\"x\",\"number\":%d,\"at\":%q}\n\n", line, number, time.Now().Format(time.RFC3339Nano))
+}
+
+// streams serves the page with a count that is at that line and number, and with the
+// stream that events writes.
+func streams(t *testing.T, line, number int64, events func(io.Writer)) (url string) {
+	t.Helper()
+	state := live.State{Status: live.Status{Now: time.Now(), Lines: line, Count: number, Unbroken: true, Running: true,
+		Seats: []live.Seat{{Seat: "client1", Taken: true}, {Seat: "client2", Taken: true}}},
+		Activities: []live.Activity{}, Interruptions: []live.Interruption{}, Lanes: []live.Lane{{Name: "server", Spans: []live.Span{}}, {Name: "client1", Spans: []live.Span{}}, {Name: "client2", Spans: []live.Span{}}}}
+	mux := http.NewServeMux()
+	for path, handler := range served.Files() {
+		if path == "/" {
+			path = "/{$}"
+		}
+		mux.Handle(path, handler)
+	}
+	mux.HandleFunc("/state", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(state) })
+	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		events(w)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	return server.URL
+}
+
 // Each line is compared with the one before it, whatever the server says.
 func TestThePageShowsWhatIsMissing(t *testing.T) {
 	t.Parallel()
@@ -175,33 +218,17 @@ func TestThePageShowsWhatIsMissing(t *testing.T) {
 	}{
 		"missing":  {[][2]int64{{512457, 512457}, {512460, 512460}, {512463, 512463}}, `^4 missing, the last before line 512,463$`},
 		"twice":    {[][2]int64{{7, 7}, {8, 7}, {9, 8}}, `^line 8 does not follow the one before$`},
+		"behind":   {[][2]int64{{8, 7}, {9, 8}}, `^line 8 does not follow the one before$`},
 		"in_order": {[][2]int64{{7, 7}, {8, 8}, {9, 9}}, `^the last 3 lines in order, none lost, none twice$`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			last := tt.numbers[len(tt.numbers)-1]
-			state := live.State{Status: live.Status{Now: time.Now(), Lines: last[0], Count: last[1], Unbroken: true, Running: true,
-				Seats: []live.Seat{{Seat: "client1", Taken: true}, {Seat: "client2", Taken: true}}},
-				Activities: []live.Activity{}, Interruptions: []live.Interruption{}, Lanes: []live.Lane{{Name: "server", Spans: []live.Span{}}, {Name: "client1", Spans: []live.Span{}}, {Name: "client2", Spans: []live.Span{}}}}
-			mux := http.NewServeMux()
-			for path, handler := range served.Files() {
-				if path == "/" {
-					path = "/{$}"
-				}
-				mux.Handle(path, handler)
-			}
-			mux.HandleFunc("/state", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(state) })
-			mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Type", "text/event-stream")
+			p := open(t, streams(t, last[0], last[1], func(w io.Writer) {
 				for _, l := range tt.numbers {
-					fmt.Fprintf(w, "id: %d\nevent: line\ndata: {\"line\":%[1]d,\"text\":\"x\",\"number\":%d,\"at\":%q}\n\n", l[0], l[1], time.Now().Format(time.RFC3339Nano))
+					writeLine(w, l[0], l[1])
 				}
-				w.(http.Flusher).Flush()
-				<-r.Context().Done()
-			})
-			server := httptest.NewServer(mux)
-			t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-			p := open(t, server.URL)
+			}))
 			p.shows("#proof", tt.proof)
 			if name == "missing" {
 				p.shows("#tally-text", "4 lost$")

@@ -46,13 +46,13 @@ func (h *history) knownAt(srv *server) bool {
 
 // checkWrites looks at what a server has changed in the register.
 func (s *simulation) checkWrites(srv *server) {
-	writes := s.register.writes
-	for _, w := range writes[s.writes:] {
+	writes := s.register.since(s.writes)
+	for _, w := range writes {
 		if game, ok := strings.CutPrefix(w.key, "games/"); ok {
 			s.checkWrite(srv, game, w)
 		}
 	}
-	s.writes = len(writes)
+	s.writes += len(writes)
 }
 
 // checkWrite makes sure that a change of a game is one of four: its owner counts, a

@@ -34,6 +34,13 @@ func newMemory() *memoryRegister {
 	return &memoryRegister{revision: 1, entries: make(map[string]*memoryEntry), leases: make(map[lease]*time.Timer)}
 }
 
+// since returns the changes but for the first n.
+func (m *memoryRegister) since(n int) []write {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.writes[n:])
+}
+
 // client is one store's way to a register in memory. fault, if not nil, is called
 // for each request and returns what is wrong with it. It may wait.
 type client struct {

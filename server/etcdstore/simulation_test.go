@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -109,15 +108,6 @@ func (s *simulation) run() error {
 
 func (s *simulation) log(format string, args ...any) {
 	s.lines = append(s.lines, fmt.Sprintf("%9.6f ", time.Since(s.began).Seconds())+fmt.Sprintf(format, args...))
-}
-
-// digest identifies the history.
-func (s *simulation) digest() uint64 {
-	h := fnv.New64a()
-	for _, line := range s.lines {
-		h.Write([]byte(line + "\n"))
-	}
-	return h.Sum64()
 }
 
 func (s *simulation) violation(format string, args ...any) {

@@ -132,6 +132,12 @@ func TestInterruptions(t *testing.T) {
 			time.Sleep(12 * time.Second)
 			f.sit(client1)
 		}, []Cause{CauseClient1}, 12},
+		{"a client leaves while a number of the other one is on its way", func(f *Feed) {
+			f.Happened(game.Left{Seat: client1})
+			f.Written([]float64{21}, 0)
+			time.Sleep(12 * time.Second)
+			f.sit(client1)
+		}, []Cause{CauseClient1}, 12},
 		{"both leave, one after the other", func(f *Feed) {
 			f.Happened(game.Left{Seat: client2})
 			f.Happened(game.Left{Seat: client1})
@@ -167,6 +173,7 @@ func TestInterruptions(t *testing.T) {
 				if open := f.get().Interruption; (open == nil) != (tt.want == nil) {
 					t.Errorf("before the next line the interruption is %+v", open)
 				}
+				next := f.get().Lines + 1
 				f.countTo(40, 500*time.Millisecond)
 				state := f.get()
 				var got []Cause
@@ -181,7 +188,7 @@ func TestInterruptions(t *testing.T) {
 				}
 				if len(got) > 0 {
 					last := state.Interruptions[len(got)-1]
-					if last.Line != 21 || last.Seconds < tt.seconds || last.Seconds > tt.seconds+1 || state.Tally.Longest != last.Seconds {
+					if last.Line != next || last.Seconds < tt.seconds || last.Seconds > tt.seconds+1 || state.Tally.Longest != last.Seconds {
 						t.Errorf("the interruption is %+v, the tally %+v", last, state.Tally)
 					}
 				}

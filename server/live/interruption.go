@@ -65,10 +65,18 @@ func (f *Feed) interrupt(cause Cause, now time.Time) {
 	f.changed = true
 }
 
-// resume notes the first line after an interruption, if there is one.
+// resume notes the first line after an interruption, if there is one. A number that
+// the client which is still there had sent before it knew that the other one is gone
+// does not end the interruption, but is the last one before it.
 func (f *Feed) resume(line int64, now time.Time) {
 	s := &f.state
 	if s.Interruption == nil {
+		return
+	}
+	if c := s.Interruption.Cause; !s.Running && (c == CauseClient1 || c == CauseClient2) {
+		s.Interruption.After = now
+		f.send("interruption", s.Interruption)
+		f.changed = true
 		return
 	}
 	over := *s.Interruption

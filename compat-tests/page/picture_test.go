@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"counting/compat-tests/subject"
 )
 
 // A look is a way in which somebody sees the page.
@@ -41,17 +43,17 @@ var looks = []look{
 	{"4k-light", 3840, 2160, true, false, nil},
 }
 
-// shot looks at the page in each of the ways. axe has nothing to complain of,
-// nothing is wider than the window, and on a display nothing has to be scrolled and
-// what matters can be read from afar. It leaves pictures where the environment asks
-// for them.
+// shot looks at the page in each of the ways. axe, which in a soak looks each time,
+// has nothing to complain of, nothing is wider than the window, and on a display
+// nothing has to be scrolled and what matters can be read from afar. It leaves
+// pictures where the environment asks for them.
 func (p *page) shot(name string) {
 	p.t.Helper()
 	dir := os.Getenv(screenshots)
 	for _, l := range looks {
 		p.look(l)
 		p.fits(name+", "+l.name, l)
-		if l.axe {
+		if l.axe || subject.Soak() {
 			p.axe(name + ", " + l.name)
 		}
 		if dir == "" {

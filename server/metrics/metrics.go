@@ -177,6 +177,16 @@ func New(version string) *Metrics {
 	return m
 }
 
+// together is a collector of metrics that are asked for together, once for each
+// scrape.
+type together func(chan<- prometheus.Metric)
+
+// Describe describes nothing, so that the metrics are not checked beforehand.
+func (together) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends the metrics.
+func (t together) Collect(metrics chan<- prometheus.Metric) { t(metrics) }
+
 // Ask adds what is asked at each scrape. It may be called once.
 func (m *Metrics) Ask(g Gauges) {
 	gauge := func(name, help string, value func() int) {
@@ -191,15 +201,13 @@ func (m *Metrics) Ask(g Gauges) {
 	gauge("counting_connections", "Open TCP connections.", g.Connections)
 	gauge("counting_receiving_bytes", "Bytes of packets that have been received in part, beyond 4 KiB for each.", func() int { receiving, _ := g.Usage(); return int(receiving) })
 	gauge("counting_sending_bytes", "Bytes that wait to be sent, beyond 4 KiB for each session.", func() int { _, sending := g.Usage(); return int(sending) })
-	for state, count := range map[string]func() int{
-		"open":        func() int { open, _, _ := g.Games(); return open },
-		"counting":    func() int { _, counting, _ := g.Games(); return counting },
-		"interrupted": func() int { _, _, interrupted := g.Games(); return interrupted },
-	} {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "counting_games", Help: "Games that are open, those of them in which both seats are taken, and those that are interrupted.", ConstLabels: prometheus.Labels{"state": state},
-		}, func() float64 { return float64(count()) }))
-	}
+	games := prometheus.NewDesc("counting_games", "Games that are open, those of them in which both seats are taken, and those that are interrupted.", []string{"state"}, nil)
+	m.registry.MustRegister(together(func(metrics chan<- prometheus.Metric) {
+		open, counting, interrupted := g.Games()
+		for state, n := range map[string]int{"open": open, "counting": counting, "interrupted": interrupted} {
+			metrics <- prometheus.MustNewConstMetric(games, prometheus.GaugeValue, float64(n), state)
+		}
+	}))
 	gauge("counting_seats_taken", "Seats that are taken, of two in each game.", g.Taken)
 	gauge("counting_waiting_clients", "Clients that are held back until a seat falls free.", g.Waiting)
 	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"testing"
 	"time"
 
@@ -97,21 +96,8 @@ func TestTheOwnerOnEtcdIsKilledAgainAndAgain(t *testing.T) {
 	start := func() *subject.Program { return subject.Go.Start(t, r.url, 20*time.Millisecond, noLimit) }
 	clients := []*subject.Program{start(), start()}
 	supervised := supervise(t, clients, start)
-	r.grows(4)
-	var took []time.Duration
-	for range 6 {
-		i := r.owner()
-		r.read()
-		r.all()[i].Kill()
-		killed := time.Now()
-		r.grows(1)
-		took = append(took, time.Since(killed))
-		r.read()
-		r.replace(i)
-		r.grows(4)
-	}
+	took := r.endOwners(6, (*subject.Server).Kill)
 	supervised()
-	slices.Sort(took)
 	t.Logf("from the kill of the owner to the next number, in order: %v", took)
 	if took[len(took)-1] > most {
 		t.Errorf("the next number came only after %v", took[len(took)-1])

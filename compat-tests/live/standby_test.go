@@ -183,6 +183,27 @@ func (r *replicated) grows(by int64) {
 	}
 }
 
+// endOwners ends the server that owns the game, and starts it again when another one
+// has gone on, that many times. It returns the times from the end to the next
+// number, the shortest first.
+func (r *replicated) endOwners(times int, end func(*subject.Server)) (took []time.Duration) {
+	r.t.Helper()
+	r.grows(4)
+	for range times {
+		i := r.owner()
+		r.read()
+		began := time.Now()
+		end(r.all()[i])
+		r.grows(1)
+		took = append(took, time.Since(began))
+		r.read()
+		r.replace(i)
+		r.grows(4)
+	}
+	slices.Sort(took)
+	return took
+}
+
 // Three times in a row, in a soak six, the owner ends, and the next of three servers
 // goes on with the same clients.
 func TestTheOwnerEndsAgainAndAgain(t *testing.T) {
@@ -205,26 +226,15 @@ func TestTheOwnerEndsAgainAndAgain(t *testing.T) {
 				start := func() *subject.Program { return kind.Start(t, r.url, pace, noLimit) }
 				clients = append(clients, start(), start())
 				supervised := supervise(t, clients, start)
-				r.grows(4)
-				var took []time.Duration
-				for range rounds {
-					i := r.owner()
-					r.read()
-					began := time.Now()
+				took := r.endOwners(rounds, func(owner *subject.Server) {
 					if how == "killed" {
-						r.all()[i].Kill()
-					} else if d := r.all()[i].Terminate(); d > 3*time.Second { // one, on an idle machine
+						owner.Kill()
+					} else if d := owner.Terminate(); d > 3*time.Second { // one, on an idle machine
 						t.Errorf("it took %v to end", d)
 					}
-					r.grows(1)
-					took = append(took, time.Since(began))
-					r.read()
-					r.replace(i)
-					r.grows(4)
-				}
+				})
 				r.read()
 				supervised()
-				slices.Sort(took)
 				t.Logf("%s clients, the owner %s: from its end to the next number, in order: %v", kind, how, took)
 				if median := took[len(took)/2]; median > 10*time.Second { // 0.2 s and 1.5 s, on a machine that is not idle
 					t.Errorf("the median is %v", median)

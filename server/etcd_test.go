@@ -3,41 +3,19 @@ package main
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"go.etcd.io/etcd/server/v3/embed"
+	"counting/server/etcdstore/etcdtest"
 )
 
 // startEtcd starts an etcd of one member and returns the URL of a store in it.
 func startEtcd(t testing.TB) string {
 	t.Helper()
-	c := embed.NewConfig()
-	c.Dir = t.TempDir()
-	c.LogLevel, c.LogOutputs = "fatal", []string{os.DevNull}
-	free := func() []url.URL {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return []url.URL{{Scheme: "http", Host: l.Addr().String()}}
-	}
-	c.ListenClientUrls, c.ListenPeerUrls = free(), free()
-	c.AdvertiseClientUrls, c.AdvertisePeerUrls = c.ListenClientUrls, c.ListenPeerUrls
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	e, err := embed.StartEtcd(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	<-e.Server.ReadyNotify()
-	return "etcd://" + c.ListenClientUrls[0].Host + "/test"
+	return "etcd://" + etcdtest.Start(t, 1).Endpoints(0)[0] + "/test"
 }
 
 // Clients come to any of three servers and play one game; when its owner stops, the

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,52 +13,21 @@ import (
 	"time"
 
 	"counting/compat-tests/subject"
+	"counting/server/etcdstore/etcdtest"
 	"counting/server/numbersfile"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// startEtcd starts an etcd of one member, and returns where it is and a client.
-func startEtcd(t *testing.T) (string, *clientv3.Client) {
+// replicateOnEtcd starts that many servers on one etcd, and the balancer.
+func replicateOnEtcd(t *testing.T, n int) *replicated {
 	t.Helper()
-	c := embed.NewConfig()
-	c.Dir = t.TempDir()
-	c.LogLevel, c.LogOutputs = "fatal", []string{os.DevNull}
-	free := func() []url.URL {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return []url.URL{{Scheme: "http", Host: l.Addr().String()}}
-	}
-	c.ListenClientUrls, c.ListenPeerUrls = free(), free()
-	c.AdvertiseClientUrls, c.AdvertisePeerUrls = c.ListenClientUrls, c.ListenPeerUrls
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	e, err := embed.StartEtcd(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	select {
-	case <-e.Server.ReadyNotify():
-	case <-time.After(patience):
-		t.Fatal("etcd is not ready")
-	}
-	host := c.ListenClientUrls[0].Host
+	host := etcdtest.Start(t, 1).Endpoints(0)[0]
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{host}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	return host, client
-}
-
-// replicateOnEtcd starts that many servers on one etcd, and the balancer.
-func replicateOnEtcd(t *testing.T, n int) *replicated {
-	t.Helper()
-	host, client := startEtcd(t)
 	start := func(i int) *subject.Server {
 		return subject.GoServer(t, "-store", "etcd://"+host+"/live", "-store-name", fmt.Sprintf("server%d", i))
 	}

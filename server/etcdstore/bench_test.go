@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"counting/server/etcdstore/etcdtest"
 	"counting/server/store"
 )
 
@@ -15,10 +16,10 @@ import (
 // for one write with a comparison.
 func BenchmarkAppend(b *testing.B) {
 	for _, members := range []int{1, 3} {
-		m := startEtcd(b, members)
+		m := etcdtest.Start(b, members)
 		name := fmt.Sprintf("%d_members/", members)
 		b.Run(name+"raw", func(b *testing.B) {
-			r := m.register(0)
+			r := registerOf(m)
 			defer r.close()
 			now, _ := r.read(b.Context(), "raw")
 			for i := range b.N {
@@ -31,7 +32,7 @@ func BenchmarkAppend(b *testing.B) {
 		})
 		for _, inFlight := range []int64{1, 64} {
 			b.Run(fmt.Sprintf("%sin_flight_%d", name, inFlight), func(b *testing.B) {
-				s := open(b, m.register(0), Options{Away: time.Minute})
+				s := open(b, registerOf(m), Options{Away: time.Minute})
 				defer s.Close(context.Background())
 				count, err := s.Open(b.Context(), "blue", true)
 				if err != nil {
@@ -41,7 +42,7 @@ func BenchmarkAppend(b *testing.B) {
 			})
 		}
 		b.Run(name+"1000_games", func(b *testing.B) {
-			s := open(b, m.register(0), Options{Away: time.Minute})
+			s := open(b, registerOf(m), Options{Away: time.Minute})
 			defer s.Close(context.Background())
 			var counts []store.Count
 			for i := range 1000 {

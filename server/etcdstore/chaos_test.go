@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"counting/server/etcdstore/etcdtest"
 	"counting/server/store"
 
 	"github.com/anishathalye/porcupine"
@@ -87,8 +88,8 @@ func (p *proxy) cut() {
 // The answers to commits are dropped after etcd has carried them out.
 func TestAnswersOfEtcdAreLost(t *testing.T) {
 	t.Parallel()
-	m := startEtcd(t, 1)
-	p := startProxy(t, m.endpoints(0)[0])
+	m := etcdtest.Start(t, 1)
+	p := startProxy(t, m.Endpoints(0)[0])
 	s := open(t, newCluster([]string{p.Addr().String()}, nil, "", ""), Options{Away: time.Minute})
 	defer s.Close(context.Background())
 	c := start(t, s, "blue")
@@ -108,7 +109,7 @@ func TestAnswersOfEtcdAreLost(t *testing.T) {
 			}
 		}
 	}
-	if now, err := m.register(0).read(t.Context(), "games/blue"); err != nil {
+	if now, err := registerOf(m).read(t.Context(), "games/blue"); err != nil {
 		t.Error(err)
 	} else if v, err := decodeGame(now); err != nil || v.Count != 6 {
 		t.Errorf("etcd has %+v, %v", v, err)
@@ -118,25 +119,24 @@ func TestAnswersOfEtcdAreLost(t *testing.T) {
 // etcd's leader ends, and comes back: the count goes on, and nothing is lost.
 func TestTheLeaderOfEtcdEnds(t *testing.T) {
 	t.Parallel()
-	m := startEtcd(t, 3)
-	s := open(t, m.register(0), Options{Away: 30 * time.Second})
+	m := etcdtest.Start(t, 3)
+	s := open(t, registerOf(m), Options{Away: 30 * time.Second})
 	defer s.Close(context.Background())
 	c := start(t, s, "blue")
 	n := int64(0)
 	for range 2 {
 		n += 10
 		c.countTo(n)
-		leader := m.leader()
+		leader := m.Leader()
 		if leader < 0 {
 			t.Fatal("etcd has no leader")
 		}
-		m.stop(leader)
+		m.Stop(leader)
 		began := time.Now()
 		n++
 		c.countTo(n)
 		t.Logf("the next number is written %v after the leader had ended", time.Since(began))
-		m.start(t, leader)
-		m.ready(t, leader)
+		m.Restart(t, leader)
 	}
 }
 
@@ -144,7 +144,7 @@ func TestTheLeaderOfEtcdEnds(t *testing.T) {
 // were one register: each append and each opening happens at one moment.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	t.Parallel()
-	m := startEtcd(t, 3)
+	m := etcdtest.Start(t, 3)
 	var mu sync.Mutex
 	var history []porcupine.Operation
 	began := time.Now()
@@ -160,8 +160,8 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		return ran > 3*time.Second && acked.Load() >= 100 || ran > time.Minute
 	}
 	for i := range 3 {
-		p := startProxy(t, m.endpoints(i)[0])
-		others := append([]string{p.Addr().String()}, m.endpoints(i)[1:]...)
+		p := startProxy(t, m.Endpoints(i)[0])
+		others := append([]string{p.Addr().String()}, m.Endpoints(i)[1:]...)
 		s := open(t, newCluster(others, nil, "", ""), Options{Name: fmt.Sprintf("server%d", i), Away: 10 * time.Second})
 		defer s.Close(context.Background())
 		random := rand.New(rand.NewPCG(1, uint64(i)))

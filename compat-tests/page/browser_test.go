@@ -9,16 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	browserpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
 	"counting/compat-tests/subject"
-
-	"github.com/chromedp/cdproto/browser"
-	"github.com/chromedp/cdproto/target"
 )
 
 // patience is how long the page may take on a busy machine.

@@ -48,11 +48,7 @@ func TestTheTourIsTrue(t *testing.T) {
 		t.Fatal(err)
 	}
 	tr := &tour{T: t, dir: root, path: bin + ":" + os.Getenv("PATH")}
-	t.Cleanup(func() {
-		if tr.other != nil {
-			_ = syscall.Kill(-tr.other.Process.Pid, syscall.SIGKILL)
-		}
-	})
+	t.Cleanup(tr.end)
 	if err := os.RemoveAll(filepath.Join(root, "bin", "tour")); err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +114,19 @@ func (t *tour) await(text string) {
 			t.Fatalf("%q is not printed:\n%s", text, t.output)
 		}
 	}
+}
+
+// end ends what still runs in a terminal of its own, after a failure. siotape ends
+// the server that it has started, which is in a group of its own, unless it is
+// killed: so it is asked first.
+func (t *tour) end() {
+	if t.other == nil {
+		return
+	}
+	_ = t.other.Process.Signal(syscall.SIGINT)
+	kill := time.AfterFunc(10*time.Second, func() { _ = syscall.Kill(-t.other.Process.Pid, syscall.SIGKILL) })
+	defer kill.Stop()
+	_ = t.other.Wait()
 }
 
 func (t *tour) interrupt() {

@@ -231,6 +231,7 @@ func (g *games) watch(o *openGame, name string, log *slog.Logger) (err error) {
 		Host:        g.host,
 		Sparse:      name != store.Default,
 		Waiting:     o.room.Waiting,
+		Written:     o.room.Written,
 		Interrupted: func(i live.Interruption) { g.resumed(log, i) },
 	}
 	if o.opened.Path != "" {

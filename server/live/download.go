@@ -42,14 +42,13 @@ type section struct {
 }
 
 // content returns what ServeFile answers, and its ETag. That of a count without a
-// file is the same at each server.
+// file is the same at each server. It has each number that was acked, also while what
+// is told of it is behind.
 func (f *Feed) content() (section, string, error) {
 	if f.lines.path != "" {
 		return wholeLines(f.lines.path)
 	}
-	f.mu.Lock()
-	count := f.state.Lines
-	f.mu.Unlock()
+	count := f.written()
 	return section{numbersfile.NewReader(count), io.NopCloser(nil)}, fmt.Sprintf(`"count-%d"`, count), nil
 }
 

@@ -50,3 +50,23 @@ func TestDownloadWithoutAFile(t *testing.T) {
 		t.Errorf("what has changed is %s, %q", more.Status, text)
 	}
 }
+
+// A download has what was acked, although the feed has not been told of it yet.
+func TestADownloadIsNotBehindAnAck(t *testing.T) {
+	t.Parallel()
+	feed, err := NewHub(HubOptions{}).Open(Options{Count: 3, Unbroken: true, Written: func() int64 { return 5 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(feed.ServeFile))
+	t.Cleanup(server.Close)
+	response, err := http.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || string(text) != "one\ntwo\nthree\nfour\nfive\n" {
+		t.Errorf("the file is %q, %v", text, err)
+	}
+}

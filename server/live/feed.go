@@ -51,6 +51,9 @@ type Options struct {
 	// Waiting, if not nil, returns how many clients wait for a seat. It is
 	// called a few times a second, with no lock held.
 	Waiting func() int
+	// Written, if not nil, returns the last line that is kept, of which the feed may
+	// not have been told yet.
+	Written func() int64
 	// Interrupted, if not nil, is called when an interruption is over. It must
 	// not wait or call the feed.
 	Interrupted func(Interruption)
@@ -64,6 +67,7 @@ type Feed struct {
 	sparse      bool
 	lines       *lines
 	waiting     func() int
+	written     func() int64
 	interrupted func(Interruption)
 	historyPath string
 	closed      chan struct{} // closed by Close
@@ -110,6 +114,9 @@ func (h *Hub) Open(o Options) (*Feed, error) {
 		f.lastAt = time.Time{}
 	}
 	f.close = sync.OnceFunc(func() { close(f.closed) })
+	if f.written = o.Written; f.written == nil {
+		f.written = f.told
+	}
 	inFile := o.Count
 	if !o.Unbroken {
 		var err error
@@ -200,6 +207,13 @@ func (f *Feed) Written(numbers []float64, _ time.Duration) {
 	if f.done() {
 		f.changed = true
 	}
+}
+
+// told returns the last line that the feed was told of.
+func (f *Feed) told() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state.Lines
 }
 
 // Storage notes that the file cannot be written, or can be again.

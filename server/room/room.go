@@ -144,6 +144,13 @@ func (r *Room) Waiting() int {
 	return r.rules.Waiting()
 }
 
+// Written returns the last line that was written. It is not behind any ack.
+func (r *Room) Written() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reported
+}
+
 // Connect is the event of a session that asks to join, from a network address.
 // It stays connecting until the room calls its Admit, Refuse or Close. A room that
 // is closed cuts it off.

@@ -217,6 +217,7 @@ func (s *simulation) collect() {
 			s.queue = append(s.queue, p)
 		}
 	}
+	synctest.Wait() // for those that were released above
 	s.mu.Lock()
 	ended := s.finished
 	s.finished = nil

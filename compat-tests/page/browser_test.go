@@ -2,14 +2,13 @@ package page
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/browser"
+	devtools "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	browserpage "github.com/chromedp/cdproto/page"
@@ -17,7 +16,7 @@ import (
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/browser"
 )
 
 // patience is how long the page may take on a busy machine.
@@ -40,28 +39,10 @@ type page struct {
 	networkChanged bool
 }
 
-// open opens the page. All that the browser writes goes to a directory of the
-// test.
+// open opens the page in a browser of its own.
 func open(t testing.TB, url string) *page {
 	t.Helper()
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(subject.Chromium(t)),
-		chromedp.UserDataDir(profile(t)),
-		chromedp.Headless,
-		chromedp.NoSandbox, // which root, as in a container, cannot have
-		chromedp.DisableGPU,
-		chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true),
-		chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.WSURLReadTimeout(patience),
-	)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	return load(t, ctx, url)
+	return load(t, browser.Start(t), url)
 }
 
 // load loads the page in a tab.
@@ -69,10 +50,6 @@ func load(t testing.TB, ctx context.Context, url string) *page {
 	t.Helper()
 	p := &page{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, p.heard)
-	// The first run starts the browser, which ends with its context.
-	if err := chromedp.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
 	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900))
 	p.run(browserpage.BringToFront(), chromedp.Navigate(url)) // a tab that is not in front may load for ever
 	// A page whose files were not all loaded, as the network changed, is loaded
@@ -96,25 +73,6 @@ func (p *page) dropped() bool {
 	var hidden bool
 	p.run(chromedp.Evaluate(`document.querySelector("main")?.hidden === true`, &hidden))
 	return hidden
-}
-
-// profile returns a directory that is removed when the browser is gone, and
-// with it the last of its processes that writes there.
-func profile(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "counting-chromium-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for deadline := time.Now().Add(patience); os.RemoveAll(dir) != nil; time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Errorf("the browser still writes to %s", dir)
-				return
-			}
-		}
-	})
-	return dir
 }
 
 // heard keeps what the page complains of, and what it asks for.
@@ -228,31 +186,31 @@ func (p *page) tab(url string) *page {
 // show shows the tab's window.
 func (p *page) show() {
 	p.t.Helper()
-	p.window(browser.WindowStateNormal)
+	p.window(devtools.WindowStateNormal)
 	p.run(browserpage.BringToFront())
 }
 
 // hide minimizes the tab's window.
 func (p *page) hide() {
 	p.t.Helper()
-	p.window(browser.WindowStateMinimized)
+	p.window(devtools.WindowStateMinimized)
 }
 
 // window changes the state of the tab's window, and waits until the page knows
 // whether it is hidden.
-func (p *page) window(state browser.WindowState) {
+func (p *page) window(state devtools.WindowState) {
 	p.t.Helper()
 	p.run(chromedp.ActionFunc(func(ctx context.Context) error {
-		id, _, err := browser.GetWindowForTarget().Do(ctx)
+		id, _, err := devtools.GetWindowForTarget().Do(ctx)
 		if err != nil {
 			return err
 		}
-		return browser.SetWindowBounds(id, &browser.Bounds{WindowState: state}).Do(ctx)
+		return devtools.SetWindowBounds(id, &devtools.Bounds{WindowState: state}).Do(ctx)
 	}))
 	p.wait("the window to be "+string(state), func() bool {
 		var hidden bool
 		p.run(chromedp.Evaluate(`document.hidden`, &hidden))
-		return hidden == (state == browser.WindowStateMinimized)
+		return hidden == (state == devtools.WindowStateMinimized)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/browser"
 )
 
 // A tour runs the commands of TOUR.md as they stand, in the repository's root
@@ -33,7 +33,7 @@ var pieces = regexp.MustCompile("(?ms)^```sh(.*?)\n(.*?)^```$|^```text\n(.*?)^``
 func TestTheTourIsTrue(t *testing.T) {
 	t.Parallel()
 	needSamples(t)
-	subject.Chromium(t)
+	browser.Program(t)
 	page, err := os.ReadFile("TOUR.md")
 	if err != nil {
 		t.Fatal(err)
@@ -158,12 +158,7 @@ func (t *tour) expect(text string) {
 
 func (t *tour) browse() {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath(subject.Chromium(t)), chromedp.WSURLReadTimeout(time.Minute))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	defer cancel()
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, cancel := context.WithTimeout(browser.Start(t), 2*time.Minute)
 	defer cancel()
 	var said string
 	err := chromedp.Run(ctx,

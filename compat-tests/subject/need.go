@@ -3,7 +3,6 @@ package subject
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -36,23 +35,6 @@ func Need(t testing.TB, program string) {
 		t.Fatal(err)
 	}
 	t.Skipf("it needs %s, and %s=%s", program, WithoutVariable, os.Getenv(WithoutVariable))
-}
-
-// Chromium returns the browser's program. CHROMIUM may name one. It skips the test
-// if it is to do without a browser.
-func Chromium(t testing.TB) string {
-	t.Helper()
-	Need(t, ChromiumProgram)
-	// Debian's chromium-headless-shell is a script that starts the browser, and
-	// leaves it behind when it is killed.
-	const headlessShell = "/usr/lib/chromium/chromium-headless-shell"
-	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", headlessShell, "chromium-headless-shell", "google-chrome"} {
-		if path, err := exec.LookPath(name); name != "" && err == nil {
-			return path
-		}
-	}
-	t.Fatal("Chromium is missing: run compat-tests/setup, or name one in the environment as CHROMIUM")
-	return ""
 }
 
 // LeftOut adds a test to the list of those that were left out for want of

@@ -116,7 +116,9 @@ func TestGoClientsCountToTheLimit(t *testing.T) {
 					t.Errorf("%s ended with exit code %d", client, code)
 				}
 			}
-			eachSeatUnbroken(g, false)
+			if !eachSeatUnbroken(g, false) {
+				t.Errorf("a seat has left a number out, or counted one twice; %s", g.tail())
+			}
 			if lines := g.numbers(); len(lines) != limit {
 				t.Errorf("want %d numbers; %s", limit, g.tail())
 			}

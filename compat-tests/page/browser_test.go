@@ -137,11 +137,16 @@ func (p *page) wellBehaved(url string) {
 // run runs actions, which must be done in twice the time that the page may take.
 func (p *page) run(actions ...chromedp.Action) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 2*patience)
-	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := p.try(actions...); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// try is run for actions that may fail.
+func (p *page) try(actions ...chromedp.Action) error {
+	ctx, cancel := context.WithTimeout(p.ctx, 2*patience)
+	defer cancel()
+	return chromedp.Run(ctx, actions...)
 }
 
 func (p *page) reload() {

@@ -53,7 +53,9 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	p.wellBehaved(place.URL())
 
 	// A tile leads to its game.
-	p.run(chromedp.Click(".tile[data-state=counting] a", chromedp.ByQuery))
+	p.wait("a tile that is not moved while it is clicked", func() bool {
+		return p.try(chromedp.Click(".tile[data-state=counting] a", chromedp.ByQuery)) == nil
+	})
 	p.shows("#game", `blue$`)
 	p.rises(3)
 }

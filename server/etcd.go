@@ -94,7 +94,7 @@ func openStore(ctx context.Context, c config, self store.Elsewhere, log *slog.Lo
 
 // importFile makes a game in the store with the count of a file.
 func importFile(ctx context.Context, c storeConfig, stdout io.Writer) error {
-	lines, bad, err := numbersfile.VerifySlowly(c.imported, func(line string) { fmt.Fprintln(stdout, line) })
+	lines, bad, err := numbersfile.VerifyWithProgress(c.imported, func(line string) { fmt.Fprintln(stdout, line) })
 	switch {
 	case err != nil:
 		return fmt.Errorf("-import: %w", err)

@@ -72,7 +72,7 @@ type openGame struct {
 
 // countWriter is a store.Count, or what takes its place in faithful mode.
 type countWriter interface {
-	Run(store.Reports) error
+	Run(store.Callbacks) error
 	Ready() error
 	Close(context.Context) error
 }
@@ -165,7 +165,7 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 		o.room.Run(running)
 	}()
 	go func() {
-		err := o.count.Run(o.room.Reports())
+		err := o.count.Run(o.room.Callbacks())
 		switch {
 		case err == nil:
 		case name == store.Default && g.store.Owned() != nil:
@@ -195,7 +195,7 @@ func (g *games) openCount(ctx context.Context, name string, create bool, log *sl
 	return &openGame{
 		count:   count,
 		opened:  opened,
-		room:    room.New(rules, room.Options{Count: count, Last: opened.Last, Log: log, Patience: g.config.patience, Fail: g.fail}),
+		room:    room.New(rules, room.Options{Count: count, Last: opened.Last, Log: log, StallTimeout: g.config.patience, Fail: g.fail}),
 		stopped: make(chan struct{}),
 	}, nil
 }
@@ -207,7 +207,7 @@ func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, Patience: g.config.patience, Fail: g.fail})
+	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, StallTimeout: g.config.patience, Fail: g.fail})
 	return &openGame{
 		count:   faithfulCount{file, r.Dropped},
 		opened:  store.Opened{Unbroken: true, At: at},
@@ -358,8 +358,8 @@ type faithfulCount struct {
 	dropped func(upTo int64, err error)
 }
 
-func (f faithfulCount) Run(r store.Reports) error {
-	return f.File.Run(numbersfile.Reports{Written: r.Written, Dropped: f.dropped, State: r.State})
+func (f faithfulCount) Run(r store.Callbacks) error {
+	return f.File.Run(numbersfile.Callbacks{OnCommit: r.OnCommit, OnDrop: f.dropped, OnHealth: r.OnHealth})
 }
 
 // modified returns when the file was written last, or the zero time.

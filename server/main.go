@@ -323,7 +323,7 @@ func verify(ctx context.Context, path string, stdout io.Writer) error {
 }
 
 func verifyFile(path string, stdout io.Writer) error {
-	lines, bad, err := numbersfile.VerifySlowly(path, func(line string) { fmt.Fprintln(stdout, line) })
+	lines, bad, err := numbersfile.VerifyWithProgress(path, func(line string) { fmt.Fprintln(stdout, line) })
 	if err != nil {
 		return err
 	}

@@ -185,7 +185,7 @@ func TestAStandbyOfAServerThatDoesNotSayWhereItIs(t *testing.T) {
 	}
 	waitFor(t, "the standby not to be ready", func() bool {
 		status, text, _ := request(t, http.MethodGet, standby.url+"/ready", nil)
-		return status == http.StatusServiceUnavailable && strings.Contains(text, "does not say where it can be reached")
+		return status == http.StatusServiceUnavailable && strings.Contains(text, "has not published its address")
 	})
 	var asking sync.WaitGroup // each waits until enterTime is over
 	for _, path := range []string{"/socket.io/?EIO=4&transport=polling", "/state", "/games"} {

@@ -135,7 +135,7 @@ func (old oldFile) opened(path string) (parts []string) {
 		parts = append(parts, "it is not an unbroken count: "+old.log+"; it is kept as it is")
 	}
 	if old.tail != "" {
-		parts = append(parts, fmt.Sprintf("%d bytes that were no whole line were cut off, a copy is in %s.cut-1", len(old.tail), path))
+		parts = append(parts, fmt.Sprintf("%d bytes after the last complete line were cut off, a copy is in %s.cut-1", len(old.tail), path))
 	}
 	return parts
 }

@@ -70,7 +70,7 @@ func keepInFlight(b *testing.B, counts []store.Count, inFlight, n int64) {
 			all := make(chan struct{})
 			c.Append(min(last, first+inFlight))
 			running.Go(func() {
-				if err := c.Run(store.Reports{Written: func(upTo int64, _ time.Duration) {
+				if err := c.Run(store.Callbacks{OnCommit: func(upTo int64, _ time.Duration) {
 					if next := min(last, upTo+inFlight); next > c.Last() {
 						c.Append(next)
 					}

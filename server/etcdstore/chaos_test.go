@@ -236,7 +236,7 @@ var model = (&porcupine.NondeterministicModel{
 func play(count store.Count, client int, random *rand.Rand, p *proxy, record func(int, time.Time, any, any), acked *atomic.Int64) {
 	written, ended := make(chan int64, 100), make(chan error, 1)
 	go func() {
-		ended <- count.Run(store.Reports{Written: func(n int64, _ time.Duration) { written <- n }, State: func(error) {}})
+		ended <- count.Run(store.Callbacks{OnCommit: func(n int64, _ time.Duration) { written <- n }, OnHealth: func(error) {}})
 	}()
 	defer count.Close(context.Background())
 	for range random.IntN(20) {

@@ -108,19 +108,19 @@ func (c *Count) Ready() error {
 // Run writes what is appended until Close is called: see store.Count. While etcd
 // refuses to write, as when its space is used up, it tries again. Its other errors
 // are ErrFenced and ErrAway.
-func (c *Count) Run(r store.Reports) error {
+func (c *Count) Run(r store.Callbacks) error {
 	if c.started.Swap(true) {
 		return errors.New("etcdstore: the count is run twice, or closed")
 	}
 	return c.run(r)
 }
 
-func (c *Count) run(r store.Reports) error {
-	if r.Written == nil {
-		r.Written = func(int64, time.Duration) {}
+func (c *Count) run(r store.Callbacks) error {
+	if r.OnCommit == nil {
+		r.OnCommit = func(int64, time.Duration) {}
 	}
-	if r.State == nil {
-		r.State = func(error) {}
+	if r.OnHealth == nil {
+		r.OnHealth = func(error) {}
 	}
 	c.result = c.write(r)
 	c.mu.Lock()
@@ -134,7 +134,7 @@ func (c *Count) run(r store.Reports) error {
 	return c.result
 }
 
-func (c *Count) write(r store.Reports) error {
+func (c *Count) write(r store.Callbacks) error {
 	wait := firstRetry
 	for {
 		if more, err := c.wait(); err != nil || !more {
@@ -191,7 +191,7 @@ func (c *Count) next() []byte {
 }
 
 // written reports that all numbers up to that one are kept.
-func (c *Count) written(upTo int64, r store.Reports) {
+func (c *Count) written(upTo int64, r store.Callbacks) {
 	c.mu.Lock()
 	took := time.Since(c.since)
 	c.kept = upTo
@@ -199,7 +199,7 @@ func (c *Count) written(upTo int64, r store.Reports) {
 		c.since = c.after
 	}
 	c.mu.Unlock()
-	r.Written(upTo, took)
+	r.OnCommit(upTo, took)
 }
 
 // ask reads the key after a commit of unknown outcome, which began then. The commit
@@ -220,7 +220,7 @@ func (c *Count) ask(began time.Time) (entry, error) {
 }
 
 // adopt goes on from an entry that was found in place of the one that was left.
-func (c *Count) adopt(now entry, r store.Reports) error {
+func (c *Count) adopt(now entry, r store.Callbacks) error {
 	if now.revision == 0 {
 		return fmt.Errorf("%w: etcd has no key %q any longer", ErrFenced, c.key)
 	}
@@ -267,13 +267,13 @@ func (c *Count) pause(d time.Duration) error {
 }
 
 // setState reports a change from working to failing or back.
-func (c *Count) setState(err error, r store.Reports) {
+func (c *Count) setState(err error, r store.Callbacks) {
 	c.mu.Lock()
 	changed := (c.state == nil) != (err == nil)
 	c.state = err
 	c.mu.Unlock()
 	if changed {
-		r.State(err)
+		r.OnHealth(err)
 	}
 }
 
@@ -307,7 +307,7 @@ func (c *Count) Close(ctx context.Context) error {
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	if !c.started.Swap(true) {
-		go c.run(store.Reports{})
+		go c.run(store.Callbacks{})
 	}
 	select {
 	case <-c.done:

@@ -28,9 +28,9 @@ func start(t *testing.T, s *Store, game string) *counting {
 	}
 	c := &counting{Count: count, t: t, written: make(chan int64, 1000), states: make(chan error, 100), ended: make(chan error, 1)}
 	go func() {
-		c.ended <- count.Run(store.Reports{
-			Written: func(upTo int64, _ time.Duration) { c.written <- upTo },
-			State:   func(err error) { c.states <- err },
+		c.ended <- count.Run(store.Callbacks{
+			OnCommit: func(upTo int64, _ time.Duration) { c.written <- upTo },
+			OnHealth: func(err error) { c.states <- err },
 		})
 	}()
 	return c

@@ -89,12 +89,12 @@ func (s *simulation) opened(o *opening) {
 	o.server.openings = append(o.server.openings, o)
 	s.checkOpened(o)
 	go func() {
-		err := o.Run(store.Reports{
-			Written: func(upTo int64, _ time.Duration) {
+		err := o.Run(store.Callbacks{
+			OnCommit: func(upTo int64, _ time.Duration) {
 				s.park(context.Background(), &parcel{from: o.server, what: fmt.Sprintf("report %q %d", o.game, upTo),
 					arrive: func() { s.checkReport(o, upTo) }})
 			},
-			State: func(err error) {
+			OnHealth: func(err error) {
 				s.park(context.Background(), &parcel{from: o.server, what: fmt.Sprintf("state %q %v", o.game, err)})
 			},
 		})

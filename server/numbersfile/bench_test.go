@@ -59,12 +59,11 @@ func BenchmarkOpenBrokenCount(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend is the queue without waiting for the disk, but for the last
-// line.
+// BenchmarkAppend measures the queue; only the last line waits for the disk.
 func BenchmarkAppend(b *testing.B) {
 	b.ReportAllocs()
 	f := mustOpen(b, b.TempDir(), Options{})
-	go f.Run(Reports{})
+	go f.Run(Callbacks{})
 	for n := int64(1); b.Loop(); n++ {
 		f.Append(n)
 	}
@@ -73,13 +72,13 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendAndWait and BenchmarkWriteAndSync are one line at a time, with
+// BenchmarkAppendAndWait and BenchmarkWriteAndSync write one line at a time, with
 // and without this package.
 func BenchmarkAppendAndWait(b *testing.B) {
 	b.ReportAllocs()
 	f := mustOpen(b, b.TempDir(), Options{})
 	written := make(chan int64)
-	go f.Run(Reports{Written: func(upTo int64, _ time.Duration) { written <- upTo }})
+	go f.Run(Callbacks{OnCommit: func(upTo int64, _ time.Duration) { written <- upTo }})
 	for n := int64(1); b.Loop(); n++ {
 		f.Append(n)
 		<-written

@@ -6,12 +6,12 @@ import (
 	"counting/server/spelling"
 )
 
-// The lines come in blocks of the numbers that share their thousands: block 0
-// is 1 to 999, block 1 is 1000 to 1999. In all but block 0 each line is what
-// the block's first number is called and one of a thousand fixed tails, so
-// that what a block must be is put together as fast as it is compared.
+// Lines are grouped into blocks of numbers that share their thousands: block 0 is 1
+// to 999, block 1 is 1000 to 1999. In all blocks but block 0 each line is the
+// spelling of the block's first number followed by one of a thousand fixed tails, so
+// building the expected text of a block is as fast as comparing it.
 
-// tails are what a line says after its thousands, newline included.
+// tails are what follows the thousands in a line, including the newline.
 var tails = func() (table [1000]string) {
 	head := len(spelling.Spell(1000))
 	for n := range table {
@@ -20,7 +20,7 @@ var tails = func() (table [1000]string) {
 	return table
 }()
 
-// tailBytes is how long all tails are together.
+// tailBytes is the total length of all tails.
 var tailBytes = func() (sum int64) {
 	for _, tail := range tails {
 		sum += int64(len(tail))
@@ -28,13 +28,13 @@ var tailBytes = func() (sum int64) {
 	return sum
 }()
 
-// block0Bytes is how long block 0 is.
+// block0Bytes is the length of block 0.
 var block0Bytes = int64(len(appendBlock(nil, 0)))
 
 // firstOf returns the first number of a block.
 func firstOf(block int64) int64 { return max(1, 1000*block) }
 
-// blockBytes returns how long a block is.
+// blockBytes returns the length of a block.
 func blockBytes(block int64) int64 {
 	if block == 0 {
 		return block0Bytes
@@ -59,8 +59,8 @@ func appendBlock(dst []byte, block int64) []byte {
 	return dst
 }
 
-// countOfSize returns how many numbers a count of that many bytes has, or 0 if
-// none has that size.
+// countOfSize returns how many numbers an unbroken count of size bytes has, or 0 if
+// no count has that size.
 func countOfSize(size int64) int64 {
 	block := int64(0)
 	for n := blockBytes(0); size >= n; n = blockBytes(block) {

@@ -15,13 +15,13 @@ import (
 	"counting/server/store"
 )
 
-// gamesDir is the directory, within the data directory, that has one for each
-// game but the default one.
+// gamesDir is the directory, within the data directory, that has a directory for
+// each game except the default one.
 const gamesDir = "games"
 
 // Dir is a data directory: numbers.txt for the default game, and
-// games/NAME/numbers.txt for each other. It is a store.Store, of default mode. The
-// directory has one lock, and its files share their buffers.
+// games/NAME/numbers.txt for each other one. It is a store.Store for the default
+// mode. The directory has one lock, and its files share their buffers.
 type Dir struct {
 	path     string
 	lock     *os.File
@@ -31,14 +31,14 @@ type Dir struct {
 
 	mu      sync.Mutex
 	open    map[string]*Count
-	kept    int // games in gamesDir, those that are being opened included
+	kept    int // games in gamesDir, including those that are being opened
 	failing int // open games whose file cannot be written
 	closed  bool
 }
 
-// OpenDir makes the directory if needed, and locks it: see Open. It can keep that
-// many games beside the default one, or any number if that is 0. The caller must
-// close it.
+// OpenDir creates the directory if needed, and locks it: see Open. It keeps at most
+// maxGames games beside the default one; 0 means no limit. The caller must close
+// it.
 func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*Dir, error) {
 	options = options.defaults()
 	held, err := options.lockDir(ctx, path)
@@ -66,7 +66,7 @@ type Count struct {
 	dir    *Dir
 	game   string
 	path   string
-	made   bool // there is a file
+	exists bool // there is a file
 	forget func()
 }
 
@@ -81,15 +81,15 @@ func (d *Dir) Open(ctx context.Context, game string, create bool) (store.Count, 
 	}
 	var file *File
 	var err error
-	if c.made || game == store.Default {
+	if c.exists || game == store.Default {
 		file, err = d.openFile(ctx, c.path, game != store.Default)
 	} else {
 		file = newFile(d.shared)
-		file.writer = &unmade{dir: d, path: c.path}
+		file.writer = &lazyWriter{dir: d, path: c.path}
 	}
 	d.mu.Lock()
 	c.File = file
-	if err == nil && d.closed { // meanwhile
+	if err == nil && d.closed { // in the meantime
 		err = errClosed
 	}
 	d.mu.Unlock()
@@ -113,7 +113,7 @@ func (d *Dir) file(game string) string {
 	return filepath.Join(d.path, gamesDir, game, Name)
 }
 
-// reserve makes sure that a game may be opened, and notes that it is.
+// reserve checks that the game may be opened, and marks it as open.
 func (d *Dir) reserve(c *Count, create bool) error {
 	if c.game != store.Default {
 		if err := protocol.CheckGame(c.game); err != nil {
@@ -130,7 +130,7 @@ func (d *Dir) reserve(c *Count, create bool) error {
 	}
 	if c.game != store.Default {
 		var err error
-		if c.made, err = d.keep(c.path, create); err != nil {
+		if c.exists, err = d.countGame(c.path, create); err != nil {
 			return err
 		}
 	}
@@ -138,10 +138,10 @@ func (d *Dir) reserve(c *Count, create bool) error {
 	return nil
 }
 
-// keep counts the game with that file among those that are kept, unless it is one
-// of them, or may not be made. It returns whether there is a file. d.mu must be
-// held.
-func (d *Dir) keep(path string, create bool) (made bool, err error) {
+// countGame adds the game whose file is at path to d.kept, unless it is counted
+// already or may not be created, and reports whether the file exists. The caller
+// holds d.mu.
+func (d *Dir) countGame(path string, create bool) (exists bool, err error) {
 	_, err = os.Lstat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
@@ -158,8 +158,8 @@ func (d *Dir) keep(path string, create bool) (made bool, err error) {
 	return !missing, nil
 }
 
-// gameLockWait is how long the opening of a named game waits for another server
-// that has its file under another name. Clients wait for it.
+// gameLockWait is how long opening a named game waits for another server that uses
+// the same file under another name. Clients wait for it.
 const gameLockWait = time.Second
 
 func (d *Dir) openFile(ctx context.Context, path string, named bool) (*File, error) {
@@ -182,8 +182,8 @@ func (d *Dir) openFile(ctx context.Context, path string, named bool) (*File, err
 	return f, nil
 }
 
-// makeGameDir makes the directory of a game. Its name is synced by openDurable,
-// but not that of the directory around it.
+// makeGameDir creates the directory of a game, and syncs the name of gamesDir if it
+// creates that. openDurable syncs the name of the game's directory.
 func (d *Dir) makeGameDir(path string) error {
 	err := os.Mkdir(path, 0o777)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -199,39 +199,39 @@ func (d *Dir) makeGameDir(path string) error {
 	return err
 }
 
-// unmade is the writer of a game that has no file yet. It makes it when the first
-// number is to be written, so that opening a game costs the disk nothing.
-type unmade struct {
+// lazyWriter is the writer of a game that has no file yet. It creates the file with
+// the first number, so that opening a game does not write to the disk.
+type lazyWriter struct {
 	dir  *Dir
 	path string
-	file writer // once it is made
+	file writer // nil until the file is created
 }
 
-func (u *unmade) write(text []byte, again func(error) bool) (int, error) {
-	for u.file == nil {
-		file, err := u.dir.openFile(context.Background(), u.path, true)
+func (w *lazyWriter) write(text []byte, retry func(error) bool) (int, error) {
+	for w.file == nil {
+		file, err := w.dir.openFile(context.Background(), w.path, true)
 		switch {
 		case err == nil && file.recovery != Recovery{}:
 			file.writer.Close()
-			return 0, fmt.Errorf("%s %w", u.path, ErrChanged)
+			return 0, fmt.Errorf("%s %w", w.path, ErrChanged)
 		case err == nil:
-			u.file = file.writer
-		case !again(err):
+			w.file = file.writer
+		case !retry(err):
 			return 0, err
 		}
 	}
-	return u.file.write(text, again)
+	return w.file.write(text, retry)
 }
 
-func (u *unmade) Close() error {
-	if u.file == nil {
+func (w *lazyWriter) Close() error {
+	if w.file == nil {
 		return nil
 	}
-	return u.file.Close()
+	return w.file.Close()
 }
 
-// forget notes that a count is closed. What is left of a game in which nothing was
-// counted is deleted.
+// forget marks a count as closed, and deletes the file and directory of a game in
+// which nothing was counted.
 func (d *Dir) forget(c *Count) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -239,7 +239,7 @@ func (d *Dir) forget(c *Count) {
 		if info, err := os.Lstat(c.path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 			os.Remove(c.path)
 		}
-		if err := os.Remove(filepath.Dir(c.path)); err == nil || errors.Is(err, fs.ErrNotExist) { // it was empty, or never made
+		if err := os.Remove(filepath.Dir(c.path)); err == nil || errors.Is(err, fs.ErrNotExist) { // it was empty, or never created
 			d.kept--
 		}
 	}
@@ -249,8 +249,9 @@ func (d *Dir) forget(c *Count) {
 	delete(d.open, c.game)
 }
 
-// Ready returns why the counts cannot be written: the error of the default game,
-// or of any if more than half of the open games have one.
+// Ready returns why counts cannot be written: the error of the default game, or the
+// error of any game if more than half of the open games have one. It returns nil
+// otherwise.
 func (d *Dir) Ready() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -266,8 +267,8 @@ func (d *Dir) Ready() error {
 	return failed
 }
 
-// Games lists games: see store.Store. Last is derived from the size of the file,
-// and is 0 if no unbroken count has that size.
+// Games lists games: see store.Store. Last is derived from the size of the file; it
+// is 0 if the size is not that of an unbroken count.
 func (d *Dir) Games(_ context.Context, after string, n int) ([]store.Game, error) {
 	entries, err := os.ReadDir(filepath.Join(d.path, gamesDir)) // sorted
 	if errors.Is(err, fs.ErrNotExist) {
@@ -341,7 +342,7 @@ func (d *Dir) Close(ctx context.Context) error {
 	err := errors.Join(errs...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.open) == 0 { // or else the lock is held until the process ends
+	if len(d.open) == 0 { // otherwise the lock is held until the process ends
 		d.lock.Close()
 	}
 	return err
@@ -354,9 +355,9 @@ func (c *Count) Opened() store.Opened {
 }
 
 // Run writes what is appended: see store.Count.
-func (c *Count) Run(reports store.Reports) error {
-	state := reports.State
-	reports.State = func(err error) {
+func (c *Count) Run(callbacks store.Callbacks) error {
+	onHealth := callbacks.OnHealth
+	callbacks.OnHealth = func(err error) {
 		c.dir.mu.Lock()
 		if err != nil {
 			c.dir.failing++
@@ -364,11 +365,11 @@ func (c *Count) Run(reports store.Reports) error {
 			c.dir.failing--
 		}
 		c.dir.mu.Unlock()
-		if state != nil {
-			state(err)
+		if onHealth != nil {
+			onHealth(err)
 		}
 	}
-	return c.File.Run(Reports{Written: reports.Written, State: reports.State})
+	return c.File.Run(Callbacks{OnCommit: callbacks.OnCommit, OnHealth: callbacks.OnHealth})
 }
 
 // Close closes the count: see store.Count.

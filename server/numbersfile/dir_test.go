@@ -77,8 +77,7 @@ func checkTree(tb testing.TB, dir string, want ...string) {
 	}
 }
 
-// Each game has a file of its own, and that of the default game is where it
-// always was.
+// Each game has its own file; the default game's is in the data directory itself.
 func TestWhereTheFilesAre(t *testing.T) {
 	t.Parallel()
 	path := dirWith(t, "one\ntwo\n")
@@ -105,7 +104,7 @@ func TestWhereTheFilesAre(t *testing.T) {
 	}
 }
 
-// The directory has one lock, which keeps out a server of one game, too.
+// The directory has one lock, which also excludes a server of one game.
 func TestADirIsLocked(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -121,7 +120,7 @@ func TestADirIsLocked(t *testing.T) {
 	mustOpenDir(t, path, wait)
 }
 
-// A directory of a game that cannot be used is an error of that game alone.
+// An unusable directory of a game is an error of that game only.
 func TestABadGameIsAnErrorOfItsOwn(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -165,7 +164,7 @@ func TestReadyIsAboutMostGames(t *testing.T) {
 	for _, game := range []string{store.Default, "a", "b", "c"} {
 		c, end := mustOpenGame(t, d, game), make(chan error, 1)
 		counts[game], ended[game] = c, end
-		go func() { end <- c.Run(store.Reports{}) }()
+		go func() { end <- c.Run(store.Callbacks{}) }()
 	}
 	fail := func(game string) {
 		t.Helper()
@@ -192,7 +191,7 @@ func TestReadyIsAboutMostGames(t *testing.T) {
 	checkContains(t, d.Ready(), ErrChanged.Error())
 }
 
-// makeGame makes the empty file of a game.
+// makeGame creates the empty file of a game.
 func makeGame(t *testing.T, dir, game string) {
 	t.Helper()
 	dir = filepath.Join(dir, gamesDir, game)
@@ -201,7 +200,7 @@ func makeGame(t *testing.T, dir, game string) {
 	}
 }
 
-// A game that cannot be made is tried again, as a write to a full disk.
+// Creating a game's file is retried, like a write to a full disk.
 func TestAGameThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -215,7 +214,7 @@ func TestAGameThatCannotBeMade(t *testing.T) {
 	}})
 	c := mustOpenGame(t, d, "blue")
 	states, written := make(chan error, 10), make(chan int64, 10)
-	go c.Run(store.Reports{Written: func(upTo int64, _ time.Duration) { written <- upTo }, State: func(err error) { states <- err }})
+	go c.Run(store.Callbacks{OnCommit: func(upTo int64, _ time.Duration) { written <- upTo }, OnHealth: func(err error) { states <- err }})
 	c.Append(2)
 	if err := <-states; err == nil || len(written) > 0 || c.Ready() == nil {
 		t.Errorf("the state is %v", err)
@@ -233,7 +232,7 @@ func TestAGameThatCannotBeMade(t *testing.T) {
 	checkTree(t, path, "games", "games/blue", "games/blue/numbers.txt")
 }
 
-// A file that somebody has put where the game's is to be made stays as it is.
+// A file that somebody else has created at the game's path is not changed.
 func TestAGameThatSomebodyElseMakes(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -245,7 +244,7 @@ func TestAGameThatSomebodyElseMakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Append(1)
-	checkContains(t, c.Run(store.Reports{Written: func(upTo int64, _ time.Duration) { t.Errorf("%d is reported as written", upTo) }}), ErrChanged.Error())
+	checkContains(t, c.Run(store.Callbacks{OnCommit: func(upTo int64, _ time.Duration) { t.Errorf("%d is reported as written", upTo) }}), ErrChanged.Error())
 	if text, err := os.ReadFile(file); err != nil || string(text) != "one\n" {
 		t.Errorf("the file is %q, %v", text, err)
 	}
@@ -256,7 +255,7 @@ func TestAGameThatSomebodyElseMakes(t *testing.T) {
 	}
 }
 
-// The size of a file tells how far its count has come.
+// The length of a count is derived from the size of its file.
 func TestCountOfSize(t *testing.T) {
 	t.Parallel()
 	size := int64(0)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// faulty is a disk with faults: what is nil works.
+// faulty is a disk that injects faults. A nil function means no fault.
 type faulty struct {
 	*os.File
 	mu       sync.Mutex
@@ -81,15 +81,15 @@ func TestAWriteThatFailsIsUndoneAndTriedAgain(t *testing.T) {
 		err   error
 		state string
 	}{
-		"full_disk":                   {0, syscall.ENOSPC, "no space left on device"},
-		"full_within_a_line":          {7, syscall.ENOSPC, "no space left on device"},
-		"full_behind_a_line":          {6, syscall.ENOSPC, "no space left on device"},
-		"input_output_error":          {3, syscall.EIO, "input/output error"},
-		"read_only":                   {0, syscall.EROFS, "read-only file system"},
-		"short_write":                 {5, nil, "short write"},
-		"all_written_yet_an_error":    {1000, syscall.EIO, "input/output error"},
-		"nothing_written_no_error":    {0, nil, "short write"},
-		"quota_exceeded_behind_lines": {9, syscall.EDQUOT, "disk quota exceeded"},
+		"full_disk":                  {0, syscall.ENOSPC, "no space left on device"},
+		"full_within_a_line":         {7, syscall.ENOSPC, "no space left on device"},
+		"full_after_a_line":          {6, syscall.ENOSPC, "no space left on device"},
+		"input_output_error":         {3, syscall.EIO, "input/output error"},
+		"read_only":                  {0, syscall.EROFS, "read-only file system"},
+		"short_write":                {5, nil, "short write"},
+		"all_written_yet_an_error":   {1000, syscall.EIO, "input/output error"},
+		"nothing_written_no_error":   {0, nil, "short write"},
+		"quota_exceeded_after_lines": {9, syscall.EDQUOT, "disk quota exceeded"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestRetriesWaitTwiceAsLongEachTimeUpToALimit(t *testing.T) {
 	})
 }
 
-func TestACutBackThatFailsIsTriedAgainBeforeTheNextWrite(t *testing.T) {
+func TestATruncateThatFailsIsRetriedBeforeTheNextWrite(t *testing.T) {
 	t.Parallel()
 	dir := dirWith(t, "one\n")
 	path := filepath.Join(dir, Name)
@@ -177,7 +177,7 @@ func TestACutBackThatFailsIsTriedAgainBeforeTheNextWrite(t *testing.T) {
 		d.set(func() { d.write = nil })
 		time.Sleep(10 * time.Second)
 		if got := content(t, path); got != "one\ntw" {
-			t.Errorf("before it is cut back, the file holds %q", got)
+			t.Errorf("before it is truncated, the file holds %q", got)
 		}
 		d.set(func() { d.truncate = nil })
 		r.written(t, 3)
@@ -210,7 +210,7 @@ func TestASyncThatFailsEndsRunWithNothingReported(t *testing.T) {
 	if got := r.Close(t.Context()); got != err {
 		t.Errorf("Close returns %v", got)
 	}
-	// Its lock is gone, too.
+	// Its lock is released, too.
 	if got := mustOpen(t, dir, Options{}).Recovery(); got.Last != 4 {
 		t.Errorf("a restart finds %v", got)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Opening a pipe waited for who writes to it, for ever.
+// Opening a named pipe blocked until somebody opened it for writing.
 func TestAPipeIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

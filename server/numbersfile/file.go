@@ -1,10 +1,10 @@
 // Package numbersfile owns numbers.txt: it alone opens, recovers and writes it.
 //
-// In the default mode the file is at every moment one, two, three, … without a
-// gap, and a line that is reported as written is on the disk. In faithful mode
-// lines are appended as the original does it: see [Options].
+// In the default mode the file holds one, two, three, … without a gap at all
+// times, and a line that is reported as written is on the disk. In faithful mode
+// lines are appended as the original appends them: see [Options].
 //
-// It needs a file system that has locks: flock for directories, or Windows'.
+// The file system must support locks: flock on directories, or those of Windows.
 package numbersfile
 
 import (
@@ -30,25 +30,25 @@ const (
 	lastRetry  = 2 * time.Second
 )
 
-// Options are for Open. The zero Options are the default mode.
+// Options configure Open. The zero value selects the default mode.
 type Options struct {
-	// Faithful appends as the original server does: what is in the file is not
-	// read, each batch opens the file, makes it if need be, appends and
-	// closes, nothing is synced, and lines that cannot be written are dropped.
+	// Faithful appends as the original server does: the existing content is not
+	// read; each batch opens the file, creates it if needed, appends and closes
+	// it; nothing is synced; and lines that cannot be written are dropped.
 	Faithful bool
-	// LockWait is how long Open waits for another server to end; 0 is 10 s.
+	// LockWait is how long Open waits for another server to end; 0 means 10 s.
 	LockWait time.Duration
-	// Progress, if it is not nil, is called with a line for people every 2 s
-	// while something takes long. It must not wait.
+	// Progress, if non-nil, is called with a readable line every 2 s during a
+	// long operation. It must not block.
 	Progress func(string)
 
-	// Tests put faults in.
+	// Replaced by tests to inject faults.
 	wrap    func(*os.File) disk
 	flock   func(*os.File) error
 	syncDir func(*os.File) error
 }
 
-// defaults fills in what is not set.
+// defaults sets the fields that are zero.
 func (o Options) defaults() Options {
 	if o.LockWait == 0 {
 		o.LockWait = defaultLockWait
@@ -65,21 +65,21 @@ func (o Options) defaults() Options {
 	return o
 }
 
-// Reports holds the functions that Run calls: from its own goroutine, one at a
-// time, in order and with no lock held. They may call Append, but not Close. The
-// writing waits until they return. Any of them may be nil.
-type Reports struct {
-	// Written reports that the lines up to this number are in the file, and in
-	// default mode on the disk; and how long the one that has waited longest has
-	// waited for that. There is one call for each batch.
-	Written func(upTo int64, took time.Duration)
-	// Dropped reports, in faithful mode, that the lines up to this number are lost.
-	// It shares one order with Written: each is about the lines after the one that
-	// either named before.
-	Dropped func(upTo int64, err error)
-	// State reports that writing has begun to fail, or, with nil, that it works
+// Callbacks holds the functions that Run calls: from its own goroutine, one at a
+// time, in order and with no lock held. They may call Append, but not Close.
+// Writing blocks until they return. Any of them may be nil.
+type Callbacks struct {
+	// OnCommit is called once for each batch: the lines up to upTo are in the
+	// file, and in default mode on the disk. took is how long the oldest of them
+	// was queued.
+	OnCommit func(upTo int64, took time.Duration)
+	// OnDrop is called in faithful mode: the lines up to upTo are lost. It shares
+	// one order with OnCommit: each call is about the lines after the upTo of the
+	// last call of either.
+	OnDrop func(upTo int64, err error)
+	// OnHealth is called when writing starts to fail, and with nil when it works
 	// again: once for each change, not for each attempt.
-	State func(err error)
+	OnHealth func(err error)
 }
 
 // File is an open and locked numbers.txt. Append and Ready may be called by
@@ -92,21 +92,21 @@ type File struct {
 	shared   *shared
 
 	started atomic.Bool   // by Run, or by Close in its place
-	hurry   chan struct{} // closed when Close does not wait any longer
-	giveUp  func()        // closes it
-	done    chan struct{} // closed when all is released
-	result  error         // of Run; to be read once done is closed
+	aborted chan struct{} // closed when Close no longer waits
+	abort   func()        // closes aborted
+	done    chan struct{} // closed when everything is released
+	result  error         // of Run; valid once done is closed
 
 	mu    sync.Mutex
 	state error
 }
 
-// Open makes dir if needed, takes its lock and makes sure of what is in the
-// file: see [Recovery]. The caller must Close it, whether it calls Run or not.
+// Open creates dir if needed, takes its lock, and checks and repairs the file: see
+// [Recovery]. The caller must Close it, whether it calls Run or not.
 //
-// The error is ErrLocked, wrapped, if another server holds the lock for all of
-// LockWait, the cause of ctx if that ends before, and else it names the path
-// that could not be used.
+// The error wraps ErrLocked if another server holds the lock for all of LockWait,
+// or the cause of ctx if ctx ends before. Any other error names the path that
+// could not be used.
 func Open(ctx context.Context, dir string, options Options) (*File, error) {
 	options = options.defaults()
 	held, err := options.lockDir(ctx, dir)
@@ -122,8 +122,7 @@ func Open(ctx context.Context, dir string, options Options) (*File, error) {
 	return f, nil
 }
 
-// open opens a numbers.txt whose directory nobody else uses. dir is that
-// directory.
+// open opens the numbers.txt at path. dir is its directory, which is locked.
 func open(ctx context.Context, path string, dir *os.File, shared *shared, options Options) (*File, error) {
 	f := newFile(shared)
 	if options.Faithful {
@@ -137,15 +136,15 @@ func open(ctx context.Context, path string, dir *os.File, shared *shared, option
 	return f, nil
 }
 
-// newFile returns a file without a writer, in which nothing was found.
+// newFile returns a File without a writer and with an empty Recovery.
 func newFile(shared *shared) *File {
-	f := &File{shared: shared, hurry: make(chan struct{}), done: make(chan struct{})}
-	f.giveUp = sync.OnceFunc(func() { close(f.hurry) })
+	f := &File{shared: shared, aborted: make(chan struct{}), done: make(chan struct{})}
+	f.abort = sync.OnceFunc(func() { close(f.aborted) })
 	f.queue.filled.L = &f.queue.mu
 	return f
 }
 
-// unusable adds a hint to an error about a path that has none of its own.
+// unusable adds a hint to an error about a path, unless it has a hint already.
 func unusable(err error) error {
 	var path *os.PathError
 	if !errors.As(err, &path) || lacksLocks(err) {
@@ -156,7 +155,7 @@ func unusable(err error) error {
 
 func (f *File) openDurable(ctx context.Context, path string, dir *os.File, o Options) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
-	replaced := errors.Is(err, fs.ErrPermission) && takeOver(path) == nil
+	replaced := errors.Is(err, fs.ErrPermission) && replaceWithCopy(path) == nil
 	if replaced {
 		file, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	}
@@ -187,9 +186,9 @@ func (f *File) openDurable(ctx context.Context, path string, dir *os.File, o Opt
 	if info.Size() > 0 {
 		f.recovery.At = info.ModTime()
 	}
-	// A server that was killed may have left lines that are in the page cache
-	// alone. From now on they count as written, so they have to be on the disk;
-	// and so has the file's name, and the directory's.
+	// A server that was killed may have left lines that are only in the page cache.
+	// They count as written from now on, so they must be on the disk, as must the
+	// names of the file and of its directory.
 	if err := file.Sync(); err != nil {
 		return err
 	}
@@ -197,7 +196,7 @@ func (f *File) openDurable(ctx context.Context, path string, dir *os.File, o Opt
 		return err
 	}
 	if parent, err := os.Open(filepath.Dir(filepath.Dir(path))); err == nil {
-		_ = parent.Sync() // best effort: it need not be ours
+		_ = parent.Sync() // best effort: it may belong to somebody else
 		parent.Close()
 	}
 	f.writer = d
@@ -207,7 +206,7 @@ func (f *File) openDurable(ctx context.Context, path string, dir *os.File, o Opt
 // Recovery returns what Open found and did.
 func (f *File) Recovery() Recovery { return f.recovery }
 
-// Last returns the number of the line that was appended last, or, at first,
+// Last returns the number of the line that was appended last, initially
 // Recovery.Last.
 func (f *File) Last() int64 {
 	f.queue.mu.Lock()
@@ -215,44 +214,43 @@ func (f *File) Last() int64 {
 	return f.queue.last
 }
 
-// Append queues the spellings of all numbers up to that one, in the default
-// mode, from the one on that follows the last Append or, at first,
-// Recovery.Last. The number of a line is what it spells. It never waits for the
-// disk, and panics if the numbers are queued already.
+// Append queues the spellings of all numbers after Last up to upTo, in the default
+// mode. Line n spells n. It never waits for the disk, and panics if upTo is not
+// greater than Last.
 //
-// Once Close was called, or Run has failed, it does nothing.
+// After Close was called or Run has failed, it does nothing.
 func (f *File) Append(upTo int64) { f.queue.addUpTo(upTo) }
 
-// AppendLine queues a line, which has no newline, in faithful mode. Lines are
-// numbered from 1 on. It never waits for the disk and does not bound the queue.
+// AppendLine queues a line, without a newline, in faithful mode. Lines are
+// numbered from 1. It never waits for the disk; the queue is not bounded.
 //
-// Once Close was called, or Run has failed, it does nothing.
+// After Close was called or Run has failed, it does nothing.
 func (f *File) AppendLine(line string) { f.queue.addLine(line) }
 
-// Ready returns nil if the last write went well, and else its error.
+// Ready returns nil if the last write succeeded, and otherwise its error.
 func (f *File) Ready() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state
 }
 
-// Run writes what is appended until Close is called: all that waits in one
-// write, then one sync, then one call of Written. It may be called once.
+// Run writes what is appended until Close is called: everything queued in one
+// write, then one sync, then one call of OnCommit. It may be called once.
 //
-// A write that fails, as on a full disk, is undone and tried again until it
-// goes through or Close gives up. The other errors end Run, and what was not
-// reported by then never will be: of the sync, after which nobody knows what
-// is on the disk, and ErrChanged, wrapped. The caller should end the process:
-// the next start reads what is really there.
-func (f *File) Run(reports Reports) error {
+// A write that fails, for instance on a full disk, is undone and retried until it
+// succeeds or the context of Close ends. Other errors end Run, and lines that were
+// not reported by then never are: a failed sync, after which it is unknown what
+// is on the disk, and ErrChanged, wrapped. The caller should end the process; the
+// next start reads what the file holds.
+func (f *File) Run(callbacks Callbacks) error {
 	if f.started.Swap(true) {
 		return errors.New("numbers file: run twice, or closed")
 	}
-	return f.run(reports)
+	return f.run(callbacks)
 }
 
-func (f *File) run(reports Reports) error {
-	f.result = f.write(reports)
+func (f *File) run(callbacks Callbacks) error {
+	f.result = f.write(callbacks)
 	f.queue.close()
 	f.writer.Close()
 	if f.lock != nil {
@@ -262,7 +260,7 @@ func (f *File) run(reports Reports) error {
 	return f.result
 }
 
-func (f *File) write(reports Reports) error {
+func (f *File) write(callbacks Callbacks) error {
 	for {
 		buffer, last, since, ok := f.queue.take(f.shared.buffer)
 		if !ok {
@@ -270,58 +268,58 @@ func (f *File) write(reports Reports) error {
 		}
 		wait := firstRetry
 		n, err := f.writer.write(*buffer, func(err error) bool {
-			f.setState(err, reports)
+			f.setState(err, callbacks)
 			select {
 			case <-time.After(wait):
 				wait = min(2*wait, lastRetry)
 				return true
-			case <-f.hurry:
+			case <-f.aborted:
 				return false
 			}
 		})
-		f.setState(err, reports)
+		f.setState(err, callbacks)
 		dropped := int64(bytes.Count((*buffer)[n:], []byte("\n")))
 		f.shared.buffers.Put(buffer)
-		if n > 0 && reports.Written != nil {
-			reports.Written(last-dropped, time.Since(since))
+		if n > 0 && callbacks.OnCommit != nil {
+			callbacks.OnCommit(last-dropped, time.Since(since))
 		}
 		if err == nil {
 			continue
 		}
-		if _, goesOn := f.writer.(faithful); !goesOn {
+		if _, continues := f.writer.(faithful); !continues {
 			return err
 		}
-		if dropped > 0 && reports.Dropped != nil {
-			reports.Dropped(last, err)
+		if dropped > 0 && callbacks.OnDrop != nil {
+			callbacks.OnDrop(last, err)
 		}
 	}
 }
 
-// setState reports a change from working to failing or back.
-func (f *File) setState(err error, reports Reports) {
+// setState calls OnHealth if err changes the state from working to failing or back.
+func (f *File) setState(err error, callbacks Callbacks) {
 	f.mu.Lock()
 	changed := (f.state == nil) != (err == nil)
 	f.state = err
 	f.mu.Unlock()
-	if changed && reports.State != nil {
-		reports.State(err)
+	if changed && callbacks.OnHealth != nil {
+		callbacks.OnHealth(err)
 	}
 }
 
-// Close has what waits written and synced, by Run or, if that was never called,
-// by itself with nothing reported. Then it releases the lock. It returns the
-// error that Run returns; or that of ctx if it ends before, with lines left
+// Close waits until everything queued is written and synced, by Run or, if Run was
+// never called, without callbacks. Then it releases the lock. It returns the error
+// that Run returns, or the error of ctx if that ends before, with lines left
 // unwritten. It may be called more than once.
 func (f *File) Close(ctx context.Context) error {
 	f.queue.close()
 	if !f.started.Swap(true) {
-		go f.run(Reports{})
+		go f.run(Callbacks{})
 	}
 	select {
 	case <-f.done:
 		return f.result
 	case <-ctx.Done():
-		f.giveUp()
+		f.abort()
 		return fmt.Errorf("close the numbers file with lines unwritten: %w", context.Cause(ctx))
 	}
 }

@@ -27,7 +27,7 @@ func TestLinesAreWrittenInOrderAndReported(t *testing.T) {
 	r.Append(5000) // all numbers up to it
 	r.written(t, 5000)
 	if got := content(t, filepath.Join(dir, Name)); got != counted(1, 5000) {
-		t.Error("the file is no count to 5000")
+		t.Error("the file is not a count to 5000")
 	}
 	if err := r.Ready(); err != nil {
 		t.Errorf("not ready: %v", err)
@@ -44,7 +44,7 @@ func TestAllThatWaitsIsOneBatch(t *testing.T) {
 	}
 }
 
-func TestAppendFromManyGoroutinesAndFromReports(t *testing.T) {
+func TestAppendFromManyGoroutinesAndFromCallbacks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f := mustOpen(t, dir, Options{Faithful: true})
@@ -52,7 +52,7 @@ func TestAppendFromManyGoroutinesAndFromReports(t *testing.T) {
 	all := make(chan struct{})
 	first := sync.OnceFunc(func() { f.AppendLine("x") })
 	go func() {
-		ended <- f.Run(Reports{Written: func(upTo int64, _ time.Duration) {
+		ended <- f.Run(Callbacks{OnCommit: func(upTo int64, _ time.Duration) {
 			first()
 			if upTo == 4001 {
 				close(all)
@@ -78,7 +78,7 @@ func TestAppendFromManyGoroutinesAndFromReports(t *testing.T) {
 	}
 }
 
-// Whoever hands out a number twice would break the one rule.
+// Append must not accept a number twice, or the file would not be an unbroken count.
 func TestANumberIsAppendedOnce(t *testing.T) {
 	t.Parallel()
 	f := mustOpen(t, dirWith(t, counted(1, 10)), Options{})
@@ -104,7 +104,7 @@ func TestWrittenSaysHowLongTheFirstHasWaited(t *testing.T) {
 		f.Append(2)
 		time.Sleep(time.Second)
 		took := make(chan time.Duration, 1)
-		go f.Run(Reports{Written: func(_ int64, d time.Duration) { took <- d }})
+		go f.Run(Callbacks{OnCommit: func(_ int64, d time.Duration) { took <- d }})
 		if got := <-took; got != 3*time.Second {
 			t.Errorf("it says %v", got)
 		}
@@ -125,14 +125,14 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := content(t, filepath.Join(dir, Name)); got != counted(1, 2000) {
-			t.Errorf("running %v: the file is no count to 2000", running)
+			t.Errorf("running %v: the file is not a count to 2000", running)
 		}
 		f.Append(2001) // does nothing
 		if err := f.Close(t.Context()); err != nil {
 			t.Errorf("running %v: the second Close: %v", running, err)
 		}
-		if err := f.Run(Reports{}); err == nil {
-			t.Errorf("running %v: Run after Close goes well", running)
+		if err := f.Run(Callbacks{}); err == nil {
+			t.Errorf("running %v: Run after Close succeeds", running)
 		}
 	}
 }
@@ -166,10 +166,10 @@ func TestOpenSaysWhichPathCannotBeUsed(t *testing.T) {
 	}
 	const hint = "(-data must name a directory that this user can write to)"
 	for name, test := range map[string]struct{ dir, want string }{
-		"a_file_in_the_place_of_the_directory": {isFile, isFile + ": not a directory " + hint},
-		"a_directory_under_a_file":             {isFile + "/x", isFile + ": not a directory " + hint},
-		"a_directory_in_the_place_of_the_file": {isDir, filepath.Join(isDir, Name) + ": is a directory " + hint},
-		"a_device":                             {notRegular, filepath.Join(notRegular, Name) + ": not a regular file " + hint},
+		"a_file_instead_of_the_directory": {isFile, isFile + ": not a directory " + hint},
+		"a_directory_under_a_file":        {isFile + "/x", isFile + ": not a directory " + hint},
+		"a_directory_instead_of_the_file": {isDir, filepath.Join(isDir, Name) + ": is a directory " + hint},
+		"a_device":                        {notRegular, filepath.Join(notRegular, Name) + ": not a regular file " + hint},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -229,7 +229,7 @@ func TestAFileThatIsChangedUnderTheServerEndsRun(t *testing.T) {
 			if text, err := os.ReadFile(path); string(text) != test.left {
 				t.Errorf("the file holds %q, %v, want %q", text, err, test.left)
 			}
-			// What is there is for the restart to go on from.
+			// A restart continues from what the file holds.
 			again := start(mustOpen(t, dir, Options{}))
 			last := again.Recovery().Last
 			count(again.File, last+1, 5)

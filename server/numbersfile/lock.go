@@ -14,16 +14,16 @@ var ErrLocked = errors.New("is in use by another server; stop it or use another 
 
 const (
 	// defaultLockWait is how long Open waits for another server to end. It is
-	// longer than a server takes to stop, so that the next may be started
-	// before the last is gone.
+	// longer than a server takes to stop, so that a server may be started before
+	// its predecessor has ended.
 	defaultLockWait = 10 * time.Second
-	// lockPoll is how often it looks.
+	// lockPoll is the time between attempts to take a lock.
 	lockPoll = 25 * time.Millisecond
 )
 
-// lockDir makes dir if needed, and returns a file that holds an exclusive lock on it
-// until it is closed or the process ends, however it ends. The original takes no
-// lock and is not kept out.
+// lockDir creates dir if needed, and returns a file that holds an exclusive lock on
+// it until it is closed or the process ends in any way. The original takes no lock,
+// so it is not excluded.
 func (o Options) lockDir(ctx context.Context, dir string) (held *os.File, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
@@ -35,8 +35,8 @@ func (o Options) lockDir(ctx context.Context, dir string) (held *os.File, err er
 	return held, err
 }
 
-// tryLockDir is lockDir for a directory that is there. It does not wait: the error
-// is errHeld, wrapped, if another has the lock.
+// tryLockDir is lockDir for a directory that exists. It does not wait: the error
+// wraps errHeld if another process holds the lock.
 func (o Options) tryLockDir(dir string) (*os.File, error) {
 	held, err := openLock(dir)
 	if err != nil {
@@ -49,19 +49,19 @@ func (o Options) tryLockDir(dir string) (*os.File, error) {
 	return held, nil
 }
 
-// lockFile locks numbers.txt itself, as long as it is open: it may have names
-// in several directories, or be mounted into several containers.
+// lockFile locks numbers.txt itself while it is open: it may have names in several
+// directories, or be mounted into several containers.
 func (o Options) lockFile(ctx context.Context, file *os.File) error {
 	return o.lock(ctx, file.Name(), func() error { return o.flock(file) })
 }
 
-// lock waits until try no longer fails because another has the lock.
+// lock calls try until it does not fail with errHeld, for at most LockWait.
 func (o Options) lock(ctx context.Context, what string, try func() error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.LockWait, ErrLocked)
 	defer cancel()
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()
-	report := o.slowly()
+	report := o.throttled()
 	for {
 		switch err := try(); {
 		case err == nil:
@@ -78,23 +78,23 @@ func (o Options) lock(ctx context.Context, what string, try func() error) error 
 	}
 }
 
-// unlockable adds to an error of locking what can be done about it.
+// unlockable adds a hint to an error of a file system without locks.
 func unlockable(what string, err error) error {
 	if !lacksLocks(err) {
 		return err
 	}
-	return fmt.Errorf("%s cannot be locked (%w): its file system has no locks, as some network shares and shared folders; "+
-		"let -data name a directory on a disk of this machine", what, err)
+	return fmt.Errorf("%s cannot be locked (%w): its file system does not support locks, like some network shares and shared folders; "+
+		"use a -data directory on a disk of this machine", what, err)
 }
 
-// lacksLocks tells whether err is that of a file system without locks. NFS
-// makes them of locks that a file which was opened for reading cannot have.
+// lacksLocks reports whether err is that of a file system without locks. NFS
+// implements flock by locks that need a file opened for writing.
 func lacksLocks(err error) bool {
 	return errors.Is(err, syscall.ENOLCK) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EBADF) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// syncDir has the names in a directory on the disk. A file system that cannot
-// sync a directory has no need to, or cannot be helped.
+// syncDir syncs the names in a directory. It ignores the error of a file system that
+// cannot sync directories.
 func syncDir(dir interface{ Sync() error }) error {
 	err := dir.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Two servers each had a directory of their own, and one file in both: each
-// wrote its lines, and one of them was acked for what the other had written.
+// Two servers had separate directories with the same file in both: each wrote its
+// lines, and one acked lines that the other had written.
 func TestAFileThatIsInTwoDirectoriesHasOneServer(t *testing.T) {
 	t.Parallel()
 	dir, other := dirWith(t, counted(1, 3)), t.TempDir()
@@ -41,20 +41,20 @@ func TestAFileThatIsInTwoDirectoriesHasOneServer(t *testing.T) {
 		t.Error(err)
 	}
 	if got := mustOpen(t, other, Options{}).Recovery(); got.Last != 4 || got.Bad != nil {
-		t.Errorf("once it is closed, the other finds %v", got)
+		t.Errorf("after the first is closed, the other finds %v", got)
 	}
 }
 
-// On shared folders and some network shares the server did not start, and the
-// hint was about permissions.
+// On shared folders and some network shares the server did not start, and its hint
+// was about permissions.
 func TestAFileSystemWithoutLocksIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{syscall.ENOLCK, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EINVAL, syscall.EBADF} {
 		dir := t.TempDir()
 		flock := func(f *os.File) error { return &os.PathError{Op: "lock", Path: f.Name(), Err: cause} }
 		_, err := Open(t.Context(), dir, Options{flock: flock})
-		checkContains(t, err, "data directory "+dir+" cannot be locked (lock "+dir+": "+cause.Error()+"): its file system has no locks")
-		checkContains(t, err, "let -data name a directory on a disk of this machine")
+		checkContains(t, err, "data directory "+dir+" cannot be locked (lock "+dir+": "+cause.Error()+"): its file system does not support locks")
+		checkContains(t, err, "use a -data directory on a disk of this machine")
 		if err != nil && strings.Contains(err.Error(), "can write to") {
 			t.Errorf("the hint misleads: %v", err)
 		}

@@ -50,7 +50,7 @@ func mustOpen(tb testing.TB, dir string, options Options) *File {
 	return f
 }
 
-// A report is one call of one of the Reports.
+// A report is one call of one of the Callbacks.
 type report struct {
 	written, dropped int64
 	state            string
@@ -63,14 +63,14 @@ type run struct {
 	result  chan error
 }
 
-// start has Run called, and returns when it is.
+// start calls Run in a goroutine, and returns when it has begun.
 func start(f *File) *run {
 	r := &run{f, make(chan report, 1000), make(chan error, 1)}
 	go func() {
-		r.result <- f.Run(Reports{
-			Written: func(upTo int64, _ time.Duration) { r.reports <- report{written: upTo} },
-			Dropped: func(upTo int64, err error) { r.reports <- report{dropped: upTo, state: err.Error()} },
-			State: func(err error) {
+		r.result <- f.Run(Callbacks{
+			OnCommit: func(upTo int64, _ time.Duration) { r.reports <- report{written: upTo} },
+			OnDrop:   func(upTo int64, err error) { r.reports <- report{dropped: upTo, state: err.Error()} },
+			OnHealth: func(err error) {
 				text := "works"
 				if err != nil {
 					text = err.Error()

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// childDir has the test binary be a server that counts in this directory.
+// childDir makes the test binary act as a server that counts in this directory.
 const childDir = "NUMBERSFILE_CHILD_DIR"
 
 func TestMain(m *testing.M) {
@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// countForEver prints each number that is reported as written.
+// countForEver counts until the process is killed, and prints each number that is
+// reported as written.
 func countForEver(dir string) error {
 	f, err := Open(context.Background(), dir, Options{})
 	if err != nil {
@@ -48,7 +49,7 @@ func countForEver(dir string) error {
 	}
 }
 
-// A child is such a server in a process of its own.
+// A child is such a server in its own process.
 type child struct {
 	*exec.Cmd
 	said *bufio.Scanner
@@ -83,7 +84,7 @@ func (c child) says(t *testing.T) int64 {
 	return n
 }
 
-// kill kills it and returns the last number that it printed, or 0.
+// kill kills the child and returns the last number that it printed, or 0.
 func (c child) kill(t *testing.T) (last int64) {
 	t.Helper()
 	if err := c.Process.Kill(); err != nil {
@@ -156,8 +157,8 @@ func TestTheLockHoldsWithinAProcessAndForFaithfulServers(t *testing.T) {
 	if err := first.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// A process that another test starts holds the lock, too, until it is another
-	// program: a millisecond would not do.
+	// A process that another test starts shares the lock between fork and exec, so a
+	// millisecond would be too short.
 	mustOpen(t, dir, Options{})
 }
 

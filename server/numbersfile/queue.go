@@ -8,22 +8,23 @@ import (
 	"counting/server/spelling"
 )
 
-// batch is how many numbers are taken at once: some 300 kB of lines.
+// batch is the most numbers that one take returns: about 300 kB of lines.
 const batch = 4096
 
-// queue holds what waits to be written: in the default mode the numbers up to
-// one, which are spelled as they are taken, in faithful mode lines, as one text.
+// queue holds what is to be written. In the default mode these are the numbers after
+// taken up to last, which are spelled when they are taken; in faithful mode they are
+// lines, joined into one text.
 type queue struct {
 	mu     sync.Mutex
-	filled sync.Cond // there is something, or the queue is closed
+	filled sync.Cond // the queue is not empty, or closed
 	text   []byte    // in faithful mode
 	last   int64     // the number of the last line that was added
 	taken  int64     // the number of the last line that was taken
-	since  time.Time // when the first that waits was added
+	since  time.Time // when the oldest queued line was added
 	closed bool
 }
 
-// addUpTo adds the numbers up to that one.
+// addUpTo adds the numbers up to n.
 func (q *queue) addUpTo(n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -55,9 +56,9 @@ func (q *queue) added(lines int64) {
 	q.last += lines
 }
 
-// take waits for lines and returns those that there are, in a buffer, with the
-// number of the last and since when the first has waited; false once the queue is
-// closed and empty.
+// take waits for lines and returns those that are queued, in a buffer, with the
+// number of the last one and the time when the oldest was added. It returns false
+// once the queue is closed and empty.
 func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since time.Time, ok bool) {
 	q.mu.Lock()
 	for q.last == q.taken {
@@ -86,7 +87,7 @@ func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since tim
 	return text, last, since, true
 }
 
-// close ends the queue: what is in it can still be taken.
+// close closes the queue. What is in it can still be taken.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -15,26 +15,25 @@ import (
 	"counting/server/spelling"
 )
 
-// Recovery is what Open found in numbers.txt and did about it.
+// Recovery is what Open found in numbers.txt, and how it repaired the file.
 type Recovery struct {
 	// Last is the largest k for which all of 1…k are in the file: the count
-	// goes on with Last+1. It is 0 in an empty file and in faithful mode.
+	// continues with Last+1. It is 0 for an empty file and in faithful mode.
 	Last int64
-	// At is when the file was written last, before Open; zero if it was empty.
+	// At is when the file was last written before Open; zero if it was empty.
 	At time.Time
 	// Bad is the first line that is not the spelling of its number, or nil if
-	// the file is 1…Last and nothing else. A file with a bad line is kept as
-	// it is.
+	// the file is exactly 1…Last. A file with a bad line is left as it is.
 	Bad *Mismatch
-	// Cut is how many bytes were cut off the end: a torn last line, or what a
-	// crash of the machine left of one.
+	// Cut is how many bytes were cut off the end: an incomplete last line, or
+	// what a crash of the machine left of one.
 	Cut int64
 	// Copy is the path of the file that holds what was cut off; "" if nothing
-	// was, or if it could not be written, for which CopyErr is the reason.
+	// was cut off, or if the copy could not be written: then CopyErr says why.
 	Copy    string
 	CopyErr error
-	// Replaced says that the file could be read but not written, and that a
-	// copy of it, which can, has its name now.
+	// Replaced reports that the file could be read but not written, so that it
+	// was replaced with a copy that can be written.
 	Replaced bool
 }
 
@@ -51,29 +50,29 @@ func (r Recovery) String() string {
 		text += fmt.Sprintf(", but it is not an unbroken count: %v; it is kept as it is", r.Bad)
 	}
 	if r.Replaced {
-		text += "; it could only be read, so a copy took its place"
+		text += "; it was read-only, so it was replaced with a copy"
 	}
 	switch {
 	case r.CopyErr != nil:
-		text += fmt.Sprintf("; %d bytes that were no whole line were cut off and are lost: %v", r.Cut, r.CopyErr)
+		text += fmt.Sprintf("; %d bytes after the last complete line were cut off and are lost: %v", r.Cut, r.CopyErr)
 	case r.Cut > 0:
-		text += fmt.Sprintf("; %d bytes that were no whole line were cut off, a copy is in %s", r.Cut, r.Copy)
+		text += fmt.Sprintf("; %d bytes after the last complete line were cut off, a copy is in %s", r.Cut, r.Copy)
 	}
 	return text
 }
 
-// takeOver puts a copy that this user owns in the place of a file that this user
-// can read but not write, if the directory lets it. So a server that does not
-// run as root takes over what the original, which did, has left.
+// replaceWithCopy replaces a file that this user can read but not write with a copy
+// that this user owns, if the directory permits it: a server that does not run as
+// root can continue the file of the original, which did.
 //
-// At every moment one of the two has the name, and it is whole.
-func takeOver(path string) (err error) {
+// The replacement is atomic.
+func replaceWithCopy(path string) (err error) {
 	before, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
 	if !before.Mode().IsRegular() {
-		return &os.PathError{Op: "take over", Path: path, Err: errors.New("not a regular file")}
+		return &os.PathError{Op: "replace with a copy", Path: path, Err: errors.New("not a regular file")}
 	}
 	old, err := os.Open(path)
 	if err != nil {
@@ -81,8 +80,8 @@ func takeOver(path string) (err error) {
 	}
 	defer old.Close()
 	name := path + ".new"
-	// One may be there from an attempt that was killed. No other server is at
-	// it: the directory is locked.
+	// A process that was killed may have left one. No other server writes it: the
+	// directory is locked.
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -100,16 +99,16 @@ func takeOver(path string) (err error) {
 	return nil
 }
 
-// recovering is what Open needs to look into the file and to mend it.
+// recovering is what Open needs to check and repair the file.
 type recovering struct {
 	Options
 	file *os.File
-	disk disk     // to cut file off
+	disk disk     // to truncate file
 	dir  *os.File // to sync the names of copies
 }
 
-// recover finds out where the count is and makes the file end with a whole
-// line. It returns the file's size.
+// recover determines the end of the count and cuts off an incomplete last line. It
+// returns the file's size.
 func (o recovering) recover() (r Recovery, size int64, err error) {
 	file := o.file
 	info, err := file.Stat()
@@ -127,8 +126,8 @@ func (o recovering) recover() (r Recovery, size int64, err error) {
 		return r, 0, err
 	}
 	if r.Cut = size - end; r.Cut > 0 {
-		if r.Copy, r.CopyErr = o.keep(io.NewSectionReader(file, end, r.Cut)); r.CopyErr != nil && !o.remnant(end, r.Cut, good) {
-			return r, 0, fmt.Errorf("%s ends with %d bytes that are no whole line, and they cannot be copied before they are cut off: %w", file.Name(), r.Cut, r.CopyErr)
+		if r.Copy, r.CopyErr = o.backupTail(io.NewSectionReader(file, end, r.Cut)); r.CopyErr != nil && !o.remnant(end, r.Cut, good) {
+			return r, 0, fmt.Errorf("%s has %d bytes after its last complete line, which cannot be copied before they are cut off: %w", file.Name(), r.Cut, r.CopyErr)
 		}
 		if err := o.disk.Truncate(end); err != nil {
 			return r, 0, err
@@ -146,14 +145,14 @@ func (o recovering) recover() (r Recovery, size int64, err error) {
 	return r, end, nil
 }
 
-// progress returns what is to be called with how much of size has been read.
+// progress returns a function that takes how many bytes of size have been read.
 func (o recovering) progress(size int64) func(done int64) {
-	report := o.slowly()
+	report := o.throttled()
 	return func(done int64) { report(reading(o.file.Name(), done, size)) }
 }
 
-// remnant tells whether the bytes from end on are no more than the beginning of
-// the line that is due, or what a crash of the machine left of it.
+// remnant reports whether the bytes from end on are only the beginning of the next
+// line, or what a crash of the machine left of it.
 func (o recovering) remnant(end, size int64, good prefix) bool {
 	const most = 1 << 20 // far more than a crash leaves
 	if end != good.bytes || size > most {
@@ -166,9 +165,9 @@ func (o recovering) remnant(end, size int64, good prefix) bool {
 	return strings.HasPrefix(spelling.Spell(good.lines+1), string(bytes.TrimRight(tail, "\x00")))
 }
 
-// wholeEnd returns where the file's last whole line ends. A line after the
-// prefix that holds a NUL byte is what a crash of the machine leaves of a line
-// whose bytes never came to the disk, and so is all after it.
+// wholeEnd returns where the file's last complete line ends. A NUL byte in the line
+// after the prefix is what a crash of the machine leaves in place of bytes that
+// were never written to the disk: that line and everything after it is cut off.
 func wholeEnd(file io.ReaderAt, size int64, good prefix) (int64, error) {
 	rest := bufio.NewReader(io.NewSectionReader(file, good.bytes, size-good.bytes))
 	for {
@@ -183,7 +182,7 @@ func wholeEnd(file io.ReaderAt, size int64, good prefix) (int64, error) {
 			break
 		}
 	}
-	// There is a newline after the prefix, so the search for the last ends.
+	// There is a newline after the prefix, so the search for the last one ends.
 	buf := make([]byte, 64<<10)
 	for end := size; ; {
 		start := max(good.bytes, end-int64(len(buf)))
@@ -198,10 +197,10 @@ func wholeEnd(file io.ReaderAt, size int64, good prefix) (int64, error) {
 	}
 }
 
-// keep writes r to the first of numbers.txt.cut-1, -2, … that does not exist
-// yet, and has it and its name on the disk. If one of them is the same, as the
-// file could not be cut off after it was made, there is no need for another.
-func (o recovering) keep(r *io.SectionReader) (path string, err error) {
+// backupTail writes r to the first of numbers.txt.cut-1, -2, … that does not exist
+// yet, and syncs it and its name. It reuses one with the same content, which is
+// left if the file could not be truncated after the copy was written.
+func (o recovering) backupTail(r *io.SectionReader) (path string, err error) {
 	for n := 1; ; n++ {
 		path = fmt.Sprintf("%s.cut-%d", o.file.Name(), n)
 		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -225,7 +224,7 @@ func (o recovering) keep(r *io.SectionReader) (path string, err error) {
 	}
 }
 
-// same tells whether the file at path holds what r does.
+// same reports whether the file at path has the content of r.
 func same(path string, r *io.SectionReader) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() != r.Size() {
@@ -254,10 +253,10 @@ func same(path string, r *io.SectionReader) bool {
 
 const byteOrderMark = "\ufeff"
 
-// lastUnbroken returns the largest k for which all of 1…k are in the file,
-// where 1…known are in front of rest. It is for what the original left behind:
-// lines in any order, and some that spell no number; at the start, an editor may
-// have put a byte order mark. progress is called with how much was read.
+// lastUnbroken returns the largest k for which all of 1…k are in the file, where
+// 1…known precede rest. It reads what the original wrote: lines in any order, and
+// lines that do not spell a number. An editor may have put a byte order mark at the
+// start. progress is called with the number of bytes read.
 func lastUnbroken(rest *io.SectionReader, known int64, progress func(done int64)) (int64, error) {
 	// No line is shorter than "one\n", so no number beyond these can matter.
 	seen := make([]uint64, rest.Size()/4/64+1)

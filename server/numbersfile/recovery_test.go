@@ -96,7 +96,7 @@ func TestOpenFindsOutWhereTheCountIs(t *testing.T) {
 				t.Errorf("three numbers later the file holds %.200q", text)
 			}
 			again := mustOpen(t, dir, Options{}).Recovery()
-			// A line further on may count once the gap before it is closed.
+			// A later line may belong to the count once the gap before it is closed.
 			if again.Last < test.last+3 || again.Cut > 0 || (again.Bad == nil) != (test.bad == 0) {
 				t.Errorf("after a restart: %v", again)
 			}
@@ -146,8 +146,8 @@ func TestCopiesOfWhatWasCutAreNeverOverwritten(t *testing.T) {
 	}
 }
 
-// A file system that cannot be written to must not keep the server from going on
-// after the beginning of a line; anything else is not thrown away.
+// If the copy cannot be written, the server still starts when only the beginning of
+// the next line is lost; other bytes are not discarded.
 func TestWhatCannotBeCopiedIsOnlyCutIfItIsTheBeginningOfALine(t *testing.T) {
 	t.Parallel()
 	for text, cut := range map[string]bool{
@@ -178,7 +178,7 @@ func TestWhatCannotBeCopiedIsOnlyCutIfItIsTheBeginningOfALine(t *testing.T) {
 	}
 }
 
-// A file that could be appended to and not cut off left one more copy of its end
+// A file that could be appended to but not truncated got one more copy of its tail
 // with each start.
 func TestAFileThatCannotBeCutOffIsCopiedOnce(t *testing.T) {
 	t.Parallel()
@@ -222,7 +222,7 @@ func FuzzOpenLeavesWholeLinesAndGoesOn(f *testing.F) {
 		if !strings.HasPrefix(string(text), left) || left != "" && !strings.HasSuffix(left, "\n") {
 			t.Fatalf("%q became %q", text, left)
 		}
-		// The slow and plain way to say what has to be found.
+		// The slow and simple way to compute the expected result.
 		seen := map[int64]bool{}
 		for line := range strings.Lines(strings.TrimPrefix(left, byteOrderMark)) {
 			if n, ok := spelling.Parse(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")); ok {

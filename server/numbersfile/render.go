@@ -7,8 +7,8 @@ import (
 	"counting/server/spelling"
 )
 
-// NewReader returns what the file of an unbroken count up to last holds, for a count
-// that is kept elsewhere. It takes little memory, however long that is; seeking
+// NewReader returns a reader of what the file of an unbroken count up to last holds,
+// for a count that is not kept in a file. Its memory does not depend on last; seeking
 // takes 0.1 µs for each 1,000 lines.
 func NewReader(last int64) io.ReadSeeker {
 	r := &reader{last: last}
@@ -22,7 +22,7 @@ type reader struct {
 	last, size int64
 	at         int64     // the position
 	n          int64     // the last line that was spelled
-	rest       []byte    // of that line, not yet read
+	rest       []byte    // the part of that line that was not read yet
 	line       [512]byte // holds rest
 }
 

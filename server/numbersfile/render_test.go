@@ -7,7 +7,7 @@ import (
 	"testing/iotest"
 )
 
-// The reader's bytes are those of the blocks that files are compared with.
+// The reader returns the bytes of the blocks that files are compared with.
 func TestReaderOfACount(t *testing.T) {
 	t.Parallel()
 	var all []byte

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody is a user who owns nothing.
+// nobody is the id of a user without files.
 const nobody = 65532
 
-// asNobody runs f on a thread whose file system user is another one than the
-// owner of the test's files, if it may be, else as it is.
+// asNobody runs f on a thread whose file system user does not own the test's files,
+// or, without the permission to change it, as the current user.
 func asNobody(t *testing.T, f func()) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -32,8 +32,8 @@ func asNobody(t *testing.T, f func()) {
 	<-done
 }
 
-// readOnlyFile returns a directory whose numbers.txt nobody can only read. The
-// directory has the mode dir.
+// readOnlyFile returns a directory of mode dir, whose numbers.txt user nobody can
+// only read.
 func readOnlyFile(t *testing.T, text string, dir fs.FileMode) string {
 	t.Helper()
 	path := dirWith(t, text)
@@ -66,7 +66,7 @@ func TestAFileThatCanOnlyBeReadIsReplacedByACopy(t *testing.T) {
 		if got := f.Recovery(); got.Last != 57 || got.Bad != nil || !got.Replaced {
 			t.Errorf("it finds %+v", got)
 		}
-		const want = "the numbers up to 57 are in it; it could only be read, so a copy took its place"
+		const want = "the numbers up to 57 are in it; it was read-only, so it was replaced with a copy"
 		if got := f.Recovery().String(); got != want {
 			t.Errorf("the log says %q, want %q", got, want)
 		}
@@ -82,7 +82,7 @@ func TestAFileThatCanOnlyBeReadIsReplacedByACopy(t *testing.T) {
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
 		t.Errorf("the directory holds %v, %v", files, err)
 	}
-	// It can be written now, and stays the same file.
+	// It can be written now, and is not replaced again.
 	asNobody(t, func() {
 		f, err := Open(t.Context(), dir, Options{})
 		if err != nil {

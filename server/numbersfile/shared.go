@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// shared is what the files of a directory share, so that one of which nothing is
-// written costs little.
+// shared is what the files of a directory share, so that an idle file costs little.
 type shared struct {
 	buffers sync.Pool     // of *[]byte, for what is being written
 	syncs   chan struct{} // has an element for each sync of a file that runs
@@ -34,21 +33,21 @@ const (
 	// maxSyncs is how many files are synced at one time. Each is a thread of the
 	// process.
 	maxSyncs = 16
-	// fewFiles is how many files are synced one by one in a round. More are synced
-	// with their file system: for 20 files that takes as long as for one, and a tenth
-	// of the processor time of 20 syncs.
+	// fewFiles is the most files that are synced one by one in a round. More are
+	// synced with their file system: for 20 files that takes as long as for one, and a
+	// tenth of the processor time of 20 syncs.
 	fewFiles = 4
-	// Syncing the file system writes what other programs have written, too. It is
-	// slow if it takes longer than slowSync, and than its files would one after the
-	// other. When it has been slow for slowLimit without a break, files are synced by
-	// themselves for slowTime. A single slow sync is no reason: 500 files that take
-	// turns wait for longer than that.
+	// Syncing the file system also writes the data of other programs. It is slow if it
+	// takes longer than slowSync and longer than syncing its files one after the other
+	// would. When consecutive slow syncs add up to slowLimit, files are synced one by
+	// one for slowTime. A single slow sync does not count as reason: 500 files that are
+	// synced one by one take longer.
 	slowSync  = 50 * time.Millisecond
 	slowLimit = time.Second
 	slowTime  = time.Minute
 )
 
-// newShared returns what the files in a directory, which stays open, share.
+// newShared returns the shared state of the files in dir, which must stay open.
 func newShared(dir *os.File) *shared {
 	return &shared{
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
@@ -57,7 +56,7 @@ func newShared(dir *os.File) *shared {
 	}
 }
 
-// buffer returns an empty buffer, which goes back into buffers.
+// buffer returns an empty buffer, which the caller returns to buffers.
 func (s *shared) buffer() *[]byte {
 	b := s.buffers.Get().(*[]byte)
 	*b = (*b)[:0]

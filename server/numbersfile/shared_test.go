@@ -95,8 +95,9 @@ func TestFilesAreSyncedInRounds(t *testing.T) {
 	})
 }
 
-// When the file system has a fault, each file finds out whether it is its own: also
-// one that waited for the next round, when the fault was reported to this one.
+// After a fault of the file system each file is synced by itself to find out whether
+// it has the fault: also one that waited for the next round when the fault was
+// reported to this one.
 func TestAFaultIsThatOfItsFile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -173,7 +174,7 @@ func TestAFileElsewhereIsSyncedByItself(t *testing.T) {
 		s := newSyncing(1)
 		for _, here := range []bool{true, false} {
 			s.system.has = func(os.FileInfo) bool { return here }
-			s.running = true // so that who takes part in rounds waits
+			s.running = true // so that a file that takes part in rounds waits
 			synced := make(chan error, 1)
 			go func() { synced <- s.syncer(info)(s.disks[0]) }()
 			time.Sleep(time.Minute)

@@ -14,16 +14,17 @@ import (
 )
 
 // OwnerName is the name of the file, within the data directory, in which the server
-// that has the lock says where other servers can reach it. Nobody else can read it:
-// it has a secret. It means nothing while nobody has the lock.
+// that holds the lock publishes its internal address and a secret. Only its user can
+// read the file. Its content is meaningless while no server holds the lock.
 const OwnerName = "owner"
 
 // publishRetry is the time between attempts to write that file.
 const publishRetry = time.Second
 
 // Shared is a data directory on which several servers may be started. The one that
-// has its lock owns all games; the others stand by, and have the lock within
-// lockPoll when the owner has released it or has died. It is a store.Store: see Dir.
+// holds its lock owns all games; the others stand by, and one of them takes the lock
+// within lockPoll after the owner has released it or died. It is a store.Store: see
+// Dir.
 type Shared struct {
 	path     string
 	maxGames int
@@ -40,9 +41,9 @@ type Shared struct {
 	closed bool
 }
 
-// OpenShared makes the directory if needed, and takes its lock or, if another server
-// has it, stands by. self is what other servers are told when this one has the
-// lock. See OpenDir for the rest.
+// OpenShared creates the directory if needed, and takes its lock or, if another
+// server holds it, stands by. self is what this server publishes in the owner file
+// when it has the lock. See OpenDir for the rest.
 func OpenShared(path string, maxGames int, self store.Elsewhere, options Options) (*Shared, error) {
 	s := &Shared{path: path, maxGames: maxGames, self: self, options: options.defaults(), owned: make(chan struct{}), done: make(chan struct{})}
 	if err := os.MkdirAll(path, 0o777); err != nil {
@@ -57,7 +58,7 @@ func OpenShared(path string, maxGames int, self store.Elsewhere, options Options
 	return s, nil
 }
 
-// try takes the lock, or finds out who has it.
+// try takes the lock, or determines the owner.
 func (s *Shared) try() error {
 	held, err := s.options.tryLockDir(s.path)
 	if err != nil {
@@ -82,7 +83,7 @@ func (s *Shared) try() error {
 	return nil
 }
 
-// standBy notes why this server does not own the directory.
+// standBy records why this server does not own the directory.
 func (s *Shared) standBy(err error) {
 	var owner *store.Elsewhere
 	switch {
@@ -92,7 +93,7 @@ func (s *Shared) standBy(err error) {
 		if owner, err = readOwner(s.path); err == nil {
 			err = owner
 		} else {
-			err = fmt.Errorf("%w: data directory %s is in use by a server that does not say where it can be reached, such as one of an older version (%w)",
+			err = fmt.Errorf("%w: data directory %s is in use by a server that has not published its address, such as one of an older version (%w)",
 				store.ErrNoOwner, s.path, err)
 		}
 	}
@@ -113,7 +114,7 @@ func (s *Shared) standBy(err error) {
 	}
 }
 
-// run takes the lock when it is free, and then says so in the owner file.
+// run waits for the lock, and then writes the owner file.
 func (s *Shared) run(ctx context.Context) {
 	defer close(s.done)
 	if s.await(ctx) {
@@ -152,7 +153,7 @@ func (s *Shared) publish(ctx context.Context) {
 			return
 		}
 		if report && s.options.Progress != nil {
-			s.options.Progress("Servers that stand by are not told where this one can be reached: " + err.Error())
+			s.options.Progress("Servers that stand by cannot learn the address of this one: " + err.Error())
 		}
 		select {
 		case <-time.After(publishRetry):
@@ -207,7 +208,7 @@ func (s *Shared) Games(ctx context.Context, after string, n int) ([]store.Game, 
 	return (&Dir{path: s.path}).Games(ctx, after, n)
 }
 
-// Ready returns why the counts cannot be written: see store.Store.
+// Ready returns why counts cannot be written: see store.Store.
 func (s *Shared) Ready() error {
 	d, err := s.held()
 	if err != nil {
@@ -234,7 +235,7 @@ func (s *Shared) Close(ctx context.Context) error {
 			os.Remove(filepath.Join(s.path, OwnerName))
 		}()
 		select {
-		case <-removed: // while nobody else can have written it
+		case <-removed: // this server holds the lock, so the file is its own
 		case <-ctx.Done(): // the disk hangs
 		}
 	}

@@ -59,7 +59,7 @@ func waitElsewhere(t *testing.T, s *Shared, name string) {
 	}
 }
 
-// A directory that several servers may be started on passes what any store must.
+// A directory on which several servers may be started passes the tests of a store.
 func TestSharedIsAStore(t *testing.T) {
 	t.Parallel()
 	paths := sync.Map{}
@@ -74,8 +74,8 @@ func TestSharedIsAStore(t *testing.T) {
 	})
 }
 
-// Of several servers one owns the directory, the others say where it is, and when it
-// has closed it another goes on with the count.
+// One of several servers owns the directory, the others return its address, and when
+// it has closed the directory another one continues the count.
 func TestOneOfSeveralServersOwnsADirectory(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -130,7 +130,7 @@ func TestOneOfSeveralServersOwnsADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if last := count.Opened().Last; last != 3 {
-		t.Errorf("it goes on from %d", last)
+		t.Errorf("it continues from %d", last)
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -139,8 +139,8 @@ func TestOneOfSeveralServersOwnsADirectory(t *testing.T) {
 	}
 }
 
-// What a server that was killed has left says nothing about the next owner, and a
-// server without the file is an owner that cannot be reached.
+// The owner file of a server that was killed is not taken for that of the next owner,
+// and an owner without the file cannot be reached.
 func TestAnOwnerFileIsBelievedOnlyOfWhoHasTheLock(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -164,7 +164,7 @@ func TestAnOwnerFileIsBelievedOnlyOfWhoHasTheLock(t *testing.T) {
 				t.Fatalf("with %q it says %v", text, b.Ready())
 			}
 		}
-		checkContains(t, b.Ready(), "does not say where it can be reached")
+		checkContains(t, b.Ready(), "has not published its address")
 		writeOwner(path, a.self)
 		waitElsewhere(t, b, "a")
 	}
@@ -174,12 +174,13 @@ func TestAnOwnerFileIsBelievedOnlyOfWhoHasTheLock(t *testing.T) {
 	waitOwned(t, b)
 }
 
-// What cannot be locked at all is an error at once, as nobody will ever release it.
+// A directory that cannot be locked at all is an error of OpenShared: waiting would
+// not help.
 func TestADirectoryThatCannotBeLockedIsNotStoodByFor(t *testing.T) {
 	t.Parallel()
 	flock := func(f *os.File) error { return &os.PathError{Op: "lock", Path: f.Name(), Err: syscall.ENOLCK} }
 	_, err := OpenShared(t.TempDir(), 0, store.Elsewhere{}, Options{flock: flock})
-	checkContains(t, err, "its file system has no locks")
+	checkContains(t, err, "its file system does not support locks")
 	file := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(file, nil, 0o666)
 	_, err = OpenShared(file, 0, store.Elsewhere{}, Options{})

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystemOf returns the file system that dir, which stays open, is on; or nil if
-// syncing it would not tell whether all files are on the disk. Since Linux 5.8
-// syncfs reports failed writes, since 5.17 all errors. Network and layered file
-// systems leave out more than they tell.
+// fileSystemOf returns the file system of dir, which must stay open, or nil if
+// syncing it would not report every failed write. Since Linux 5.8 syncfs reports
+// failed writes, since 5.17 all errors. Network and layered file systems do not
+// report all of them.
 func fileSystemOf(dir *os.File) *fileSystem {
 	var system unix.Utsname
 	var fs unix.Statfs_t
@@ -32,8 +32,8 @@ func fileSystemOf(dir *os.File) *fileSystem {
 	}
 }
 
-// atLeast tells whether a release of Linux, such as 6.1.0-18-amd64, is of that
-// version or a later one.
+// atLeast reports whether a release of Linux, such as 6.1.0-18-amd64, is of version
+// major.minor or later.
 func atLeast(release string, major, minor int) bool {
 	first, rest, _ := strings.Cut(release, ".")
 	second := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]

@@ -14,13 +14,13 @@ import (
 
 // Mismatch is the first line of a file that is not the spelling of its number.
 type Mismatch struct {
-	Line int64  // its number, and so the number that it should spell
-	Got  string // what stands there, without its newline, shortened to some 80 bytes
-	Want string // what should
+	Line int64  // its number, which is the number that it should spell
+	Got  string // its text, without the newline, shortened to about 80 bytes
+	Want string // the text it should have
 	Torn bool   // it has no newline: the file ends within it
 }
 
-// String is one line that is safe to print, whatever is in the file.
+// String returns one line that is safe to print, whatever the file holds.
 func (m Mismatch) String() string {
 	torn := ""
 	if m.Torn {
@@ -29,19 +29,19 @@ func (m Mismatch) String() string {
 	return fmt.Sprintf("line %d is %q%s, not %q", m.Line, m.Got, torn, m.Want)
 }
 
-// Verify says whether the file at path is one, two, three, … up to any number:
-// bad is nil if it is. lines is how many of its lines are, from the start on.
-// The error is that of opening or reading.
+// Verify reports whether the file at path is an unbroken count from one: bad is then
+// nil, and otherwise the first wrong line. lines is the number of correct lines
+// before it. The error is that of opening or reading.
 //
-// It takes no lock. While a server writes, the last line may be seen torn.
+// It takes no lock. While a server writes, the last line may appear incomplete.
 func Verify(path string) (lines int64, bad *Mismatch, err error) {
-	return VerifySlowly(path, nil)
+	return VerifyWithProgress(path, nil)
 }
 
-// VerifySlowly is Verify, and calls progress, if it is not nil, with a line for
-// people every 2 s.
-func VerifySlowly(path string, progress func(string)) (lines int64, bad *Mismatch, err error) {
-	info, err := os.Stat(path) // opening a pipe would wait for who writes to it
+// VerifyWithProgress is Verify, and calls progress, if non-nil, with a readable line
+// every 2 s.
+func VerifyWithProgress(path string, progress func(string)) (lines int64, bad *Mismatch, err error) {
+	info, err := os.Stat(path) // opening a named pipe would block
 	if err != nil {
 		return 0, nil, err
 	}
@@ -53,7 +53,7 @@ func VerifySlowly(path string, progress func(string)) (lines int64, bad *Mismatc
 		return 0, nil, err
 	}
 	defer file.Close()
-	report := Options{Progress: progress}.slowly()
+	report := Options{Progress: progress}.throttled()
 	good, err := readPrefix(file, info.Size(), func(done int64) { report(reading(path, done, info.Size())) })
 	if err != nil {
 		return 0, nil, fmt.Errorf("verify %s: %w", path, err)
@@ -63,8 +63,8 @@ func VerifySlowly(path string, progress func(string)) (lines int64, bad *Mismatc
 }
 
 // LastUnbroken returns the largest k for which all of one to k are in the file at
-// path, in any order, as the original may have left them: a server that opens
-// the file goes on with k+1. It takes no lock.
+// path, in any order, as the original may have written them. A server that opens
+// the file continues with k+1. LastUnbroken takes no lock.
 func LastUnbroken(path string) (int64, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -85,15 +85,15 @@ func LastUnbroken(path string) (int64, error) {
 // A prefix is the part of a file, from its start, that is one, two, three, ….
 type prefix struct{ lines, bytes int64 }
 
-// spanBlocks is how many blocks are read at once, some 75 kB each: enough for
-// the reads not to count, and little enough to stay in the cache.
+// spanBlocks is how many blocks of about 75 kB are read together: enough to make the
+// cost of the reads negligible, few enough to stay in the processor's cache.
 const spanBlocks = 8
 
-// readPrefix compares the size bytes of r with what they should be, block by
-// block, on as many processors as there are, up to the first difference. It
-// calls progress again and again with how far it is, one call at a time.
+// readPrefix compares the size bytes of r with an unbroken count, block by block and
+// on all processors, up to the first difference. It calls progress repeatedly with
+// the current offset, one call at a time.
 func readPrefix(r io.ReaderAt, size int64, progress func(done int64)) (prefix, error) {
-	if size == 0 { // as that of each new game
+	if size == 0 { // a new game
 		return prefix{}, nil
 	}
 	s := search{r: r, size: size, progress: progress}
@@ -105,8 +105,8 @@ func readPrefix(r io.ReaderAt, size int64, progress func(done int64)) (prefix, e
 	return s.found, s.err
 }
 
-// search is a readPrefix under way. Spans are claimed in order, so that when
-// one is found to end the prefix, all before it have been looked at.
+// search is the state of one readPrefix. Spans are claimed in order, so that all
+// spans before the one that ends the prefix are compared, too.
 type search struct {
 	r        io.ReaderAt
 	size     int64
@@ -120,8 +120,8 @@ type search struct {
 	err    error
 }
 
-// claim returns the next span, or false if there is none to look at. The last
-// span may be empty: each file ends in some block.
+// claim returns the next span, or false if there is none left. The last span may be
+// empty: each file ends in some block.
 func (s *search) claim() (block, offset, length int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +166,7 @@ func (s *search) work() {
 	}
 }
 
-// end records that the prefix ends at p, unless it ends before.
+// end records that the prefix ends at p, unless an earlier end is known.
 func (s *search) end(p prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,8 +181,8 @@ func (s *search) fail(err error) {
 	s.ended, s.err = true, err
 }
 
-// commonLines returns how many whole lines a and b have in common from the
-// start on, and how many bytes that is.
+// commonLines returns how many complete lines a and b have in common from the start,
+// and how many bytes these are.
 func commonLines(a, b []byte) (lines, n int64) {
 	same := 0
 	for same < min(len(a), len(b)) && a[same] == b[same] {

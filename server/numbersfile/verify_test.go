@@ -20,7 +20,7 @@ func TestBlocksAreWhatSpellingSays(t *testing.T) {
 	for _, block := range []int64{0, 1, 2, 19, 999, 1000, 1001, 123_456, 1_000_000, 9_007_199_254_740} {
 		want := counted(firstOf(block), firstOf(block+1)-1)
 		if got := string(appendBlock(nil, block)); got != want {
-			t.Errorf("block %d is not what spelling says", block)
+			t.Errorf("block %d differs from the spellings", block)
 		}
 		if got := blockBytes(block); got != int64(len(want)) {
 			t.Errorf("block %d has %d bytes, want %d", block, got, len(want))
@@ -114,13 +114,13 @@ func TestWhatTakesLongSaysHowFarItIs(t *testing.T) {
 			said = append(said, line)
 			at = append(at, time.Since(began))
 		}}
-		report := o.slowly()
+		report := o.throttled()
 		size := int64(len(text))
 		got, err := readPrefix(slowReader{strings.NewReader(text), make(chan struct{}, 1)}, size, func(done int64) { report(reading("numbers.txt", done, size)) })
 		if err != nil || got.lines != 100_000 {
 			t.Fatalf("%d lines, %v", got.lines, err)
 		}
-		if len(said) < 2 || at[0] < slow || at[1] < at[0]+slow || !strings.HasPrefix(said[0], "Reading numbers.txt: ") || !strings.HasSuffix(said[0], "% of 4 MB.") {
+		if len(said) < 2 || at[0] < progressInterval || at[1] < at[0]+progressInterval || !strings.HasPrefix(said[0], "Reading numbers.txt: ") || !strings.HasSuffix(said[0], "% of 4 MB.") {
 			t.Errorf("it says %q at %v", said, at)
 		}
 	})

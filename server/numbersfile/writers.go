@@ -8,24 +8,24 @@ import (
 	"os"
 )
 
-// ErrChanged is Run's error when numbers.txt is no longer the file that it
-// writes to, or not as long as it left it. What it has written may be nowhere
-// to be seen then, and only a new start can tell where the count is.
+// ErrChanged is Run's error when numbers.txt is no longer the file that Run writes
+// to, or has another size. What Run has written may be missing then; opening the
+// file again determines the end of the count.
 var ErrChanged = errors.New("was changed, replaced or deleted under the running server; restart it to go on from what is there")
 
 // A writer puts text, whole lines, at the end of the file.
 type writer interface {
-	// write returns how much of the text is in the file for good. It may ask
-	// again with the error of an attempt that did no harm, which waits, and
-	// gives up if that says no.
-	write(text []byte, again func(error) bool) (n int, err error)
+	// write returns how much of the text is durably in the file. After an attempt
+	// that failed and left nothing in the file it calls retry, which waits, and
+	// returns the error if retry returns false.
+	write(text []byte, retry func(error) bool) (n int, err error)
 	io.Closer
 }
 
-// disk is what a durable writer does to the open file. Tests put faults in.
+// disk is the open file of a durable writer. Tests replace it to inject faults.
 type disk interface {
 	io.WriteCloser
-	io.Seeker // tells its size
+	io.Seeker // to determine its size
 	Truncate(size int64) error
 	Sync() error
 }
@@ -35,16 +35,16 @@ type appended struct{ *os.File }
 
 func (a appended) Truncate(size int64) error { return truncate(a.File, size) }
 
-// durable is the writer of the default mode. It writes and syncs, or nothing
-// at all is in the file, unless the file or its disk is no longer to be
-// trusted: each error that it returns is final.
+// durable is the writer of the default mode. It writes and syncs all of the text or
+// leaves none of it in the file, unless the file or its disk can no longer be
+// trusted. Each error that it returns is final.
 type durable struct {
 	disk disk
 	sync func(disk) error
 	path string
 	info os.FileInfo // which file disk is
-	size int64       // of the good lines
-	torn bool        // there may be more in the file than the good lines
+	size int64       // of the committed lines
+	torn bool        // the file may hold more than the committed lines
 }
 
 func (d *durable) write(text []byte, again func(error) bool) (int, error) {
@@ -68,13 +68,13 @@ func (d *durable) write(text []byte, again func(error) bool) (int, error) {
 	return len(text), nil
 }
 
-// attempt writes the text, or cuts the file back to where it was.
+// attempt writes the text, or truncates the file to its former size.
 func (d *durable) attempt(text []byte) (final bool, err error) {
-	if err := d.cutBack(); err != nil {
+	if err := d.truncateTail(); err != nil {
 		return false, err
 	}
-	// A file that has taken this one's place is found out later: nothing is acked
-	// then, and nothing is written into it.
+	// A file that has replaced this one is detected after the write: nothing is
+	// acked then, and nothing is written into the new file.
 	if size, err := d.disk.Seek(0, io.SeekEnd); err != nil {
 		return true, err
 	} else if size != d.size {
@@ -86,12 +86,12 @@ func (d *durable) attempt(text []byte) (final bool, err error) {
 	}
 	if err != nil {
 		d.torn = true
-		return false, errors.Join(err, d.cutBack())
+		return false, errors.Join(err, d.truncateTail())
 	}
 	return false, nil
 }
 
-func (d *durable) cutBack() error {
+func (d *durable) truncateTail() error {
 	if !d.torn {
 		return nil
 	}
@@ -103,7 +103,7 @@ func (d *durable) cutBack() error {
 }
 
 func (d *durable) unchanged() error {
-	same, size, err := lookAt(d.path, d.info)
+	same, size, err := compareFile(d.path, d.info)
 	if err != nil {
 		return fmt.Errorf("%s %w: %w", d.path, ErrChanged, err)
 	}
@@ -127,8 +127,8 @@ func (f faithful) write(text []byte, _ func(error) bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Another server may have the file under another name, and it may count
-	// on what is in it. Where there are no locks, there is no such server.
+	// Another server may use the file under another name, in default mode. It would
+	// hold the lock; without lock support no such server can run.
 	if err := f.flock(file); errors.Is(err, errHeld) {
 		file.Close()
 		return 0, fmt.Errorf("%s %w", f.path, ErrLocked)

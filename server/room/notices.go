@@ -12,11 +12,11 @@ import (
 	"counting/server/spelling"
 )
 
-// An Observer is notified of what happens in a room, in order, by the one
-// goroutine that runs Room.Run, and some time after it happened. While one of
-// its methods blocks, notices queue up, and are dropped when the queue is full.
+// An Observer is notified of what happens in a room, in order, by the goroutine that
+// runs Room.Run, with some delay. While one of its methods blocks, notices queue up,
+// and are dropped when the queue is full.
 type Observer interface {
-	// Happened reports an effect of the kind that says what happened.
+	// Happened reports an effect that describes what happened, such as game.Seated.
 	Happened(effect game.Effect)
 	// Written reports the numbers of the lines that were written to the file,
 	// and how long the oldest of them had waited for that.
@@ -24,16 +24,16 @@ type Observer interface {
 	// Storage reports that writing the file has begun to fail, or works again
 	// if err is nil.
 	Storage(err error)
-	// Missed reports that n calls of Happened and Storage were dropped just
-	// before, and which seats are taken now. No line was dropped.
+	// Missed reports that n calls of Happened and Storage were dropped just before,
+	// and which seats are taken now. No calls of Written were dropped.
 	Missed(n int64, taken []protocol.Seat)
 }
 
 // maxNotices is how many notices may be queued.
 const maxNotices = 8192
 
-// writtenAtOnce is how many lines one call of Written reports.
-const writtenAtOnce = 1024
+// maxWritten is the most lines that one call of Written reports.
+const maxWritten = 1024
 
 // A notice is one thing to report: an event, lines, or a change of the storage.
 type notice struct {
@@ -43,7 +43,7 @@ type notice struct {
 	storage          *storage
 }
 
-// lines have been written. In default mode line n is the number n.
+// lines describes lines that were written. In default mode line n is the number n.
 type lines struct {
 	from, to int64
 	numbers  []float64 // in faithful mode
@@ -52,13 +52,13 @@ type lines struct {
 
 type storage struct{ err error }
 
-// What the room itself does to a client is only logged.
+// Events of the room itself, which are only logged.
 type (
 	dismissed struct{}
 	cutOff    struct{ reason string }
 )
 
-// notices is the queue. It is guarded by the room's lock.
+// notices is the queue. Room.mu guards it.
 type notices struct {
 	queue  []notice
 	late   *lines // written since the queue was full
@@ -68,7 +68,7 @@ type notices struct {
 
 func (q *notices) waiting() bool { return len(q.queue) > 0 }
 
-// add adds what happened, if there is room for it.
+// add adds a notice, unless the queue is full.
 func (q *notices) add(n notice) {
 	if len(q.queue) >= maxNotices {
 		q.missed++
@@ -78,10 +78,11 @@ func (q *notices) add(n notice) {
 	q.queue = append(q.queue, n)
 }
 
-// written adds lines, in default mode to the last notice if it is of lines.
+// written adds lines. In default mode, and whenever the queue is full, they are merged
+// with the last notice of lines.
 func (q *notices) written(from, to int64, numbers []float64, took time.Duration) {
 	last := q.late
-	full := len(q.queue) >= maxNotices // in faithful mode, the numbers are then bounded, too
+	full := len(q.queue) >= maxNotices // in faithful mode, this bounds the numbers, too
 	if !full && len(q.queue) > 0 {
 		last = q.queue[len(q.queue)-1].lines
 	}
@@ -142,7 +143,7 @@ func (r *Room) Run(ctx context.Context) {
 	}
 }
 
-// Missed returns how many events were left out because the queue was full.
+// Missed returns how many notices were dropped because the queue was full.
 func (r *Room) Missed() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,7 +177,7 @@ func (r *Room) notifyWritten(l *lines) {
 		return
 	}
 	for from := l.from; from <= l.to; {
-		numbers := make([]float64, min(writtenAtOnce, l.to-from+1))
+		numbers := make([]float64, min(maxWritten, l.to-from+1))
 		for i := range numbers {
 			numbers[i] = float64(from + int64(i))
 		}
@@ -187,8 +188,8 @@ func (r *Room) notifyWritten(l *lines) {
 	}
 }
 
-// log logs what happened. The original's lines stand as the original prints
-// them, so that what greps for them goes on working.
+// log logs a notice. Lines that the original logs, too, have the same text, so that
+// existing scripts find them.
 func (r *Room) log(n notice) {
 	write := func(level slog.Level, message func() string, attrs ...slog.Attr) {
 		ctx := context.Background()
@@ -242,7 +243,7 @@ func number(n game.Number) []slog.Attr {
 	return []slog.Attr{slog.String("seat", n.ClientID), slog.Any("number", n.Value)}
 }
 
-// spelled returns a number that was taken in words.
+// spelled returns an accepted number in words.
 func spelled(n game.Number) string {
 	if n.Words != "" {
 		return n.Words
@@ -254,8 +255,8 @@ func spelled(n game.Number) string {
 	return text
 }
 
-// words returns a number in words, as Python spells it. The error is
-// spelling.ErrRange, wrapped.
+// words returns a number in words, as Python spells it. The error wraps
+// spelling.ErrRange.
 func words(v protocol.Value) (string, error) {
 	if n, ok := v.Int64(); ok {
 		return spelling.Spell(n), nil

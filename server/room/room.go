@@ -1,12 +1,11 @@
 // Package room owns one game: it steps the rules, carries out their effects, and
-// tells observers and the log what happened.
+// notifies observers and the log.
 //
-// Two things are kept apart. What counts, which is to send, to append and to
-// ack, is done under the room's lock, in the order that the rules return. What
-// only tells goes through a bounded queue that one goroutine empties, so that
-// an observer or a log that is slow, or stands still, holds up nothing. If the
-// queue is full, what happened is dropped and counted; lines that were written
-// are never dropped, as they take no room in it.
+// Sending, appending and acknowledging happen under the room's lock, in the order
+// of the effects that the rules return. Notifications go through a bounded queue
+// that one goroutine empties, so that an observer or a log that is slow or blocked
+// delays nothing else. If the queue is full, notifications are dropped and counted;
+// those of written lines are merged instead, and never dropped.
 package room
 
 import (
@@ -23,34 +22,34 @@ import (
 	"counting/server/store"
 )
 
-// HoldTime is how long a client's "40" is held back while both seats are
-// taken. A Python client gives up after 1 s, a Go client after 8 s.
+// HoldTime is how long a client's "40" is held back while both seats are taken. A
+// Python client gives up after 1 s, a Go client after 8 s.
 const HoldTime = 5 * time.Second
 
-// A Session is one client. None of its methods may wait for the client or call
-// the room, and on a session that is gone they do nothing. What a session is
-// sent must arrive in the order of the calls.
+// A Session is one client. Its methods must not wait for the client or call the
+// room, and do nothing on a session that has ended. What a session is sent must
+// arrive in the order of the calls.
 type Session interface {
 	// Emit sends an event with its payloads, which json.Marshal must take.
 	Emit(event string, payload ...any)
 	// Ack answers the packet with that ack id.
 	Ack(id string, payload ...any)
-	// Admit lets the session join, after what was emitted to it before.
+	// Admit lets the session join. What was emitted before is sent first.
 	Admit()
-	// Refuse turns the session away, in place of Admit.
+	// Refuse refuses the session, instead of Admit.
 	Refuse(message string)
 	// Dismiss asks the client to leave.
 	Dismiss()
-	// Close cuts the client's connection. Room.Disconnect follows.
+	// Close closes the client's connection. Room.Disconnect follows.
 	Close()
-	// Slow slows down a client whose number was refused, if that happens often.
+	// Slow delays a client's packets if its numbers are often refused.
 	Slow()
-	// Cork holds back what is sent until Uncork, so that it goes out together.
+	// Cork buffers what is sent until Uncork, which sends it in one write.
 	Cork()
 	Uncork()
 }
 
-// Rules are those of a game, in either mode: see package game.
+// Rules are the rules of a game, in either mode: see package game.
 type Rules interface {
 	Connect(s game.Session, address string) []game.Effect
 	GiveUp(s game.Session) []game.Effect
@@ -62,54 +61,52 @@ type Rules interface {
 	Waiting() int
 }
 
-// A Count takes the numbers that are counted, all up to that one. Append does not
+// A Count stores the numbers that were counted: see store.Count. Append does not
 // wait for the disk.
 type Count interface{ Append(upTo int64) }
 
-// Lines take the place of a Count in faithful mode. AppendLine does not wait for
-// the disk.
+// Lines replaces Count in faithful mode. AppendLine does not wait for the disk.
 type Lines interface{ AppendLine(line string) }
 
-// Options are for New.
+// Options configure New.
 type Options struct {
 	Count     Count
 	Lines     Lines // in faithful mode
 	Last      int64 // the last number in Count
 	Observers []Observer
 	Log       *slog.Logger
-	// Patience is how long a client may hold up the count: see Heartbeat. 0 has
-	// no end.
-	Patience time.Duration
-	// Fail is called, under the room's lock, when a step has panicked. What the
-	// game and the file hold may differ from then on, so nothing more is counted
-	// or acked, and the process should end: its next start reads the file.
+	// StallTimeout is how long a client may delay the count: see Heartbeat. 0 means
+	// no limit.
+	StallTimeout time.Duration
+	// Fail is called, under the room's lock, when a step has panicked. The game and
+	// the file may be inconsistent then, so nothing more is counted or acked, and the
+	// process should end: its next start reads the file.
 	Fail func(error)
 }
 
-// Room is the one owner of a game. Its methods may be called by any number of
-// goroutines. Calls for one session must come one at a time, Connect first and
-// Disconnect last.
+// Room is the only owner of a game. Its methods may be called concurrently, but
+// calls for one session must be made one at a time, Connect first and Disconnect
+// last.
 type Room struct {
 	Options
 	wake chan struct{} // has one element when there may be notices
 
-	mu       sync.Mutex
-	rules    Rules
-	sessions map[game.Session]*member
-	closed   bool      // session events are ignored
-	failed   bool      // all events are
-	moved    time.Time // when the last line was handed out, or a seat taken
-	removed  int       // how many clients were asked to leave or cut off since the last line
-	notices  notices
-	reported int64     // the last line that was written
-	lines    []float64 // in faithful mode, the numbers of the lines after that
+	mu           sync.Mutex
+	rules        Rules
+	sessions     map[game.Session]*member
+	closed       bool      // session events are ignored
+	failed       bool      // all events are ignored
+	lastProgress time.Time // when a line was last appended or a seat taken
+	removed      int       // how many clients were asked to leave or cut off since the last line
+	notices      notices
+	committed    int64     // the last line that was written
+	lines        []float64 // in faithful mode, the numbers of the lines after that
 
-	// counted is how many numbers the session on each seat has sent. Run alone
-	// uses it.
+	// counted is how many numbers the session on each seat has sent. Only Run uses it.
 	counted map[protocol.Seat]int64
 }
 
-// member is a session that the game knows.
+// member is a session in the game.
 type member struct {
 	Session
 	address   string
@@ -117,16 +114,16 @@ type member struct {
 	dismissed bool
 }
 
-// New returns the room of a game that was stepped by nobody yet. Its Run must be
-// called.
+// New returns a room for rules that have not been stepped yet. The caller must call
+// Run.
 func New(rules Rules, o Options) *Room {
 	return &Room{
-		Options:  o,
-		wake:     make(chan struct{}, 1),
-		rules:    rules,
-		sessions: make(map[game.Session]*member),
-		reported: o.Last,
-		counted:  make(map[protocol.Seat]int64),
+		Options:   o,
+		wake:      make(chan struct{}, 1),
+		rules:     rules,
+		sessions:  make(map[game.Session]*member),
+		committed: o.Last,
+		counted:   make(map[protocol.Seat]int64),
 	}
 }
 
@@ -144,16 +141,17 @@ func (r *Room) Waiting() int {
 	return r.rules.Waiting()
 }
 
-// Written returns the last line that was written. It is not behind any ack.
+// Written returns the last line that was written. It includes every line that was
+// acked before the call.
 func (r *Room) Written() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.reported
+	return r.committed
 }
 
-// Connect is the event of a session that asks to join, from a network address.
-// It stays connecting until the room calls its Admit, Refuse or Close. A room that
-// is closed cuts it off.
+// Connect is called when a session from a network address asks to join. The session
+// is connecting until the room calls its Admit, Refuse or Close. A closed room calls
+// Close.
 func (r *Room) Connect(id, address string, s Session) {
 	open := false
 	r.step(func() []game.Effect {
@@ -166,9 +164,8 @@ func (r *Room) Connect(id, address string, s Session) {
 	}
 }
 
-// Number is the event of a session that sent a number event with these
-// arguments, as protocol.ParseNumber takes them. ackID is "" if its packet asks
-// for no ack.
+// Number is called when a session has sent a number event. args and binary are those
+// of protocol.ParseNumber; ackID is "" if the packet does not ask for an ack.
 func (r *Room) Number(id string, args []string, binary bool, ackID string) {
 	var n game.Number
 	n.ClientID, n.Value, n.Err = protocol.ParseNumber(args, binary)
@@ -180,8 +177,8 @@ func (r *Room) Number(id string, args []string, binary bool, ackID string) {
 	})
 }
 
-// Disconnect is the event of a session that is leaving or gone. What the room
-// emits to it may still reach it.
+// Disconnect is called when a session is leaving or has ended. What the room emits to
+// it may still reach it.
 func (r *Room) Disconnect(id string) {
 	r.step(func() []game.Effect {
 		r.apply(r.rules.Disconnect(game.Session(id)))
@@ -190,39 +187,39 @@ func (r *Room) Disconnect(id string) {
 	})
 }
 
-// Reports returns the functions that the count, or what takes its place, calls.
-func (r *Room) Reports() store.Reports {
-	return store.Reports{
-		Written: func(upTo int64, took time.Duration) {
+// Callbacks returns the functions for Count.Run.
+func (r *Room) Callbacks() store.Callbacks {
+	return store.Callbacks{
+		OnCommit: func(upTo int64, took time.Duration) {
 			r.do(func() {
 				r.apply(r.rules.Written(upTo))
-				from := r.reported + 1
-				r.notices.written(from, upTo, r.take(upTo), took)
+				from := r.committed + 1
+				r.notices.written(from, upTo, r.takeCommitted(upTo), took)
 			})
 		},
-		State: func(err error) { r.do(func() { r.notices.add(notice{storage: &storage{err}}) }) },
+		OnHealth: func(err error) { r.do(func() { r.notices.add(notice{storage: &storage{err}}) }) },
 	}
 }
 
-// Dropped is the event of lines, in faithful mode, that will never be written.
+// Dropped is called in faithful mode when the lines up to upTo could not be written.
 func (r *Room) Dropped(upTo int64, _ error) {
 	r.do(func() {
 		r.rules.(*game.Faithful).Dropped(upTo)
-		r.take(upTo)
+		r.takeCommitted(upTo)
 	})
 }
 
-// take takes the lines up to that number off the ones that wait to be written,
-// and returns their numbers in faithful mode.
-func (r *Room) take(upTo int64) (numbers []float64) {
-	if n := upTo - r.reported; len(r.lines) > 0 {
+// takeCommitted advances committed to upTo and, in faithful mode, removes and returns
+// the numbers of these lines.
+func (r *Room) takeCommitted(upTo int64) (numbers []float64) {
+	if n := upTo - r.committed; len(r.lines) > 0 {
 		numbers, r.lines = r.lines[:n:n], r.lines[n:]
 	}
-	r.reported = upTo
+	r.committed = upTo
 	return numbers
 }
 
-// Close makes the room ignore session events. What was promised until then is
+// Close makes the room ignore session events. Numbers that were accepted before are
 // still written and acked.
 func (r *Room) Close() {
 	r.mu.Lock()
@@ -233,8 +230,8 @@ func (r *Room) Close() {
 	}
 }
 
-// CutOff closes the room and cuts the connections of all its clients. They come
-// back and find the room that has taken its place.
+// CutOff closes the room and the connections of all its clients, which reconnect to
+// the room's successor.
 func (r *Room) CutOff() {
 	r.Close()
 	r.mu.Lock()
@@ -244,7 +241,7 @@ func (r *Room) CutOff() {
 	}
 }
 
-// step carries out one event of a session.
+// step handles one event of a session.
 func (r *Room) step(event func() []game.Effect) {
 	var refused []game.Ack
 	r.do(func() {
@@ -252,7 +249,7 @@ func (r *Room) step(event func() []game.Effect) {
 			refused = r.apply(event())
 		}
 	})
-	for _, ack := range refused { // they are put into words without the lock
+	for _, ack := range refused { // the reasons are formatted without the lock
 		r.mu.Lock()
 		s := r.sessions[ack.Session]
 		r.mu.Unlock()
@@ -262,8 +259,8 @@ func (r *Room) step(event func() []game.Effect) {
 	}
 }
 
-// do does something under the lock, and wakes who tells of it. A panic in it is
-// the end of the room.
+// do calls change under the lock, and wakes Run if there are notices. A panic in
+// change ends the room.
 func (r *Room) do(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -285,8 +282,8 @@ func (r *Room) do(change func()) {
 	}
 }
 
-// apply carries out effects in order. It returns the acks of numbers that were
-// refused, which are left to do.
+// apply carries out effects in order. It returns the acks of refused numbers, which
+// the caller must send.
 func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 	if len(effects) > 1 {
 		defer r.cork(effects)()
@@ -294,7 +291,7 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case game.Append:
-			r.moved, r.removed = time.Now(), 0
+			r.lastProgress, r.removed = time.Now(), 0
 			r.Count.Append(e.UpTo)
 		case game.AppendLine:
 			r.lines = append(r.lines, e.Number.Value.Float64())
@@ -322,7 +319,7 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 		case game.Refuse:
 			r.sessions[e.Session].Refuse(e.Message)
 			r.forget(e.Session)
-		case game.Received: // for the log alone
+		case game.Received: // for the log only
 			if r.Log.Enabled(context.Background(), slog.LevelInfo) {
 				r.happened(e.Session, e)
 			}
@@ -334,7 +331,7 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 			}
 			r.happened(e.Session, e)
 		case game.Seated:
-			r.moved = time.Now()
+			r.lastProgress = time.Now()
 			r.happened(e.Session, e)
 		case game.Full:
 			r.happened(e.Session, e)
@@ -347,8 +344,8 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 	return refused
 }
 
-// cork lets the acks among the effects go out in one write for each session. The
-// function that it returns sends them.
+// cork makes the acks among the effects go out in one write for each session. The
+// returned function sends them.
 func (r *Room) cork(effects []game.Effect) (uncork func()) {
 	var corked []*member
 	for _, effect := range effects {

@@ -16,7 +16,7 @@ import (
 	"counting/server/protocol"
 )
 
-// fakeSession notes what it is sent.
+// fakeSession records what it is sent.
 type fakeSession struct {
 	mu  sync.Mutex
 	got []string
@@ -45,7 +45,7 @@ func (s *fakeSession) Slow()                         {}
 func (s *fakeSession) Cork()                         {}
 func (s *fakeSession) Uncork()                       {}
 
-// took returns what the session was sent since the last time.
+// took returns what the session was sent since the last call.
 func (s *fakeSession) took() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +61,7 @@ func (s *fakeSession) expect(t *testing.T, want ...string) {
 	}
 }
 
-// fakeFile notes what is to be written.
+// fakeFile records what is appended to it.
 type fakeFile struct {
 	upTo  int64
 	lines []string
@@ -70,7 +70,7 @@ type fakeFile struct {
 func (f *fakeFile) Append(upTo int64)      { f.upTo = upTo }
 func (f *fakeFile) AppendLine(line string) { f.lines = append(f.lines, line) }
 
-// fakeObserver notes what is reported to it, and blocks while it is locked.
+// fakeObserver records what is reported to it, and blocks while blocked is held.
 type fakeObserver struct {
 	mu      sync.Mutex
 	blocked sync.Mutex
@@ -81,7 +81,7 @@ type fakeObserver struct {
 	storage error
 }
 
-func (o *fakeObserver) tell(what func()) {
+func (o *fakeObserver) record(what func()) {
 	o.blocked.Lock()
 	defer o.blocked.Unlock()
 	o.mu.Lock()
@@ -89,35 +89,35 @@ func (o *fakeObserver) tell(what func()) {
 	what()
 }
 
-func (o *fakeObserver) Happened(e game.Effect) { o.tell(func() { o.events = append(o.events, e) }) }
+func (o *fakeObserver) Happened(e game.Effect) { o.record(func() { o.events = append(o.events, e) }) }
 func (o *fakeObserver) Written(numbers []float64, _ time.Duration) {
-	o.tell(func() { o.lines = append(o.lines, numbers...) })
+	o.record(func() { o.lines = append(o.lines, numbers...) })
 }
-func (o *fakeObserver) Storage(err error) { o.tell(func() { o.storage = err }) }
+func (o *fakeObserver) Storage(err error) { o.record(func() { o.storage = err }) }
 func (o *fakeObserver) Missed(n int64, taken []protocol.Seat) {
-	o.tell(func() { o.missed += n; o.taken = taken })
+	o.record(func() { o.missed += n; o.taken = taken })
 }
 
-// testRoom is a room with fakes around it.
+// testRoom is a room with fake dependencies.
 type testRoom struct {
 	*Room
 	t        *testing.T
 	file     *fakeFile
 	observer *fakeObserver
-	log      *strings.Builder // to be read when Run has nothing left to do
+	log      *strings.Builder // valid while Run is idle
 	failed   chan error
 }
 
 // newRoom returns a room whose Run ends with the test, in a bubble.
-func newRoom(t *testing.T, rules Rules, patience time.Duration) *testRoom {
+func newRoom(t *testing.T, rules Rules, stallTimeout time.Duration) *testRoom {
 	r := &testRoom{t: t, file: new(fakeFile), observer: new(fakeObserver), log: new(strings.Builder), failed: make(chan error, 1)}
 	r.Room = New(rules, Options{
-		Count:     r.file,
-		Lines:     r.file,
-		Observers: []Observer{r.observer},
-		Log:       slog.New(slog.NewTextHandler(r.log, nil)),
-		Patience:  patience,
-		Fail:      func(err error) { r.failed <- err },
+		Count:        r.file,
+		Lines:        r.file,
+		Observers:    []Observer{r.observer},
+		Log:          slog.New(slog.NewTextHandler(r.log, nil)),
+		StallTimeout: stallTimeout,
+		Fail:         func(err error) { r.failed <- err },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -148,7 +148,7 @@ func (r *testRoom) seated() (a, b *fakeSession) {
 	return a, b
 }
 
-func TestANumberIsWrittenAckedAndTold(t *testing.T) {
+func TestANumberIsWrittenAckedAndReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t, game.New(0), 0)
@@ -160,17 +160,17 @@ func TestANumberIsWrittenAckedAndTold(t *testing.T) {
 		r.count("B", "client2", 2)
 		r.count("A", "client1", 1)
 		if r.file.upTo != 2 {
-			t.Errorf("%d is handed to the file", r.file.upTo)
+			t.Errorf("%d is appended to the file", r.file.upTo)
 		}
 		a.expect(t)
-		r.Reports().Written(2, time.Millisecond)
+		r.Callbacks().OnCommit(2, time.Millisecond)
 		a.expect(t, "ack 1 []")
 		b.expect(t, "ack 2 []")
 		r.count("A", "client1", 2)
 		a.expect(t, "ack 2 [{number 2 is not one of client1's}]")
 		r.Number("A", []string{"null"}, false, "9")
 		a.expect(t, `ack 9 [{"null" is not an object with client_id and number}]`)
-		r.Reports().State(errors.New("full"))
+		r.Callbacks().OnHealth(errors.New("full"))
 		r.Disconnect("A")
 		a.expect(t, "stop_game")
 		b.expect(t, "stop_game")
@@ -203,13 +203,13 @@ func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
 		if !slices.Equal(r.file.lines, want) {
 			t.Errorf("the file gets %q, want %q", r.file.lines, want)
 		}
-		r.Reports().Written(5, 0)
+		r.Callbacks().OnCommit(5, 0)
 		a.expect(t, "ack 0 []", "ack 1 []", "ack 2 []", "ack 3 []", "ack 4 []")
 		r.Dropped(6, errors.New("full"))
 		a.expect(t) // no ack for what was lost or cannot be spelled
 		r.Disconnect("A")
 		b := r.connect("B", "b")
-		b.expect(t, "client_assigned client1 inf", "admit") // the original moves on before it spells
+		b.expect(t, "client_assigned client1 inf", "admit") // the original advances before it spells
 		synctest.Wait()
 		if len(r.observer.lines) != 5 {
 			t.Errorf("the observer got %v", r.observer.lines)
@@ -236,11 +236,11 @@ func TestAThirdClientIsHeldForAWhile(t *testing.T) {
 		e := r.connect("E", "e")
 		r.Close()
 		time.Sleep(2 * HoldTime)
-		e.expect(t) // who stops does not turn anybody away
+		e.expect(t) // a closed room refuses nobody
 	})
 }
 
-// A log or an observer that stands still held up the count, and every newcomer.
+// A blocked log or observer blocked the count and every new client.
 func TestAnObserverThatStandsStillHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestAnObserverThatStandsStillHoldsUpNothing(t *testing.T) {
 		for n := int64(1); n <= last; n += 2 {
 			r.count("A", "client1", n)
 			r.count("B", "client2", n+1)
-			r.Reports().Written(n+1, time.Millisecond)
+			r.Callbacks().OnCommit(n+1, time.Millisecond)
 		}
 		if got := len(a.took()) + len(b.took()); got != last {
 			t.Errorf("%d acks came while the observer stood still, want %d", got, last)
@@ -283,7 +283,8 @@ type brokenRules struct{ *game.Game }
 
 func (brokenRules) Number(game.Session, game.Number, game.AckID) []game.Effect { panic("a bug") }
 
-// A panic within a step was recovered: half of it was done, and acks went on.
+// A panic within a step was recovered: the step was incomplete, and acks were still
+// sent.
 func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +302,7 @@ func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 		default:
 			t.Fatal("it does not fail")
 		}
-		r.Reports().Written(1, 0)
+		r.Callbacks().OnCommit(1, 0)
 		r.count("A", "client1", 3)
 		r.Disconnect("A")
 		a.expect(t)
@@ -321,8 +322,8 @@ func TestNetworkOfAnAddress(t *testing.T) {
 	}
 }
 
-// When the storage of one game fails, its clients are cut off, those that wait for
-// a seat included, and nothing more is done for them.
+// When the storage of one game fails, its clients are cut off, including those that
+// wait for a seat, and their later events are ignored.
 func TestCutOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -343,6 +344,6 @@ func TestCutOff(t *testing.T) {
 		if r.file.upTo != 0 {
 			t.Errorf("%d was appended", r.file.upTo)
 		}
-		r.connect("D", "d").expect(t, "close") // it had found the room just before
+		r.connect("D", "d").expect(t, "close") // it had looked up the room just before
 	})
 }

@@ -9,15 +9,15 @@ import (
 	"counting/server/game"
 )
 
-const patience = 20 * time.Second
+const stallTimeout = 20 * time.Second
 
 func TestAClientThatDoesNotBeginToCountIsAskedToLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, game.New(0), patience)
+		r := newRoom(t, game.New(0), stallTimeout)
 		a, b := r.seated()
 		r.count("B", "client2", 2) // it waits for client1
-		time.Sleep(patience - time.Millisecond)
+		time.Sleep(stallTimeout - time.Millisecond)
 		r.Heartbeat("A")
 		r.Heartbeat("B")
 		r.Heartbeat("nobody")
@@ -27,7 +27,7 @@ func TestAClientThatDoesNotBeginToCountIsAskedToLeave(t *testing.T) {
 		b.expect(t)
 		r.Heartbeat("A")
 		a.expect(t, "dismiss")
-		r.Heartbeat("A") // it was asked, and stays
+		r.Heartbeat("A") // it was asked to leave, and stays
 		a.expect(t, "close")
 		synctest.Wait()
 		for _, want := range []string{"Asked a client to leave", "Cut off a client: it was asked to leave and stayed."} {
@@ -41,12 +41,12 @@ func TestAClientThatDoesNotBeginToCountIsAskedToLeave(t *testing.T) {
 func TestAClientThatHasCountedIsNotAskedToLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, game.New(0), patience)
+		r := newRoom(t, game.New(0), stallTimeout)
 		a, b := r.seated()
 		r.count("A", "client1", 1)
 		r.count("B", "client2", 2)
 		r.count("B", "client2", 4)
-		time.Sleep(100 * patience)
+		time.Sleep(100 * stallTimeout)
 		r.Heartbeat("A")
 		r.Heartbeat("B")
 		a.expect(t)
@@ -54,19 +54,19 @@ func TestAClientThatHasCountedIsNotAskedToLeave(t *testing.T) {
 	})
 }
 
-// One that had counted a single number held up the count for ever, while
-// another waited for a seat.
+// A client that had counted a single number delayed the count forever while another
+// one waited for a seat.
 func TestAClientThatHoldsUpTheCountIsCutOffWhileAnotherWaits(t *testing.T) {
 	t.Parallel()
 	for _, when := range []string{"another comes", "it answers a ping", "the other seat answers a ping"} {
 		t.Run(strings.ReplaceAll(when, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := newRoom(t, game.New(0), patience)
+				r := newRoom(t, game.New(0), stallTimeout)
 				a, b := r.seated()
 				r.count("A", "client1", 1)
 				r.count("B", "client2", 2)
-				time.Sleep(cutAfter*patience - time.Second)
+				time.Sleep(cutOffFactor*stallTimeout - time.Second)
 				c := r.connect("C", "c")
 				r.Heartbeat("A")
 				a.expect(t)
@@ -97,11 +97,11 @@ func TestAClientThatHoldsUpTheCountIsCutOffWhileAnotherWaits(t *testing.T) {
 func TestAClientThatHoldsUpTheCountStaysWhileNobodyWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, game.New(0), patience)
+		r := newRoom(t, game.New(0), stallTimeout)
 		a, b := r.seated()
 		r.count("A", "client1", 1)
 		r.count("B", "client2", 2)
-		time.Sleep(100 * patience)
+		time.Sleep(100 * stallTimeout)
 		r.Heartbeat("A")
 		r.Heartbeat("B")
 		a.expect(t)
@@ -109,15 +109,15 @@ func TestAClientThatHoldsUpTheCountStaysWhileNobodyWaits(t *testing.T) {
 	})
 }
 
-// Clients that were done and stayed were asked to leave every 25 to 45 s, for
-// ever, unless the count stood at the server's -goal.
+// Clients that were done and stayed were asked to leave every 25 to 45 s, unless the
+// count had reached the server's -goal.
 func TestClientsThatAreDoneAreNotAskedAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	for name, waits := range map[string]bool{"nobody_waits": false, "a_third_client_waits": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := newRoom(t, game.New(4), patience)
+				r := newRoom(t, game.New(4), stallTimeout)
 				a, _ := r.seated()
 				asked := 0
 				for range 24 * 60 * 6 { // a day, with a heartbeat every 10 s
@@ -147,14 +147,14 @@ func TestClientsThatAreDoneAreNotAskedAgainAndAgain(t *testing.T) {
 	}
 }
 
-// Nobody misses anything when both clients have lost their main threads: one
-// has to go, for the count to go on.
+// If both clients have lost their main threads, neither waits for the other: one of
+// them must be removed for the count to continue.
 func TestOfTwoClientsThatDoNotCountOneIsAskedToLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, game.New(0), patience)
+		r := newRoom(t, game.New(0), stallTimeout)
 		a, b := r.seated()
-		time.Sleep(patience)
+		time.Sleep(stallTimeout)
 		r.Heartbeat("A")
 		a.expect(t, "dismiss")
 		r.Disconnect("A")
@@ -162,7 +162,7 @@ func TestOfTwoClientsThatDoNotCountOneIsAskedToLeave(t *testing.T) {
 		r.count("A2", "client1", 1)
 		r.count("A2", "client1", 3)
 		b.took()
-		time.Sleep(patience)
+		time.Sleep(stallTimeout)
 		r.Heartbeat("B")
 		b.expect(t, "dismiss")
 	})

@@ -14,8 +14,8 @@ import (
 	"counting/server/store"
 )
 
-// patience is how long a store may take for anything on a busy machine.
-const patience = time.Minute
+// timeout is how long any operation of a store may take on a busy machine.
+const timeout = time.Minute
 
 // HostileNames are names that no game may have.
 var HostileNames = []string{
@@ -27,23 +27,22 @@ var HostileNames = []string{
 // Names are names that a game may have.
 var Names = []string{"a", "0", "blue", "a-b", "a--b", "0-0", "xn--bcher-kva", strings.Repeat("a", 63), "numbers"}
 
-// Run tests a store. open opens one that is empty at first and keeps its games
-// when it is closed and opened again; each call with another test is about
-// another store. It can keep at least ten games, and no more than most, if that is
-// not 0.
+// Run tests a store. open opens a store that is initially empty, and keeps its games
+// when it is closed and opened again; each test gets its own store. The store must
+// be able to keep at least ten games, and at most most games if that is not 0.
 func Run(t *testing.T, most int, open func(*testing.T) store.Store) {
 	for name, test := range map[string]func(s *suite){
-		"a_count_begins_at_0_and_goes_on_where_it_was": (*suite).goesOn,
-		"an_append_that_does_not_follow_panics":        (*suite).panics,
-		"close_writes_what_waits":                      (*suite).closeWrites,
-		"games_are_kept_apart":                         (*suite).apart,
-		"a_count_has_one_writer":                       (*suite).oneWriter,
-		"only_create_makes_a_game":                     (*suite).onlyCreate,
-		"hostile_names_are_refused":                    (*suite).names,
-		"games_are_listed_in_pages":                    (*suite).pages,
-		"a_game_in_which_nothing_was_counted_is_gone":  (*suite).empty,
-		"a_closed_store_refuses":                       (*suite).closed,
-		"games_at_the_same_time":                       (*suite).concurrent,
+		"a_count_begins_at_0_and_continues":              (*suite).continues,
+		"an_append_that_does_not_follow_panics":          (*suite).panics,
+		"close_writes_what_is_queued":                    (*suite).closeWrites,
+		"games_are_kept_apart":                           (*suite).apart,
+		"a_count_has_one_writer":                         (*suite).oneWriter,
+		"only_create_makes_a_game":                       (*suite).onlyCreate,
+		"hostile_names_are_refused":                      (*suite).names,
+		"games_are_listed_in_pages":                      (*suite).pages,
+		"a_game_in_which_nothing_was_counted_is_deleted": (*suite).empty,
+		"a_closed_store_refuses":                         (*suite).closed,
+		"games_at_the_same_time":                         (*suite).concurrent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +61,7 @@ func Run(t *testing.T, most int, open func(*testing.T) store.Store) {
 	}
 }
 
-// suite is one test, with the store that is open now.
+// suite is one test and its open store.
 type suite struct {
 	*testing.T
 	open  func(*testing.T) store.Store
@@ -99,21 +98,21 @@ func (s *suite) start(game string) *counting {
 	}
 	c := &counting{Count: count, s: s, written: make(chan int64, 10_000), ended: make(chan error, 1)}
 	go func() {
-		c.ended <- count.Run(store.Reports{
-			Written: func(upTo int64, took time.Duration) {
+		c.ended <- count.Run(store.Callbacks{
+			OnCommit: func(upTo int64, took time.Duration) {
 				if took < 0 {
 					s.Errorf("%d was written after %v", upTo, took)
 				}
 				c.written <- upTo
 			},
-			State: func(err error) { s.Errorf("the state is %v", err) },
+			OnHealth: func(err error) { s.Errorf("the state is %v", err) },
 		})
 	}()
 	return c
 }
 
-// countTo appends all numbers up to that one, some of them together, and waits
-// until they are written.
+// countTo appends all numbers up to last, some of them in one call, and waits until
+// they are written.
 func (c *counting) countTo(last int64) {
 	c.s.Helper()
 	before := c.Last()
@@ -131,8 +130,8 @@ func (c *counting) countTo(last int64) {
 				c.s.Fatalf("%d was reported as written after %d, when %d was appended", n, written, last)
 			}
 			written, c.ran = n, true
-		case <-time.After(patience):
-			c.s.Fatalf("%d is not written after %v", last, patience)
+		case <-time.After(timeout):
+			c.s.Fatalf("%d is not written after %v", last, timeout)
 		}
 	}
 }
@@ -156,12 +155,12 @@ func (c *counting) end() {
 		if err != nil && c.ran {
 			c.s.Errorf("Run ended with %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		c.s.Fatal("Run does not end")
 	}
 }
 
-func (s *suite) goesOn() {
+func (s *suite) continues() {
 	for _, game := range []string{store.Default, "blue"} {
 		last := int64(0)
 		for _, upTo := range []int64{1, 2, 50, 5000} {
@@ -206,7 +205,7 @@ func (s *suite) closeWrites() {
 	if err := count.Close(s.Context()); err != nil {
 		s.Fatal(err)
 	}
-	if err := count.Run(store.Reports{}); err == nil {
+	if err := count.Run(store.Callbacks{}); err == nil {
 		s.Error("a closed count runs")
 	}
 	red := s.start("red")
@@ -274,7 +273,7 @@ func (s *suite) names() {
 		}
 	}
 	if got := s.games("", 10); len(got) > 0 {
-		s.Errorf("there are the games %v", got)
+		s.Errorf("the store has games %v", got)
 	}
 	for _, name := range Names {
 		c := s.start(name)
@@ -292,7 +291,7 @@ func (s *suite) games(after string, n int) (names []string) {
 	}
 	for _, g := range page {
 		names = append(names, g.Name)
-		if g.Last != int64(len(g.Name)) || time.Since(g.At).Abs() > 10*patience {
+		if g.Last != int64(len(g.Name)) || time.Since(g.At).Abs() > 10*timeout {
 			s.Errorf("listed is %+v", g)
 		}
 	}
@@ -333,7 +332,7 @@ func (s *suite) pages() {
 func (s *suite) empty() {
 	s.start("blue").close()
 	if got := s.games("", 10); len(got) > 0 {
-		s.Errorf("there are the games %q", got)
+		s.Errorf("the store has games %q", got)
 	}
 	if _, err := s.store.Open(s.Context(), "blue", false); !errors.Is(err, store.ErrNotFound) {
 		s.Errorf("it is opened: %v", err)

@@ -6,35 +6,35 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/siotape/replay"
 	"counting/compat-tests/siotape/rules"
 	"counting/compat-tests/siotape/tape"
-	"counting/compat-tests/subject"
 )
 
-func TestMain(m *testing.M) { subject.Main(m) }
+func TestMain(m *testing.M) { harness.Main(m) }
 
-// Every recording, played against each subject on a fresh data directory, gives
-// what was recorded, but for what an expectation beside the recording names.
-func TestSubjectsDoWhatWasRecorded(t *testing.T) {
+// Every recording, replayed against each server on an empty data directory, gives what
+// was recorded, except for the differences in the expectation next to the recording.
+func TestServersDoWhatWasRecorded(t *testing.T) {
 	t.Parallel()
-	type player struct {
+	type target struct {
 		name  string
-		start func(testing.TB) *subject.Server
+		start func(testing.TB) *harness.Server
 		mode  string // of NAME.mode.json, the expectations
 	}
-	subjects := []player{
-		{"the_stand_in", func(t testing.TB) *subject.Server { return subject.Flask(t) }, ""},
-		{"the_go_server_in_faithful_mode", func(t testing.TB) *subject.Server { return subject.GoServer(t, "-faithful") }, ""},
-		{"the_go_server", func(t testing.TB) *subject.Server { return subject.GoServer(t) }, "default"},
+	targets := []target{
+		{"the_stand_in", func(t testing.TB) *harness.Server { return harness.Flask(t) }, ""},
+		{"the_go_server_in_faithful_mode", func(t testing.TB) *harness.Server { return harness.GoServer(t, "-faithful") }, ""},
+		{"the_go_server", func(t testing.TB) *harness.Server { return harness.GoServer(t) }, "default"},
 	}
-	if subject.Soak() {
-		subjects = append(subjects, []player{
-			{"a_standby_in_faithful_mode", func(t testing.TB) *subject.Server { return subject.Standby(t, "-faithful") }, ""},
-			{"a_standby", func(t testing.TB) *subject.Server { return subject.Standby(t) }, "default"},
+	if harness.Soak() {
+		targets = append(targets, []target{
+			{"a_standby_in_faithful_mode", func(t testing.TB) *harness.Server { return harness.Standby(t, "-faithful") }, ""},
+			{"a_standby", func(t testing.TB) *harness.Server { return harness.Standby(t) }, "default"},
 		}...)
 	}
-	for _, s := range subjects {
+	for _, s := range targets {
 		for _, r := range recordings(t, s.mode) {
 			t.Run(s.name+"/"+r.Name, func(t *testing.T) {
 				t.Parallel()
@@ -54,7 +54,7 @@ func TestExpectationsHaveRecordings(t *testing.T) {
 	for _, name := range names {
 		recorded, ok := strings.CutSuffix(name, ".default.json")
 		if !ok {
-			t.Errorf("%s: there is no such mode", name)
+			t.Errorf("%s: the mode does not exist", name)
 			continue
 		}
 		if _, err := replay.ReadExpected(recorded+".jsonl", "default"); err != nil {
@@ -63,7 +63,7 @@ func TestExpectationsHaveRecordings(t *testing.T) {
 	}
 }
 
-// recordings are those in recordings/, with what is expected to differ in a mode.
+// recordings returns the recordings, with the expectations of a mode applied.
 func recordings(t *testing.T, mode string) []*tape.Recording {
 	t.Helper()
 	all, err := replay.ReadAll("recordings", mode)
@@ -73,18 +73,17 @@ func recordings(t *testing.T, mode string) []*tape.Recording {
 	return all
 }
 
-// same fails the test if the server does anything else than was recorded.
-func same(t *testing.T, r *tape.Recording, s *subject.Server) {
+// same fails the test if the server does not do what was recorded.
+func same(t *testing.T, r *tape.Recording, s *harness.Server) {
 	t.Helper()
 	for _, d := range replayed(t, r, s, 0).Differences {
 		t.Errorf("it differs from %s.jsonl: %s", r.Name, d)
 	}
 }
 
-// replayed plays a recording against a server, by the rules of the game. It has
-// 10 s of patience unless another patience is given: a busy machine is no
-// difference.
-func replayed(t *testing.T, r *tape.Recording, s *subject.Server, patience time.Duration) *replay.Result {
+// replayed replays a recording against a server, by the rules of the game. The default
+// patience is 10 s, so that a busy machine does not cause differences.
+func replayed(t *testing.T, r *tape.Recording, s *harness.Server, patience time.Duration) *replay.Result {
 	t.Helper()
 	rs, err := rules.ReadFile("recordings/" + rules.FileName)
 	if err != nil {
@@ -103,7 +102,7 @@ func replayed(t *testing.T, r *tape.Recording, s *subject.Server, patience time.
 	return res
 }
 
-// What was recorded is changed in one thing, and the stand-in is caught.
+// If one thing is changed in a recording, a replay against the stand-in finds it.
 func TestReplayFindsOneThingChanged(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -134,7 +133,7 @@ func TestReplayFindsOneThingChanged(t *testing.T) {
 			if r, err = tt.e.Apply(r); err != nil {
 				t.Fatal(err)
 			}
-			s := subject.Flask(t)
+			s := harness.Flask(t)
 			var all []string
 			for _, d := range replayed(t, r, s, time.Second).Differences {
 				all = append(all, d.String())

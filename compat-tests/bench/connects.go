@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// connectors is how many clients connect at the same time, again and again. What
-// one of them waits for must not bound the rate.
+// connectors is how many clients connect at the same time, repeatedly: enough that their
+// waiting does not limit the rate.
 const connectors = 256
 
-// connects measures how many clients a second connect as the Python client does:
-// polling, upgrade, and "40" over the WebSocket. Each names a game of its own in
-// its query.
+// connects measures how many clients per second connect as the Python client does: polling,
+// upgrade, and "40" over the WebSocket. Each has another game in its query.
 func (b *bench) connects() error {
-	// The bare library is not among them: it loses a CONNECT that comes quickly.
+	// Not the bare library, which loses a CONNECT that follows quickly.
 	names := b.measured(goServer, node, packages, flask)
 	servers := make([]*server, 0, len(names))
 	for _, name := range names {
@@ -55,7 +54,7 @@ func (b *bench) connects() error {
 	return nil
 }
 
-// connecting returns how many clients a second connect in that time.
+// connecting returns how many clients per second connect during that time.
 func connecting(addr string, d time.Duration) (rate float64, err error) {
 	var connected, clients atomic.Int64
 	var all sync.WaitGroup
@@ -84,8 +83,8 @@ func connecting(addr string, d time.Duration) (rate float64, err error) {
 	}
 }
 
-// connect connects one client, up to "40". The query is on all its requests. A
-// client that is refused, as all seats are taken, asks again.
+// connect connects one client, up to "40". All its requests have the query. A client that
+// is refused, as all seats are taken, tries again.
 func connect(addr, query string) (*webSocket, error) {
 	p, err := openPolling(addr, query)
 	if err != nil {

@@ -9,12 +9,11 @@ import (
 	"time"
 )
 
-// window is how many numbers each seat has in flight where it has several.
+// window is how many numbers each seat has in flight in the rows acks and polling.
 const window = 64
 
-// pairs starts the servers and seats two clients at each. Flask's threading
-// mode serves WebSocket only with a package that the original does not ask for:
-// there the clients poll.
+// pairs starts the servers and two clients of each. Flask's threading mode serves WebSocket
+// only with a package that the original does not require: there the clients poll.
 func (b *bench) pairs(dial func(string) (transport, error), names ...string) (pairs []*pair, err error) {
 	for _, name := range b.measured(names...) {
 		s, err := b.start(name)
@@ -37,7 +36,7 @@ func (b *bench) pairs(dial func(string) (transport, error), names ...string) (pa
 	return pairs, nil
 }
 
-// end ends the servers, and checks what they have written.
+// end ends the servers, and checks the files that they have written.
 func end(pairs []*pair) error {
 	for _, p := range pairs {
 		p.leave()
@@ -54,8 +53,8 @@ func kill(pairs []*pair) {
 	}
 }
 
-// acks measures the acked numbers a second with many in flight, and what they
-// cost the server.
+// acks measures the acked numbers per second with many in flight, and the CPU time of the
+// server for them.
 func (b *bench) acks() error {
 	pairs, err := b.pairs(overWebSocket, goServer, node, packages, bare, flask)
 	if err != nil {
@@ -86,11 +85,11 @@ func (b *bench) acks() error {
 	for _, p := range pairs {
 		shares = append(shares, fmt.Sprintf("%s %.2f", p.head, busy.median()[p.name]))
 	}
-	b.notes = append(b.notes, "Cores in use by the servers while the acks are counted: "+strings.Join(shares, ", ")+".")
+	b.notes = append(b.notes, "Cores that the servers used during the first rows: "+strings.Join(shares, ", ")+".")
 	return end(pairs)
 }
 
-// profile begins or ends a profile of the Go server, if one is wanted.
+// profile starts or stops a CPU profile of the Go server, if -profile is given.
 func (b *bench) profile(s *server, signal syscall.Signal) error {
 	if b.profiles == "" || s.name != goServer {
 		return nil
@@ -112,13 +111,12 @@ func (b *bench) profile(s *server, signal syscall.Signal) error {
 	return fmt.Errorf("the server has not written %s", profile)
 }
 
-// profileName is the file, in the directory of -profile, that the profile is
-// written to.
+// profileName is the name of the profile in the directory -profile.
 const profileName = "cpu.pprof"
 
 func unprofiled(*server, syscall.Signal) error { return nil }
 
-// polling measures what acks measures, for clients that poll.
+// polling measures the acked numbers per second of clients that poll.
 func (b *bench) polling() error {
 	pairs, err := b.pairs(overPolling, goServer, node, packages, bare, flask, threading)
 	if err != nil {
@@ -145,8 +143,7 @@ func (b *bench) polling() error {
 	return end(pairs)
 }
 
-// memory measures what the server has in memory at rest: two clients that have
-// counted, and do not at the moment.
+// memory measures the memory of a server with two clients that have stopped counting.
 func (b *bench) memory() error {
 	pairs, err := b.pairs(overWebSocket, goServer, node, packages, bare, flask, threading)
 	if err != nil {

@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// idle measures what sessions cost that do nothing: how long the two seats'
-// acks take with and without them, and the server's memory. In default mode
-// they wait for a seat, and ask again when they are refused; in faithful mode
-// they are connected.
+// idle measures the cost of idle sessions: the time to an ack of the two seats with and
+// without them, and the server's memory. In default mode they wait for a seat, and try
+// again when they are refused; in faithful mode they are connected.
 func (b *bench) idle() error {
 	if len(b.measured(goServer)) == 0 {
 		return nil
@@ -26,8 +25,8 @@ func (b *bench) idle() error {
 	return nil
 }
 
-// idlers are sessions that do nothing, and what they may cost: memory for each,
-// and the seats' p99 as a multiple of what it is without them.
+// idlers are idle sessions, and the limits of their cost: memory for each, and the seats'
+// p99 as a multiple of that without them.
 type idlers struct {
 	count             int
 	what              string
@@ -112,21 +111,20 @@ func (b *bench) idling(i idlers) error {
 	return s.end(p.acked())
 }
 
-// enoughFiles tells whether this process, and each that it starts, may have that
-// many files open. The Go runtime raises the soft limit to the hard one.
+// enoughFiles returns an error if this process, or one that it starts, may not have that
+// many open files. The Go runtime raises the soft limit to the hard one.
 func enoughFiles(count int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
 	if limit.Max < uint64(count) {
-		return fmt.Errorf("a process may have %d open files here, and needs %d; raise that with ulimit -Hn", limit.Max, count)
+		return fmt.Errorf("the limit of open files is %d, and %d are needed; raise it with ulimit -Hn", limit.Max, count)
 	}
 	return nil
 }
 
-// idle answers pings, and asks again for a seat when none was free, until the
-// connection ends.
+// idle answers pings, and joins again when no seat was free, until the connection ends.
 func (c *webSocket) idle() error {
 	c.SetDeadline(time.Time{})
 	for {

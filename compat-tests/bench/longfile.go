@@ -13,8 +13,8 @@ import (
 	"counting/server/spelling"
 )
 
-// longFile measures how long a start takes on a file of many lines that is in
-// the page cache, as it is when a server is started again.
+// longFile measures the time to start on a file of many lines that is in the page cache, as
+// after a restart of the server.
 func (b *bench) longFile() error {
 	if len(b.measured(goServer)) == 0 {
 		return nil
@@ -41,8 +41,8 @@ func (b *bench) longFile() error {
 	return nil
 }
 
-// coldFile measures the same for a file that is not in the page cache, as after
-// the machine was started, beside reading that file once.
+// coldFile measures the same for a file that is not in the page cache, as after a restart of
+// the machine, and compares it with reading the file once.
 func (b *bench) coldFile() error {
 	if len(b.measured(goServer)) == 0 {
 		return nil
@@ -74,13 +74,13 @@ func (b *bench) coldFile() error {
 	}
 	v, read := values{goServer: percentile(starts, 50)}, percentile(reads, 50)
 	b.table.row(fmt.Sprintf("start to the first 200 on /ready, %d lines, not in the page cache", lines), seconds, v, nil, v.below(1.5, " × reading the file once", read))
-	b.notes = append(b.notes, fmt.Sprintf("Reading the file of %d lines once took %s in turn with these starts, and %s when it was in the page cache.",
+	b.notes = append(b.notes, fmt.Sprintf("Reading the file of %d lines once, between these starts, took %s, and %s when it was in the page cache.",
 		lines, seconds(read), seconds(percentile(warm, 50))))
 	return nil
 }
 
-// reading returns how many seconds it takes to read the file once, from the disk
-// or from wherever it is.
+// reading returns how many seconds it takes to read the file once. If fromDisk is true, it
+// first removes the file from the page cache.
 func reading(path string, fromDisk bool) (float64, error) {
 	if fromDisk {
 		if err := evictFile(path); err != nil {
@@ -112,8 +112,8 @@ func evictFile(path string) error {
 	return evict(file)
 }
 
-// counted returns the path of an unbroken count of that many lines, which is made
-// once in a run.
+// counted returns the path of an unbroken count of that many lines, which is made once in a
+// run.
 func (b *bench) counted(lines int64) (string, error) {
 	path := filepath.Join(b.dir, "lines", strconv.FormatInt(lines, 10), "numbers.txt")
 	if verify(filepath.Join(b.bin, "server"), path, lines) == nil {

@@ -1,15 +1,15 @@
-// Bench measures the Go server beside the official Node.js server, the packages
-// engineio and socketio by themselves, the bare Socket.IO library and the
-// original's stack, its stand-in on Flask-SocketIO, in turn within one run, and
-// prints a table with the ratios and what they have to be. Times mean little on a
-// machine that others use, too; ratios do. It needs Linux.
+// Bench measures the Go server, the official Node.js server, the packages engineio and
+// socketio without the game, the bare Socket.IO library, and the original's stand-in on
+// Flask-SocketIO, in turn within one run. It prints a table with the ratios and their
+// targets. Ratios are less sensitive to other load on the machine than times. It needs
+// Linux.
 //
 //	PYTHON=$(compat-tests/setup) go run ./compat-tests/bench
 //	go run ./compat-tests/bench -row acks,cpu -only go,bare -seconds 5
 //	go run ./compat-tests/bench -row acks -only go -profile /tmp/profile
 //
-// The servers are processes of their own, and so are all clients but the load,
-// which is this process.
+// The servers and the clients of the row kill are separate processes. The load is this
+// process.
 package main
 
 import (
@@ -31,20 +31,20 @@ import (
 
 // bench is one run.
 type bench struct {
-	subjects []subject // all
-	only     []string  // the names of those that are measured
-	seconds  time.Duration
-	reps     int
-	profiles string // directory, or ""
-	bin, dir string // programs, data
-	python   string
-	node     string // version, if it is measured
-	table    table
-	notes    []string
-	started  []*server
+	candidates []candidate // all
+	only       []string    // the names of those that are measured
+	seconds    time.Duration
+	reps       int
+	profiles   string // directory, or ""
+	bin, dir   string // programs, data
+	python     string
+	node       string // version, if it is measured
+	table      table
+	notes      []string
+	started    []*server
 }
 
-// rows are what is measured, in the table's order.
+// rows are the measurements, in the order of the table.
 var rows = []struct {
 	name    string
 	measure func(*bench) error
@@ -70,12 +70,12 @@ func main() {
 	for _, r := range rows {
 		names = append(names, r.name)
 	}
-	row := flag.String("row", strings.Join(names, ","), "the `rows` to measure, with commas between")
-	only := flag.String("only", strings.Join([]string{goServer, node, packages, bare, flask, threading}, ","), "the `servers` to measure, with commas between")
-	seconds := flag.Float64("seconds", 2, "how `long` each measurement takes")
-	flag.IntVar(&b.reps, "reps", 3, "how `often` each is repeated, in turn with the others; the median counts")
-	flag.StringVar(&b.profiles, "profile", "", "put a CPU profile of the Go server in the rows acks and connects, and the program, into this `directory`")
-	into := flag.String("into", "", "put the table into this Markdown `file`, section bench")
+	row := flag.String("row", strings.Join(names, ","), "the `rows` to measure, separated by commas")
+	only := flag.String("only", strings.Join([]string{goServer, node, packages, bare, flask, threading}, ","), "the `servers` to measure, separated by commas")
+	seconds := flag.Float64("seconds", 2, "the `duration` of each measurement in seconds")
+	flag.IntVar(&b.reps, "reps", 3, "the `number` of repetitions, in turn with the other servers; the result is the median")
+	flag.StringVar(&b.profiles, "profile", "", "write CPU profiles of the Go server during the rows acks and connects, and the program, into this `directory`")
+	into := flag.String("into", "", "write the table into the section bench of this Markdown `file`")
 	flag.Parse()
 	b.seconds = time.Duration(*seconds * float64(time.Second))
 	b.only = strings.Split(*only, ",")
@@ -92,7 +92,7 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 		return err
 	}
 	defer func() {
-		for _, s := range b.started { // one that is left would go on writing
+		for _, s := range b.started { // a running one would write into b.dir
 			s.kill()
 		}
 		err = errors.Join(err, os.RemoveAll(b.dir))
@@ -114,11 +114,11 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 		}
 	}
 	busy, _, _ := strings.Cut(string(others), " ")
-	b.notes = append(b.notes, "Load average of the machine when this run began: "+busy+".")
+	b.notes = append(b.notes, "Load average of the machine at the start of this run: "+busy+".")
 	text := b.versions() + "\n\n" + b.table.String()
 	for _, note := range append(b.notes,
-		"In parentheses: how many cores the load used meanwhile. With a third or more of one, a row may show the load and not the server, and says so.",
-		"Flask in threading mode serves no WebSocket (the original's requirements lack simple-websocket): its clients poll.") {
+		"In parentheses: the cores that the load used. With a third of a core or more, a row may show the limit of the load and not of the server, and has a remark.",
+		"Flask in threading mode does not serve WebSocket, as the original's requirements lack simple-websocket: its clients poll.") {
 		text += "\n- " + note
 	}
 	text += "\n"
@@ -157,21 +157,21 @@ func (b *bench) build() error {
 		}
 		b.node = version
 	}
-	b.subjects = subjects(b.bin, b.python)
-	b.table.subjects = b.subjects
+	b.candidates = candidates(b.bin, b.python)
+	b.table.candidates = b.candidates
 	for _, name := range b.only {
-		if !slices.ContainsFunc(b.subjects, func(s subject) bool { return s.name == name }) {
-			return fmt.Errorf("-only: there is no server %q", name)
+		if !slices.ContainsFunc(b.candidates, func(s candidate) bool { return s.name == name }) {
+			return fmt.Errorf("-only: unknown server %q", name)
 		}
 	}
 	return nil
 }
 
-func (b *bench) subject(name string) subject {
-	return b.subjects[slices.IndexFunc(b.subjects, func(s subject) bool { return s.name == name })]
+func (b *bench) candidate(name string) candidate {
+	return b.candidates[slices.IndexFunc(b.candidates, func(s candidate) bool { return s.name == name })]
 }
 
-// measured are those of the servers that -only names.
+// measured returns those of the servers that -only names.
 func (b *bench) measured(names ...string) (measured []string) {
 	for _, name := range names {
 		if slices.Contains(b.only, name) {
@@ -181,7 +181,7 @@ func (b *bench) measured(names ...string) (measured []string) {
 	return measured
 }
 
-// versions says when, on what and of what this was measured.
+// versions returns the date, the machine and the versions of what is measured.
 func (b *bench) versions() string {
 	const ask = `import platform, importlib.metadata as m
 print("Python", platform.python_version() + ",", ", ".join(p + " " + m.version(p) for p in ("Flask-SocketIO", "python-socketio", "python-engineio", "eventlet", "werkzeug")))`

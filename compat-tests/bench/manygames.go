@@ -8,9 +8,9 @@ import (
 	"counting/compat-tests/manygames"
 )
 
-// manyGames measures two clients in each of many games: how long their acks take,
-// beside the bare packages under the same load, and what a game costs. Then the
-// server is killed, and all files must be whole.
+// manyGames measures two clients in each of many games: the time to an ack, compared with
+// the bare packages under the same load, and the cost of a game. Then the server is
+// killed, and all files are verified.
 func (b *bench) manyGames() error {
 	for _, g := range []struct {
 		games int
@@ -37,7 +37,7 @@ func (b *bench) countIn(games, each int) error {
 		p50[name], p99[name], loads[name] = c.P50.Seconds(), c.P99.Seconds(), c.load
 		costs[name], memory[name] = c.cpu/float64(games), c.memory/float64(games)
 		if name == goServer {
-			b.notes = append(b.notes, fmt.Sprintf("%d games, %d numbers/s each: %d numbers/s were acked, %d of the numbers were not yet; 99 %% were sent less than %s late by the load, which is part of the times above. After kill -9 all files were unbroken, with everything acked in them: %d numbers.",
+			b.notes = append(b.notes, fmt.Sprintf("%d games, %d numbers/s each: %d numbers/s were acked, %d numbers were still pending; the load sent 99 %% of the numbers less than %s late, which is included in the times above. After kill -9 all files were unbroken counts with everything that was acked: %d numbers.",
 				games, 2*each, int(float64(c.Acked)/measuredTime(b).Seconds()), c.Pending, milliseconds(c.Late.Seconds()), c.written))
 		}
 	}
@@ -48,17 +48,17 @@ func (b *bench) countIn(games, each int) error {
 		limit = p99.below(20, " ms", 1e-3)
 	}
 	b.table.row("the same: p99", milliseconds, p99, loads, limit)
-	b.table.row("the same: processor of the server for each game", milliseconds, costs, nil)
+	b.table.row("the same: CPU time of the server per game and second", milliseconds, costs, nil)
 	b.table.row("the same: memory for each game with its two sessions (RSS)", kilobytes, memory, nil)
 	return nil
 }
 
-// counted is what countOn measured.
+// counted is the result of countOn.
 type counted struct {
 	manygames.Result
 	load    float64 // cores that the load used
-	cpu     float64 // seconds that the server computed in one
-	memory  float64 // that the games take, in bytes
+	cpu     float64 // CPU seconds of the server per second
+	memory  float64 // of the games, in bytes
 	written int64   // numbers in the files
 }
 
@@ -85,7 +85,7 @@ func (b *bench) countOn(name string, games int, interval time.Duration) (c count
 		c.memory, err = s.memory()
 		c.memory -= empty
 	}
-	load.Expect()
+	load.ExpectEnd()
 	s.kill()
 	if closeErr := load.Close(); err == nil {
 		err = closeErr
@@ -96,11 +96,11 @@ func (b *bench) countOn(name string, games int, interval time.Duration) (c count
 	return c, err
 }
 
-// measuredTime is how long a load is measured.
+// measuredTime returns how long a load is measured.
 func measuredTime(b *bench) time.Duration { return 3 * b.seconds }
 
-// counting returns what the load measures, with the time that the server computes
-// in a second, and how many cores the load uses.
+// counting returns the result of the load, the CPU seconds of the server per second, and how
+// many cores the load used.
 func (b *bench) counting(s *server, load *manygames.Load) (r manygames.Result, cpu, cores float64, err error) {
 	before, err := s.cpu()
 	if err != nil {

@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/freeport"
 	"counting/server/spelling"
 )
 
-// starting measures how long it takes from the start of the process, on an
-// empty directory, until it is healthy.
+// starting measures the time from the start of the process, on an empty directory, until it
+// is healthy.
 func (b *bench) starting() error {
 	took := make(series)
 	for range 2*b.reps + 1 {
@@ -37,7 +38,7 @@ func (b *bench) starting() error {
 }
 
 func (b *bench) startingOn(name, data, path string) (time.Duration, error) {
-	s, err := b.subject(name).launch(freePort(), data)
+	s, err := b.candidate(name).launch(freeport.New(), data)
 	if err != nil {
 		return 0, err
 	}
@@ -45,8 +46,8 @@ func (b *bench) startingOn(name, data, path string) (time.Duration, error) {
 	return s.await(path)
 }
 
-// kill measures how long it takes from a kill -9 of the server, which is
-// started again at once, to the next line in the file.
+// kill measures the time from a kill -9 of the server, which is started again immediately,
+// to the next line in the file.
 func (b *bench) kill() error {
 	if len(b.measured(goServer)) == 0 {
 		return nil
@@ -62,7 +63,7 @@ func (b *bench) kill() error {
 	if took, err = b.kills(b.reps, []string{b.python, filepath.Join("compat-tests", "original", "client.py")}); err != nil {
 		return err
 	}
-	b.table.row(fmt.Sprintf("the same, Python clients, which wait 0.5 s to 1.5 s before they try again: median of %d", len(took)), seconds,
+	b.table.row(fmt.Sprintf("the same, Python clients, which reconnect after 0.5 s to 1.5 s: median of %d", len(took)), seconds,
 		values{goServer: percentile(took, 50)}, nil)
 	return nil
 }
@@ -99,7 +100,7 @@ func (b *bench) kills(times int, client []string) (took []float64, err error) {
 	return took, verify(filepath.Join(b.bin, "server"), path, 1)
 }
 
-// grown waits until the file has that many bytes more.
+// grown waits until the file has that many more bytes.
 func grown(path string, bytes int64) error {
 	size := func() int64 {
 		info, err := os.Stat(path)
@@ -109,17 +110,17 @@ func grown(path string, bytes int64) error {
 		return info.Size()
 	}
 	from := size()
-	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
+	for began := time.Now(); time.Since(began) < timeout; time.Sleep(time.Millisecond) {
 		if size() >= from+bytes {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s has not grown by %d bytes in %v", path, bytes, patience)
+	return fmt.Errorf("%s has not grown by %d bytes in %v", path, bytes, timeout)
 }
 
-// spelling measures the spelling in this process.
+// spelling measures the package spelling.
 func (b *bench) spelling() error {
-	var last string // escapes, as it does where it is used
+	var last string // escapes, as in the server
 	result := testing.Benchmark(func(tb *testing.B) {
 		for i := range tb.N {
 			last = spelling.Spell(int64(i%2000 + 1))

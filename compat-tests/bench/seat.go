@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// A seat is a client that counts.
+// A seat is a counting client.
 type seat struct {
 	transport
 	name    string
-	next    int64        // the number that it sends next
-	acked   atomic.Int64 // how many
-	sums    int64        // of the numbers sent, less those acked: 0 when none is missing
-	waiting int          // for acks
+	next    int64        // the next number to send
+	acked   atomic.Int64 // count of acked numbers
+	sums    int64        // sum of the numbers sent minus those acked
+	waiting int          // count of pending acks
 	packet  []byte
-	took    []float64 // seconds from emit to ack, where each number waits for the ack of the one before
+	took    []float64 // seconds from emit to ack, if the window is 1
 }
 
-// pair are the two seats of a server.
+// pair is a server with its two seats.
 type pair struct {
 	*server
 	seats [2]*seat
@@ -50,10 +50,9 @@ func join(s *server, dial func(addr string) (transport, error)) (*pair, error) {
 func overWebSocket(addr string) (transport, error) { return openWebSocket(addr) }
 func overPolling(addr string) (transport, error)   { return openPolling(addr, "") }
 
-// join joins namespace "/", and waits for its seat if one is assigned.
+// join joins namespace "/", and waits for the assignment of the seat if assigned is true.
 func (s *seat) join(assigned bool) error {
-	// The bare library loses a CONNECT that comes quickly after the open packet,
-	// and does not tell when it is ready for it.
+	// The bare library loses a CONNECT that follows quickly after the open packet.
 	time.Sleep(50 * time.Millisecond)
 	s.Queue([]byte("40"))
 	if err := s.Flush(); err != nil {
@@ -77,7 +76,7 @@ func (s *seat) join(assigned bool) error {
 	return nil
 }
 
-// count queues the seat's next number, which asks for an ack by itself as id.
+// count queues the seat's next number, which is also the ack id.
 func (s *seat) count() {
 	s.packet = append(s.packet[:0], "42"...)
 	s.packet = strconv.AppendInt(s.packet, s.next, 10)
@@ -92,7 +91,7 @@ func (s *seat) count() {
 	s.waiting++
 }
 
-// take takes a packet that the server sends while the seat counts.
+// take handles a packet that the server sends while the seat counts.
 func (s *seat) take(packet []byte) error {
 	id, isAck := bytes.CutPrefix(packet, []byte("43"))
 	switch {
@@ -117,8 +116,8 @@ func (s *seat) take(packet []byte) error {
 	return nil
 }
 
-// flow counts with that many numbers in flight, up to the last, and waits for
-// all acks. It appends to took only if the window is 1.
+// flow counts with window numbers in flight, up to last, and waits for all acks. It appends
+// to took only if the window is 1.
 func (s *seat) flow(window int, last *atomic.Int64) error {
 	var began time.Time
 	for {
@@ -141,21 +140,20 @@ func (s *seat) flow(window int, last *atomic.Int64) error {
 	}
 }
 
-// check tells whether all that was sent was acked, and each once.
+// check returns an error unless each number was acked once.
 func (s *seat) check() error {
 	if s.sums != 0 || s.waiting != 0 {
-		return fmt.Errorf("%s misses %d acks", s.name, s.waiting)
+		return fmt.Errorf("%s did not receive %d acks", s.name, s.waiting)
 	}
 	return nil
 }
 
-// keepAlive answers the pings that have come to pairs that do not count at the
-// moment.
+// keepAlive answers the pings that pairs have received while they did not count.
 func keepAlive(pairs []*pair) error {
 	for _, p := range pairs {
 		p.deadline(0)
 		for _, s := range p.seats {
-			err := s.Flush() // one that polls has to poll
+			err := s.Flush() // also starts a poll
 			for err == nil && s.ready() {
 				err = errors.Join(s.receive(s.take), s.Flush())
 			}
@@ -167,25 +165,25 @@ func keepAlive(pairs []*pair) error {
 	return nil
 }
 
-// deadline gives all that follows that long, and patience.
+// deadline sets the deadline of the seats' WebSockets to d plus timeout from now.
 func (p *pair) deadline(d time.Duration) {
 	for _, s := range p.seats {
 		if c, ok := s.transport.(*webSocket); ok {
-			c.SetDeadline(time.Now().Add(d + patience))
+			c.SetDeadline(time.Now().Add(d + timeout))
 		}
 	}
 }
 
-// throughput is what a pair did in some time.
+// throughput is the result of flow.
 type throughput struct {
-	rate         float64       // acks a second
+	rate         float64       // acks per second
 	serverCPU    time.Duration // for each number
 	server, load float64       // cores in use by the server, and by this process
 	took         []float64     // seconds from emit to ack, if the window is 1
 }
 
-// flow lets both seats count at the same time for that long, and some more
-// before and after.
+// flow makes both seats count at the same time for that long, and some more before and
+// after.
 func (p *pair) flow(window int, d time.Duration, profile func(*server, syscall.Signal) error) (throughput, error) {
 	p.deadline(d)
 	var last atomic.Int64
@@ -202,8 +200,8 @@ func (p *pair) flow(window int, d time.Duration, profile func(*server, syscall.S
 	after, err2 := p.sample()
 	profile(p.server, syscall.SIGUSR2)
 	acks, seconds := float64(after.acks-before.acks), after.at.Sub(before.at).Seconds()
-	// The seats stop at the same number, for each may wait for the other's: at
-	// one that they will come to in a quarter of a second, not yet.
+	// The seats stop at the same number, as each may wait for the other's. They reach it
+	// in about a quarter of a second.
 	last.Store(after.highest + 4*int64(window) + int64(acks/seconds/4))
 	err := errors.Join(err1, err2)
 	for range p.seats {
@@ -224,7 +222,7 @@ func (p *pair) flow(window int, d time.Duration, profile func(*server, syscall.S
 	}, nil
 }
 
-// sample is what was counted, and spent on it, up to a moment.
+// sample is the acks and CPU times up to a moment.
 type sample struct {
 	at             time.Time
 	acks, highest  int64
@@ -244,7 +242,7 @@ func (p *pair) sample() (s sample, err error) {
 	return s, errors.Join(err, err1)
 }
 
-// ownCPU is the time that this process, which is the load, has spent computing.
+// ownCPU returns the CPU time of this process, which is the load.
 func ownCPU() (time.Duration, error) {
 	var usage syscall.Rusage
 	err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
@@ -260,8 +258,8 @@ func loading(f func() error) (float64, error) {
 	return (after - before).Seconds() / time.Since(began).Seconds(), errors.Join(err1, err2, err3)
 }
 
-// turns lets the seats count in turn, each waiting for the other's ack, for that
-// long. It returns how many seconds each ack took, and tells acked of each number.
+// turns makes the seats count in turn for that long, each after the other's ack. It returns
+// the seconds to each ack, and calls acked, if not nil, with each number.
 func (p *pair) turns(d, pause time.Duration, acked func(number int64, at time.Time)) ([]float64, error) {
 	p.deadline(d)
 	var took []float64
@@ -291,7 +289,7 @@ func (p *pair) turns(d, pause time.Duration, acked func(number int64, at time.Ti
 	return took, errors.Join(p.seats[0].check(), p.seats[1].check())
 }
 
-// acked is how many numbers the pair was acked.
+// acked returns how many numbers of the pair were acked.
 func (p *pair) acked() int64 { return p.seats[0].acked.Load() + p.seats[1].acked.Load() }
 
 func (p *pair) leave() {

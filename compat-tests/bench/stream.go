@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// stream measures how long after a number's ack those who read the stream have
-// its event in hand, and what they do to the acks.
+// stream measures the time from a number's ack until readers of the stream receive its
+// event, and the effect of the readers on acks.
 func (b *bench) stream() error {
 	if len(b.measured(goServer)) == 0 {
 		return nil
@@ -25,16 +25,16 @@ func (b *bench) stream() error {
 	return nil
 }
 
-// readers read the stream. The most they may wait is in milliseconds; the ack's
-// p50 may be mostTimes what it is without them, if that is not 0.
+// readers read the stream. most is the limit of their delay in milliseconds. mostTimes, if
+// not 0, is the limit of the ack's p50 as a multiple of that without them.
 type readers struct {
 	count           int
 	most, mostTimes float64
 }
 
 const (
-	// mostTimed is how many readers note when each event comes. The others take
-	// what has come once a second, or the load would need a core for itself.
+	// mostTimed is how many readers note the time of each event. The others read once a
+	// second, so that the load does not need a whole core.
 	mostTimed = 100
 	pause     = 10 * time.Millisecond // from one number to the next
 )
@@ -93,7 +93,7 @@ func (b *bench) streaming(r readers) error {
 	var delays []float64
 	for _, c := range came {
 		if len(c) < len(acked) {
-			return fmt.Errorf("a reader had %d of %d lines within a second", len(c), len(acked))
+			return fmt.Errorf("a reader received %d of %d lines within a second", len(c), len(acked))
 		}
 		for number, at := range acked {
 			delays = append(delays, max(0, c[number].Sub(at).Seconds()))
@@ -109,7 +109,7 @@ func (b *bench) streaming(r readers) error {
 	return s.end(p.acked())
 }
 
-// note writes down when each line of the count comes. They alone have an id.
+// note notes when each line of the count arrives. Only lines have an id.
 func note(events io.Reader, times map[int64]time.Time) {
 	lines := bufio.NewScanner(events)
 	for lines.Scan() {
@@ -120,7 +120,7 @@ func note(events io.Reader, times map[int64]time.Time) {
 	}
 }
 
-// drain takes what has come, once a second.
+// drain reads once a second.
 func drain(events io.Reader) {
 	buffer := make([]byte, 64<<10)
 	for {

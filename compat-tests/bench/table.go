@@ -7,36 +7,36 @@ import (
 	"strings"
 )
 
-// mostLoad is how much of a core the load may use in a row that counts: beyond it
-// the row may show what the load can do, and not the server.
+// mostLoad is how much of a core the load may use. Above it a row may show the limit of the
+// load and not of the server.
 const mostLoad = 1. / 3
 
-// table is what was measured, a line for each bound.
+// table has the results, a line for each bound.
 type table struct {
-	subjects []subject // the columns
-	lines    [][]string
+	candidates []candidate // the columns
+	lines      [][]string
 }
 
-// values are what one row has measured, by the names of the servers.
+// values are the results of one row, by the names of the servers.
 type values map[string]float64
 
-// A bound is what a ratio, or an absolute value, has to keep.
+// A bound is a target of a ratio or an absolute value.
 type bound struct {
 	value float64
 	unit  string // what follows the number: " × Flask"
-	most  bool   // whether bound is the most or the least
+	most  bool   // whether bound is a maximum or a minimum
 	bound float64
 	with  string // the server that the Go server is compared with, or ""
 }
 
-// reached compares the value as it is printed: what reads "1.00, ≤ 1" is reached.
+// reached reports whether the value, as it is printed, reaches the bound.
 func (b bound) reached() bool {
 	value, err := strconv.ParseFloat(figure(b.value), 64)
 	return err == nil && (b.most && value <= b.bound || !b.most && value >= b.bound)
 }
 
-// against is the bound of the ratio of the Go server's value to another's, if
-// both were measured.
+// against returns the bound of the ratio of the Go server's value to another's, if both were
+// measured.
 func (v values) against(name, unit string, most bool, limit float64) []bound {
 	if v[goServer] == 0 || v[name] == 0 {
 		return nil
@@ -44,8 +44,7 @@ func (v values) against(name, unit string, most bool, limit float64) []bound {
 	return []bound{{v[goServer] / v[name], " × " + unit, most, limit, name}}
 }
 
-// below is the bound of the Go server's value itself, in a unit that is so many
-// of the value's own, if it was measured.
+// below returns the bound of the Go server's value divided by of, if it was measured.
 func (v values) below(limit float64, unit string, of float64) []bound {
 	value, ok := v[goServer]
 	if !ok {
@@ -54,12 +53,11 @@ func (v values) below(limit float64, unit string, of float64) []bound {
 	return []bound{{value / of, unit, true, limit, ""}}
 }
 
-// row adds a row, and prints it. The loads are how many cores the load used while
-// each server was measured; nil if there was none. Each further bound has a line
-// that repeats nothing.
+// row adds a row, and prints it. loads has the cores that the load used for each server, and
+// may be nil. Each further bound has a line with empty first columns.
 func (t *table) row(what string, format func(float64) string, v, loads values, bounds ...[]bound) {
 	line := []string{what}
-	for _, s := range t.subjects {
+	for _, s := range t.candidates {
 		cell := ""
 		if value, ok := v[s.name]; ok {
 			cell = format(value)
@@ -86,7 +84,7 @@ func (t *table) row(what string, format func(float64) string, v, loads values, b
 			reached += ", but the load used a third of a core or more"
 		}
 		t.add(append(line, figure(b.value)+b.unit, fmt.Sprintf("%s %g%s", sign, b.bound, b.unit), reached))
-		line = make([]string, 1+len(t.subjects))
+		line = make([]string, 1+len(t.candidates))
 	}
 }
 
@@ -97,10 +95,10 @@ func (t *table) add(line []string) {
 
 func (t *table) String() string {
 	heads := []string{"what"}
-	for _, s := range t.subjects {
+	for _, s := range t.candidates {
 		heads = append(heads, s.head)
 	}
-	heads = append(heads, "it is", "must be", "reached")
+	heads = append(heads, "result", "target", "reached")
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(heads, " | "), strings.Repeat(" --- |", len(heads)))
 	for _, line := range t.lines {
@@ -109,7 +107,7 @@ func (t *table) String() string {
 	return b.String()
 }
 
-// figure prints three digits.
+// figure formats a value with three digits.
 func figure(v float64) string {
 	switch {
 	case v >= 100:
@@ -128,7 +126,7 @@ func seconds(v float64) string      { return figure(v) + " s" }
 func megabytes(v float64) string    { return figure(v/1e6) + " MB" }
 func kilobytes(v float64) string    { return figure(v/1e3) + " KB" }
 
-// series collects what the repetitions measure.
+// series has the results of the repetitions.
 type series map[string][]float64
 
 func (s series) add(name string, v float64) { s[name] = append(s[name], v) }
@@ -141,7 +139,7 @@ func (s series) median() values {
 	return v
 }
 
-// percentile returns the value that p percent do not exceed.
+// percentile returns the p-th percentile.
 func percentile(all []float64, p int) float64 {
 	sorted := slices.Sorted(slices.Values(all))
 	return sorted[(len(sorted)-1)*p/100]

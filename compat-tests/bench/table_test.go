@@ -24,7 +24,7 @@ func TestARowSaysWhatIsReached(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := values{goServer: 30_000, node: 10_000}
-			table := table{subjects: subjects("", "")}
+			table := table{candidates: candidates("", "")}
 			table.row("what", rate, v, c.loads, c.bounds(v))
 			line := table.lines[0]
 			if got := line[len(line)-3:]; len(table.lines) != 1 || !slices.Equal(got, c.want) {

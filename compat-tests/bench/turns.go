@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// oneInFlight measures how long an ack takes when each number waits for the ack
-// of the one before: with one in flight in all, and with one for each seat.
+// oneInFlight measures the time to an ack when each number waits for the ack of the one
+// before: with one in flight in total, and with one for each seat.
 func (b *bench) oneInFlight() error {
 	inTurn := func(p *pair) (took []float64, load float64, err error) {
 		load, err = loading(func() (err error) {
@@ -25,7 +25,7 @@ func (b *bench) oneInFlight() error {
 	if err != nil {
 		return err
 	}
-	b.table.row("one in flight in all, the seats in turn, emit to ack, p50", milliseconds, all.p50, all.loads,
+	b.table.row("one in flight, the seats in turn, emit to ack, p50", milliseconds, all.p50, all.loads,
 		all.againstSyncs(1, "one fdatasync"), all.p50.against(flask, "Flask", true, 0.5))
 	b.table.row("the same, p99", milliseconds, all.p99, all.loads, all.p99.below(3, " × its p50", all.p50[goServer]))
 
@@ -36,18 +36,18 @@ func (b *bench) oneInFlight() error {
 	// A number may have to wait for the sync before its own.
 	b.table.row("one in flight for each seat, emit to ack, p50", milliseconds, each.p50, each.loads, each.againstSyncs(2, "two fdatasyncs"))
 	b.table.row("the same, p99", milliseconds, each.p99, each.loads)
-	b.notes = append(b.notes, fmt.Sprintf("One fdatasync of one line more, on the same file system, in turn with the rows of one in flight, took %s in the median, and %s with those of one for each seat.",
+	b.notes = append(b.notes, fmt.Sprintf("One fdatasync of a line appended to a file on the same file system took %s (median) during the rows with one in flight, and %s during those with one for each seat.",
 		milliseconds(all.sync), milliseconds(each.sync)))
 	return nil
 }
 
-// latencies are how long acks took, and one fdatasync in between.
+// latencies are the times to an ack, and of an fdatasync between the measurements.
 type latencies struct {
 	p50, p99, loads values
 	sync            float64
 }
 
-// latency lets the pairs count as count does, and returns what that took.
+// latency calls count for each pair, and returns the times.
 func (b *bench) latency(count func(*pair) (took []float64, load float64, err error)) (latencies, error) {
 	pairs, err := b.pairs(overWebSocket, goServer, node, packages, bare, flask)
 	if err != nil {
@@ -79,8 +79,8 @@ func (b *bench) latency(count func(*pair) (took []float64, load float64, err err
 	return m, end(pairs)
 }
 
-// againstSyncs is the bound of the ratio of the Go server's p50 to what the bare
-// library's would be if it waited for that many syncs.
+// againstSyncs returns the bound of the ratio of the Go server's p50 to that of the bare
+// library plus that many syncs.
 func (l latencies) againstSyncs(count float64, unit string) []bound {
 	if l.p50[goServer] == 0 || l.p50[bare] == 0 {
 		return nil
@@ -88,8 +88,8 @@ func (l latencies) againstSyncs(count float64, unit string) []bound {
 	return []bound{{l.p50[goServer] / (l.p50[bare] + count*l.sync), " × (bare library + " + unit + ")", true, 1, bare}}
 }
 
-// syncing returns how many seconds it takes to append a line to a file and have
-// it on the disk, again and again for that long.
+// syncing appends a line to a file and syncs it, repeatedly for that long, and returns the
+// seconds for each.
 func syncing(dir string, d time.Duration) (took []float64, err error) {
 	file, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {

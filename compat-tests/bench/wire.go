@@ -13,25 +13,24 @@ import (
 	"counting/compat-tests/wire"
 )
 
-// patience is how long anything may take.
-const patience = 30 * time.Second
+// timeout is how long any operation may take.
+const timeout = 30 * time.Second
 
-// A transport carries Engine.IO packets. What is queued goes out with Flush;
-// receive calls take with each packet that there is, at least one. The packet
-// is take's until it returns.
+// A transport carries Engine.IO packets. Flush sends the queued packets. receive waits for a
+// packet, and calls take with each that was received. The packet is valid until take
+// returns.
 //
-// The transports do as little as the protocol allows, so that the servers are
-// measured and not the load.
+// The transports are minimal, so that the load does not limit the measurement.
 type transport interface {
 	Queue(packet []byte)
 	Flush() error
 	receive(take func(packet []byte) error) error
-	// ready tells whether receive would not have to wait.
+	// ready reports whether receive would not block.
 	ready() bool
 	Close() error
 }
 
-// webSocket is a client's connection.
+// webSocket is a transport over WebSocket.
 type webSocket struct{ *wire.Conn }
 
 // openWebSocket opens a session.
@@ -45,7 +44,7 @@ func openWebSocket(addr string) (*webSocket, error) {
 
 // upgrade opens a WebSocket.
 func upgrade(addr, path string) (*webSocket, error) {
-	c, err := wire.Dial(addr, path, 4096, patience)
+	c, err := wire.Dial(addr, path, 4096, timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -72,10 +71,10 @@ func (c *webSocket) receive(take func(packet []byte) error) error {
 	}
 }
 
-func (c *webSocket) ready() bool { return c.Ready(patience) }
+func (c *webSocket) ready() bool { return c.Ready(timeout) }
 
-// polling is a client that polls: it has one poll out at all times, and posts
-// what it sends on a connection of its own.
+// polling is a transport by polling. It always has one pending poll, and posts on another
+// connection.
 type polling struct {
 	addr, sid, path string
 	get, post       request
@@ -83,11 +82,11 @@ type polling struct {
 	queued          [][]byte
 }
 
-// mostPackets is what python-engineio takes in one payload.
+// mostPackets is how many packets python-engineio accepts in one payload.
 const mostPackets = 16
 
-// openPolling opens a session. The query, if there is one, begins with an &, and
-// is on all its requests.
+// openPolling opens a session. The query, which is empty or begins with &, is added to all
+// its requests.
 func openPolling(addr, query string) (*polling, error) {
 	p := &polling{addr: addr, path: "/socket.io/?EIO=4&transport=polling" + query}
 	p.get.addr, p.post.addr = addr, addr
@@ -154,13 +153,13 @@ func (p *polling) ready() bool {
 		return false
 	}
 	p.get.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-	defer p.get.conn.SetReadDeadline(time.Now().Add(patience))
+	defer p.get.conn.SetReadDeadline(time.Now().Add(timeout))
 	_, err := p.get.r.Peek(1)
 	return err == nil
 }
 
-// request is one HTTP request after the other, on one connection as long as
-// the server keeps it.
+// request sends HTTP requests one after the other, on one connection if the server keeps it
+// open.
 type request struct {
 	addr string
 	conn net.Conn
@@ -170,8 +169,7 @@ type request struct {
 	body bytes.Buffer
 }
 
-// mostIdle is less than the 5 s after which Node.js closes a connection that
-// carries no request.
+// mostIdle is less than the 5 s after which Node.js closes an idle connection.
 const mostIdle = 3 * time.Second
 
 func (q *request) close() {
@@ -198,7 +196,7 @@ func (q *request) send(method, path string, body []byte) error {
 		}
 		q.conn, q.r = conn, bufio.NewReader(conn)
 	}
-	q.conn.SetDeadline(time.Now().Add(patience))
+	q.conn.SetDeadline(time.Now().Add(timeout))
 	_, err := q.conn.Write(q.out)
 	return err
 }

@@ -10,19 +10,19 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 )
 
-// patience is how long a browser may take to start, or to end, on a busy machine.
-const patience = 2 * time.Minute
+// timeout is how long a browser may take to start, or to end, on a busy machine.
+const timeout = 2 * time.Minute
 
-// starts is how often a browser is started that ends before it listens, as one
-// does now and then on a busy machine.
-const starts = 3
+// maxStarts is how often a browser is started: on a busy machine it sometimes ends
+// before it listens.
+const maxStarts = 3
 
-// Start starts a browser and returns a context of its first tab for chromedp. The
-// browser ends with the test, and all that it wrote is removed. Start skips the
-// test if it is to do without a browser.
+// Start starts a browser and returns the chromedp context of its first tab. The browser
+// ends with the test, and its files are removed. Start skips the test if WITHOUT names
+// Chromium.
 func Start(t testing.TB) context.Context {
 	t.Helper()
 	program := Program(t)
@@ -31,7 +31,7 @@ func Start(t testing.TB) context.Context {
 			chromedp.ExecPath(program),
 			chromedp.UserDataDir(profile(t)),
 			chromedp.Headless,
-			chromedp.NoSandbox, // which root, as in a container, cannot have
+			chromedp.NoSandbox, // root, as in a container, cannot use the sandbox
 			chromedp.DisableGPU,
 			chromedp.NoFirstRun,
 			chromedp.Flag("disable-quic", true),
@@ -39,7 +39,7 @@ func Start(t testing.TB) context.Context {
 			chromedp.Flag("disable-component-update", true),
 			chromedp.Flag("disable-sync", true),
 			chromedp.Flag("disable-dev-shm-usage", true),
-			chromedp.WSURLReadTimeout(patience),
+			chromedp.WSURLReadTimeout(timeout),
 		)
 		t.Cleanup(cancel)
 		ctx, cancel = chromedp.NewContext(ctx)
@@ -49,32 +49,32 @@ func Start(t testing.TB) context.Context {
 		if err == nil {
 			return ctx
 		}
-		if attempt == starts {
+		if attempt == maxStarts {
 			t.Fatalf("%s did not start in %d attempts: %v", program, attempt, err)
 		}
-		t.Logf("%s is started again: %v", program, err)
+		t.Logf("starting %s again: %v", program, err)
 	}
 }
 
-// Program returns the path of the browser. CHROMIUM may name one. Program skips
-// the test if it is to do without a browser.
+// Program returns the path of the browser, which CHROMIUM may name. It skips the test if
+// WITHOUT names Chromium.
 func Program(t testing.TB) string {
 	t.Helper()
-	subject.Need(t, subject.ChromiumProgram)
-	// Debian's chromium-headless-shell is a script that starts the browser, and
-	// leaves it behind when it is killed.
+	harness.Need(t, harness.ChromiumProgram)
+	// Debian's chromium-headless-shell is a script that starts the browser; killing
+	// the script does not end the browser.
 	const headlessShell = "/usr/lib/chromium/chromium-headless-shell"
 	for _, name := range []string{os.Getenv("CHROMIUM"), "chromium", "chromium-browser", headlessShell, "chromium-headless-shell", "google-chrome"} {
 		if path, err := exec.LookPath(name); name != "" && err == nil {
 			return path
 		}
 	}
-	t.Fatal("Chromium is missing: run compat-tests/setup, or name one in the environment as CHROMIUM")
+	t.Fatal("Chromium is missing: run compat-tests/setup, or set CHROMIUM to its path")
 	return ""
 }
 
-// profile returns a directory that is removed when the browser is gone, and
-// with it the last of its processes that writes there.
+// profile returns a directory that is removed when all processes of the browser have
+// ended.
 func profile(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "counting-chromium-")
@@ -82,7 +82,7 @@ func profile(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for deadline := time.Now().Add(patience); os.RemoveAll(dir) != nil; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(timeout); os.RemoveAll(dir) != nil; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Errorf("the browser still writes to %s", dir)
 				return

@@ -11,7 +11,7 @@ import (
 
 func TestABrowserThatEndsIsStartedAgain(t *testing.T) {
 	program := Program(t)
-	// It ends at once, the first two times.
+	// It exits immediately the first two times.
 	dir := t.TempDir()
 	failing := filepath.Join(dir, "chromium")
 	script := fmt.Sprintf("#!/bin/sh\nmkdir %[1]s/1 2>/dev/null && exit 1\nmkdir %[1]s/2 2>/dev/null && exit 1\nexec %[2]s \"$@\"\n", dir, program)

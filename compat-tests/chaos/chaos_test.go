@@ -1,6 +1,6 @@
-// Package chaos plays the game while everything that can go wrong on one
-// machine does: programs are killed, ended and frozen, connections are cut,
-// swallowed, slowed and broken off. The file is read the whole time.
+// Package chaos runs the game under random faults: programs are killed, terminated and
+// frozen, and connections are closed, reset, slowed and made to lose data. The file is
+// checked all the time.
 package chaos
 
 import (
@@ -13,29 +13,29 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/results"
-	"counting/compat-tests/subject"
 )
 
-func TestMain(m *testing.M) { subject.Main(m) }
+func TestMain(m *testing.M) { harness.Main(m) }
 
 const (
-	// seedVariable sets the seed of the schedules, to have a run again.
+	// seedVariable sets the seed of the schedules, to repeat a run.
 	seedVariable = "CHAOS_SEED"
-	// soakVariable makes a run long: that many programs are killed.
+	// soakVariable is how many programs are killed in a long run.
 	soakVariable = "SOAK"
-	// shortly is how many are without it.
-	shortly = 24
+	// shortKills is how many are killed otherwise.
+	shortKills = 24
 
 	interval = 10 * time.Millisecond // from one number of a client to its next
 	noLimit  = 10_000_000
-	// faults is how many faults there are in a round. Then all is made good, and
-	// the count has to go on within alive.
+	// faults is how many faults there are in a round. After them everything is
+	// repaired, and the count must continue within recoveryTimeout.
 	faults = 8
-	// Two clients may have to be found out by their heartbeats, one after the other,
-	// each of which takes up to 45 s: one whose machine seems to have vanished, and a
-	// Python client that has lost its main thread.
-	alive = 2 * time.Minute
+	// Two clients may have to be disconnected by the heartbeat, one after the other,
+	// which takes up to 45 s each: one whose connection loses all data, and a Python
+	// client that has lost its main thread.
+	recoveryTimeout = 2 * time.Minute
 )
 
 func TestTheCountSurvivesChaos(t *testing.T) {
@@ -43,15 +43,15 @@ func TestTheCountSurvivesChaos(t *testing.T) {
 	games := []struct {
 		name    string
 		share   int // of the kills, in percent
-		clients []subject.Kind
+		clients []harness.Kind
 	}{
-		{"three Go clients", 70, []subject.Kind{subject.Go, subject.Go, subject.Go}},
-		{"two Go, two Python clients", 30, []subject.Kind{subject.Go, subject.Python, subject.Go, subject.Python}},
+		{"three Go clients", 70, []harness.Kind{harness.Go, harness.Go, harness.Go}},
+		{"two Go, two Python clients", 30, []harness.Kind{harness.Go, harness.Python, harness.Go, harness.Python}},
 	}
-	seed, kills := rand.Uint64(), int(fromEnvironment(t, soakVariable, shortly))
+	seed, kills := rand.Uint64(), int(fromEnvironment(t, soakVariable, shortKills))
 	seed = fromEnvironment(t, seedVariable, seed)
-	t.Logf("to have this again: %s=%d", seedVariable, seed)
-	table := results.New(t, "chaos", "game", "what was done", "times", "longest until the count went on behind it")
+	t.Logf("to repeat this run: %s=%d", seedVariable, seed)
+	table := results.New(t, "chaos", "game", "fault", "times", "longest time until the count continued")
 	for i, game := range games {
 		t.Run(game.name, func(t *testing.T) {
 			t.Parallel()
@@ -63,11 +63,11 @@ func TestTheCountSurvivesChaos(t *testing.T) {
 				g.round()
 			}
 			g.end()
-			for _, what := range sorted(g.done) {
-				table.Row(game.name, what, g.done[what].times, g.done[what].longest.Round(10*time.Millisecond))
+			for _, what := range sorted(g.tallies) {
+				table.Row(game.name, what, g.tallies[what].times, g.tallies[what].longest.Round(10*time.Millisecond))
 			}
-			table.Row(game.name, fmt.Sprintf("**in all: %d programs killed, no violation in %d looks at %d lines; seed %d**",
-				g.kills, g.checker.looks, g.checker.lines, seed), g.times, g.longest.Round(10*time.Millisecond))
+			table.Row(game.name, fmt.Sprintf("**total: %d programs killed, no violation in %d checks of %d lines; seed %d**",
+				g.kills, g.checker.checks, g.checker.lines, seed), g.times, g.longest.Round(10*time.Millisecond))
 		})
 	}
 }
@@ -85,79 +85,78 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// A game is a server, clients, and a line to it for each.
+// A game is a server, and clients each of which reaches it through a link.
 type game struct {
 	*run
-	players []*player
+	linked  []*linkedClient
 	checker *checker
 
-	log    []string // of the faults
-	began  time.Time
-	times  int
-	done   map[string]*tally
-	round1 map[string]bool // what was done in this round
+	log         []string // of the faults
+	began       time.Time
+	times       int
+	tallies     map[string]*tally
+	roundFaults map[string]bool // the faults of this round
 }
 
-// tally is how often something was done, and how long the count then stood
-// still at most when all was made good.
+// tally is how often a fault occurred, and the longest time from the repair until the
+// count continued.
 type tally struct {
 	times   int
 	longest time.Duration
 }
 
-// A player is a client with a line of its own.
-type player struct {
+// A linkedClient is a client that reaches the server through a link of its own.
+type linkedClient struct {
 	*client
-	line   *line
-	healed time.Time // its line is hurt until then, or zero
+	link     *link
+	repairAt time.Time // when the fault of its link ends, or zero
 }
 
-func newGame(t *testing.T, random *rand.Rand, clients []subject.Kind) *game {
-	g := &game{run: newRun(t, random), began: time.Now(), done: make(map[string]*tally)}
-	g.meanwhile = g.healDue
+func newGame(t *testing.T, random *rand.Rand, clients []harness.Kind) *game {
+	g := &game{run: newRun(t, random), began: time.Now(), tallies: make(map[string]*tally)}
+	g.meanwhile = g.repairDue
 	var show sync.Once
 	t.Cleanup(func() {
 		show.Do(func() {
 			if t.Failed() {
-				t.Logf("what was done:\n%s", strings.Join(g.log, "\n"))
+				t.Logf("the faults:\n%s", strings.Join(g.log, "\n"))
 			}
 		})
 	})
 	g.checker = check(t, g.file(""))
 	for _, kind := range clients {
-		line := newLine(t, "127.0.0.1:"+g.place.Port)
+		link := newLink(t, "127.0.0.1:"+g.deployment.Port)
 		pace := interval
-		if kind == subject.Python {
-			pace *= 3 // it never waits for an ack: give the others a chance
+		if kind == harness.Python {
+			pace *= 3 // it does not wait for acks, and would starve the others
 		}
-		p := &player{client: &client{kind: kind, url: line.url(), pace: pace, checker: g.checker}, line: line}
-		g.players = append(g.players, p)
+		p := &linkedClient{client: &client{kind: kind, url: link.url(), pace: pace, checker: g.checker}, link: link}
+		g.linked = append(g.linked, p)
 		g.add(p.client)
 	}
 	return g
 }
 
-// round does harm for a while, makes all good again, and waits for the count
-// to go on.
+// round causes faults, repairs all links, and waits for the count to continue.
 func (g *game) round() {
 	g.t.Helper()
-	g.round1 = make(map[string]bool)
+	g.roundFaults = make(map[string]bool)
 	for range faults {
 		g.fault()
 		g.pass(time.Duration(g.random.IntN(600))*time.Millisecond, nil)
 	}
-	for _, p := range g.players {
-		g.heal(p)
+	for _, p := range g.linked {
+		g.repair(p)
 	}
-	took := g.goOn(g.checker)
-	for what := range g.round1 {
-		g.done[what].longest = max(g.done[what].longest, took)
+	took := g.awaitCount(g.checker)
+	for what := range g.roundFaults {
+		g.tallies[what].longest = max(g.tallies[what].longest, took)
 	}
 }
 
-// fault does one thing.
+// fault causes one fault.
 func (g *game) fault() {
-	p := g.players[g.random.IntN(len(g.players))]
+	p := g.linked[g.random.IntN(len(g.linked))]
 	switch n := g.random.IntN(20); {
 	case n < 5:
 		g.note("server", "killed")
@@ -168,7 +167,7 @@ func (g *game) fault() {
 		if code := g.server.WaitEnd(); code != 0 {
 			g.t.Errorf("the server ended with exit code %d on SIGTERM", code)
 		}
-		g.server = g.place.GoServer(g.t)
+		g.server = g.deployment.GoServer(g.t)
 	case n < 7:
 		g.note("server", "frozen for up to 2 s")
 		g.server.Freeze()
@@ -177,7 +176,7 @@ func (g *game) fault() {
 	case n < 12:
 		g.note(p.name(), "killed")
 		g.killClient(p.client)
-	case n < 13 && p.kind == subject.Go && !p.Ended() && p.Output() != "": // it is up, and listens to signals
+	case n < 13 && p.kind == harness.Go && !p.Ended() && p.Output() != "": // it has started, and handles signals
 		g.note(p.name(), "SIGTERM")
 		p.Terminate()
 		if code := p.WaitEnd(); code != 0 {
@@ -190,49 +189,49 @@ func (g *game) fault() {
 		g.pass(time.Duration(g.random.IntN(2000))*time.Millisecond, nil)
 		p.Thaw()
 	default:
-		injury := injuries[g.random.IntN(len(injuries))]
-		lines := []*player{p}
-		whose := "a line"
+		fault := linkFaults[g.random.IntN(len(linkFaults))]
+		links := []*linkedClient{p}
+		which := "one link"
 		if g.random.IntN(4) == 0 {
-			lines, whose = g.players, "all lines"
+			links, which = g.linked, "all links"
 		}
-		g.note(whose, injury.name)
-		for _, p := range lines {
-			g.heal(p)
-			injury.do(p.line, g.random)
-			p.healed = time.Now().Add(time.Duration(g.random.IntN(3000)) * time.Millisecond)
+		g.note(which, fault.name)
+		for _, p := range links {
+			g.repair(p)
+			fault.cause(p.link, g.random)
+			p.repairAt = time.Now().Add(time.Duration(g.random.IntN(3000)) * time.Millisecond)
 		}
 	}
 }
 
-func (p *player) name() string { return string(p.kind) + " client" }
+func (p *linkedClient) name() string { return string(p.kind) + " client" }
 
 func (g *game) note(who, what string) {
 	g.times++
 	g.log = append(g.log, fmt.Sprintf("%8.3f s: %s: %s, at %d", time.Since(g.began).Seconds(), who, what, g.checker.counted()))
 	key := who + ": " + what
-	g.round1[key] = true
-	if g.done[key] == nil {
-		g.done[key] = new(tally)
+	g.roundFaults[key] = true
+	if g.tallies[key] == nil {
+		g.tallies[key] = new(tally)
 	}
-	g.done[key].times++
+	g.tallies[key].times++
 }
 
-func (g *game) heal(p *player) {
-	p.line.heal()
-	p.healed = time.Time{}
+func (g *game) repair(p *linkedClient) {
+	p.link.repair()
+	p.repairAt = time.Time{}
 }
 
-// healDue heals the lines whose time has come.
-func (g *game) healDue(now time.Time) {
-	for _, p := range g.players {
-		if !p.healed.IsZero() && now.After(p.healed) {
-			g.heal(p)
+// repairDue repairs the links whose faults have ended.
+func (g *game) repairDue(now time.Time) {
+	for _, p := range g.linked {
+		if !p.repairAt.IsZero() && now.After(p.repairAt) {
+			g.repair(p)
 		}
 	}
 }
 
-// end stops all, as a person does who has seen enough.
+// end terminates all programs.
 func (g *game) end() {
 	g.killClients()
 	g.server.Terminate()

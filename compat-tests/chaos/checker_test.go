@@ -11,35 +11,35 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/numbersfile"
 	"counting/server/spelling"
 )
 
-// A checker reads numbers.txt the whole time.
+// A checker checks numbers.txt again and again.
 type checker struct {
 	t    *testing.T
 	path string
 	stop func()
 	done sync.WaitGroup
 
-	mu    sync.Mutex
-	lines int64 // whole lines seen, all of them good
-	bytes int64 // their length
-	looks int
-	acked int64 // the greatest number of which a client had the ack
+	mu     sync.Mutex
+	lines  int64 // complete lines seen, all of them correct
+	bytes  int64 // their length
+	checks int
+	acked  int64 // the greatest number whose ack a client received
 }
 
 func check(t *testing.T, path string) *checker {
 	stopped := make(chan struct{})
 	c := &checker{t: t, path: path, stop: sync.OnceFunc(func() { close(stopped) })}
-	t.Cleanup(func() { // if the test ends before
+	t.Cleanup(func() { // if the test fails
 		c.stop()
 		c.done.Wait()
 	})
 	c.done.Go(func() {
 		for {
-			c.look()
+			c.check()
 			select {
 			case <-stopped:
 				return
@@ -57,16 +57,15 @@ func (c *checker) counted() int64 {
 	return c.lines
 }
 
-// look holds what is new in the file to the one rule: nothing that was there is
-// gone, and what is new goes on from there. The last line may be on its way.
-// Now and then the whole file is read again.
-func (c *checker) look() {
+// check checks that the file has not lost a line and that its new lines continue the
+// count. The last line may be incomplete. Every 200th time the whole file is read.
+func (c *checker) check() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.looks++; c.looks%200 == 0 && c.lines > 0 {
+	if c.checks++; c.checks%200 == 0 && c.lines > 0 {
 		lines, bad, err := numbersfile.Verify(c.path)
 		if err != nil || lines < c.lines || bad != nil && bad.Line <= c.lines {
-			c.t.Errorf("of %d lines %d are there: %v, %v", c.lines, lines, bad, err)
+			c.t.Errorf("the file had %d lines and has %d: %v, %v", c.lines, lines, bad, err)
 		}
 	}
 	file, err := os.Open(c.path)
@@ -99,8 +98,8 @@ func (c *checker) look() {
 	}
 }
 
-// isIn holds the file to having a number that was acked.
-func (c *checker) isIn(acked int64, client *subject.Program) {
+// isIn checks that the file has a number that was acked.
+func (c *checker) isIn(acked int64, client *harness.Program) {
 	c.mu.Lock()
 	known := acked <= c.acked
 	c.acked = max(c.acked, acked)
@@ -108,21 +107,21 @@ func (c *checker) isIn(acked int64, client *subject.Program) {
 	if known {
 		return
 	}
-	c.look()
+	c.check()
 	if lines := c.counted(); acked > lines {
 		c.t.Errorf("%s had an ack for %d, and the file ends with %d", client, acked, lines)
 	}
 }
 
-// end ends the checker, and reads the whole file again. All programs have ended.
+// end stops the checker and reads the whole file again. All programs have ended.
 func (c *checker) end() {
 	c.t.Helper()
 	c.stop()
 	c.done.Wait()
-	c.look()
+	c.check()
 	lines, bad, err := numbersfile.Verify(c.path)
 	if bad != nil || err != nil || lines != c.lines || lines == 0 {
-		c.t.Errorf("%s has %d lines in the end, and the checker saw %d: %v, %v", c.path, lines, c.lines, bad, err)
+		c.t.Errorf("%s has %d lines at the end, and the checker saw %d: %v, %v", c.path, lines, c.lines, bad, err)
 	}
 }
 

@@ -6,27 +6,27 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/results"
-	"counting/compat-tests/subject"
 )
 
-// gamesShare is which part of the kills falls to games that share a server.
+// gamesShare is the divisor of the kills for games that share a server.
 const gamesShare = 4
 
-// Several games on one server: its clients and the server are killed at random, and
-// each game's file is at every moment an unbroken count of its own.
+// The server of several games and its clients are killed at random: the file of each
+// game is always an unbroken count.
 func TestGamesOnOneServerSurviveKills(t *testing.T) {
 	t.Parallel()
-	seed, kills := rand.Uint64(), int(fromEnvironment(t, soakVariable, shortly))/gamesShare
+	seed, kills := rand.Uint64(), int(fromEnvironment(t, soakVariable, shortKills))/gamesShare
 	seed = fromEnvironment(t, seedVariable, seed)
-	t.Logf("to have this again: %s=%d", seedVariable, seed)
-	table := results.New(t, "games", "games on one server", "programs killed", "lines in all", "longest until all games went on")
+	t.Logf("to repeat this run: %s=%d", seedVariable, seed)
+	table := results.New(t, "games", "games on one server", "programs killed", "lines in total", "longest time until all games continued")
 	for i, mix := range []struct {
 		name  string
-		kinds [3]subject.Kind // of the clients of each game
+		kinds [3]harness.Kind // of the clients of each game
 	}{
-		{"three of Go clients", [3]subject.Kind{subject.Go, subject.Go, subject.Go}},
-		{"of Go, of Python and of JavaScript clients", [3]subject.Kind{subject.Go, subject.Python, subject.JavaScript}},
+		{"three games of Go clients", [3]harness.Kind{harness.Go, harness.Go, harness.Go}},
+		{"one game each of Go, Python and JavaScript clients", [3]harness.Kind{harness.Go, harness.Python, harness.JavaScript}},
 	} {
 		t.Run(mix.name, func(t *testing.T) {
 			t.Parallel()
@@ -49,7 +49,7 @@ type sharedServer struct {
 	games []*checker
 }
 
-func newShared(t *testing.T, random *rand.Rand, kinds [3]subject.Kind) *sharedServer {
+func newShared(t *testing.T, random *rand.Rand, kinds [3]harness.Kind) *sharedServer {
 	s := &sharedServer{run: newRun(t, random)}
 	for i, kind := range kinds {
 		name, query := "", ""
@@ -60,13 +60,13 @@ func newShared(t *testing.T, random *rand.Rand, kinds [3]subject.Kind) *sharedSe
 		game := check(t, s.file(name))
 		s.games = append(s.games, game)
 		for range 3 { // one waits for a seat
-			s.add(&client{kind: kind, url: s.place.URL() + query, pace: 3 * interval, checker: game})
+			s.add(&client{kind: kind, url: s.deployment.URL() + query, pace: 3 * interval, checker: game})
 		}
 	}
 	return s
 }
 
-// round kills some programs, and waits for all games to go on.
+// round kills some programs, and waits until all games continue.
 func (s *sharedServer) round() {
 	s.t.Helper()
 	for range 3 {
@@ -77,7 +77,7 @@ func (s *sharedServer) round() {
 			s.killServer()
 		}
 	}
-	s.goOn(s.games...)
+	s.awaitCount(s.games...)
 }
 
 func (s *sharedServer) lines() (sum int64) {
@@ -87,7 +87,7 @@ func (s *sharedServer) lines() (sum int64) {
 	return sum
 }
 
-// end stops all, the server by a last kill, and reads all files again.
+// end kills all programs and reads all files again.
 func (s *sharedServer) end() {
 	s.server.Kill()
 	s.killClients()

@@ -6,39 +6,39 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/numbersfile"
 )
 
-// restartTime is how long a client that has ended stays away, as with a supervisor.
+// restartTime is how long after its end a client is started again, as by a supervisor.
 const restartTime = 300 * time.Millisecond
 
 // A run is a server, and clients each of which is started again whenever it ends.
 type run struct {
-	t       *testing.T
-	random  *rand.Rand
-	place   subject.Place
-	server  *subject.Server
-	clients []*client
-	kills   int
-	longest time.Duration // from when all was made good until the count went on
-	// meanwhile, if it is not nil, is called again and again while time passes.
+	t          *testing.T
+	random     *rand.Rand
+	deployment harness.Deployment
+	server     *harness.Server
+	clients    []*client
+	kills      int
+	longest    time.Duration // from the repair until the count continued
+	// meanwhile, if not nil, is called every few milliseconds while pass waits.
 	meanwhile func(now time.Time)
 }
 
 // A client counts in the game whose file the checker reads.
 type client struct {
-	*subject.Program
-	kind    subject.Kind
+	*harness.Program
+	kind    harness.Kind
 	url     string
 	pace    time.Duration // from one of its numbers to the next
 	checker *checker
-	back    time.Time // it is started again then, or zero
+	back    time.Time // when it is started again, or zero
 }
 
 func newRun(t *testing.T, random *rand.Rand) *run {
-	r := &run{t: t, random: random, place: subject.NewPlace(t)}
-	r.server = r.place.GoServer(t)
+	r := &run{t: t, random: random, deployment: harness.NewDeployment(t)}
+	r.server = r.deployment.GoServer(t)
 	return r
 }
 
@@ -46,9 +46,9 @@ func newRun(t *testing.T, random *rand.Rand) *run {
 // is empty.
 func (r *run) file(game string) string {
 	if game == "" {
-		return filepath.Join(r.place.Dir, numbersfile.Name)
+		return filepath.Join(r.deployment.Dir, numbersfile.Name)
 	}
-	return filepath.Join(r.place.Dir, "games", game, numbersfile.Name)
+	return filepath.Join(r.deployment.Dir, "games", game, numbersfile.Name)
 }
 
 // add adds a client, and starts it.
@@ -61,14 +61,14 @@ func (r *run) start(c *client) {
 	c.Program, c.back = c.kind.Start(r.t, c.url, c.pace, noLimit), time.Time{}
 }
 
-// ended takes the account of a client that has ended.
+// ended checks the acks of a client that has ended.
 func (c *client) ended() {
-	if c.kind == subject.Go {
+	if c.kind == harness.Go {
 		c.checker.isIn(c.Acked(), c.Program)
 	}
 }
 
-// restart starts a client again that was ended just now.
+// restart starts a client again that has just ended.
 func (r *run) restart(c *client) {
 	c.ended()
 	r.start(c)
@@ -83,11 +83,11 @@ func (r *run) killClient(c *client) {
 func (r *run) killServer() {
 	r.kills++
 	r.server.Kill()
-	r.server = r.place.GoServer(r.t)
+	r.server = r.deployment.GoServer(r.t)
 }
 
-// pass lets time pass until the condition comes true, if there is one, and tells
-// whether it has. Who has ended comes back.
+// pass waits until the condition holds, if there is one, or the time has passed. It
+// reports whether the condition holds. Clients that have ended are started again.
 func (r *run) pass(long time.Duration, condition func() bool) bool {
 	for end := time.Now().Add(long); ; time.Sleep(5 * time.Millisecond) {
 		now := time.Now()
@@ -104,7 +104,7 @@ func (r *run) pass(long time.Duration, condition func() bool) bool {
 			}
 		}
 		if r.server.Ended() {
-			r.t.Fatalf("the server has ended by itself:\n%s", r.server.Output())
+			r.t.Fatalf("the server has ended unexpectedly:\n%s", r.server.Output())
 		}
 		switch {
 		case condition != nil && condition():
@@ -115,16 +115,16 @@ func (r *run) pass(long time.Duration, condition func() bool) bool {
 	}
 }
 
-// goOn waits for the games of these checkers to go on, two numbers of each seat. All
-// was made good just now.
-func (r *run) goOn(games ...*checker) (took time.Duration) {
+// awaitCount waits until the games of these checkers continue by two numbers of each
+// seat, after everything was repaired.
+func (r *run) awaitCount(games ...*checker) (took time.Duration) {
 	r.t.Helper()
-	good := time.Now()
+	repaired := time.Now()
 	want := make([]int64, len(games))
 	for i, g := range games {
 		want[i] = g.counted() + 4
 	}
-	if !r.pass(alive, func() bool {
+	if !r.pass(recoveryTimeout, func() bool {
 		for i, g := range games {
 			if g.counted() < want[i] {
 				return false
@@ -133,15 +133,15 @@ func (r *run) goOn(games ...*checker) (took time.Duration) {
 		return true
 	}) {
 		for i, g := range games {
-			r.t.Errorf("all was made good %v ago, and %s stands at %d, want %d", alive, g.path, g.counted(), want[i])
+			r.t.Errorf("%v after the repair %s is at %d, want %d", recoveryTimeout, g.path, g.counted(), want[i])
 		}
 	}
-	took = time.Since(good)
+	took = time.Since(repaired)
 	r.longest = max(r.longest, took)
 	return took
 }
 
-// killClients ends all clients, for good.
+// killClients kills all clients and does not start them again.
 func (r *run) killClients() {
 	for _, c := range r.clients {
 		c.Kill()

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 )
 
-func TestMain(m *testing.M) { subject.Main(m) }
+func TestMain(m *testing.M) { harness.Main(m) }
 
 // What becomes of a case: see cases.txt.
 const (
@@ -55,8 +55,8 @@ func readCases(t *testing.T) []officialCase {
 }
 
 // runs are the tests by the names of their cases.
-func runs() map[string]func(*testing.T, *subject.Server) {
-	all := map[string]func(*testing.T, *subject.Server){}
+func runs() map[string]func(*testing.T, *harness.Server) {
+	all := map[string]func(*testing.T, *harness.Server){}
 	for name, run := range engineIO {
 		all["Engine.IO/"+name] = run
 	}
@@ -115,12 +115,12 @@ func TestTheGoServer(t *testing.T) {
 		if c.verdict == tested || c.verdict == otherwise {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
-				run[c.name](t, subject.GoServer(t))
+				run[c.name](t, harness.GoServer(t))
 			})
-			if subject.Soak() {
+			if harness.Soak() {
 				t.Run(c.name+"/through_a_standby", func(t *testing.T) {
 					t.Parallel()
-					run[c.name](t, subject.Standby(t))
+					run[c.name](t, harness.Standby(t))
 				})
 			}
 		}
@@ -130,7 +130,7 @@ func TestTheGoServer(t *testing.T) {
 // The original does the same where the Go server does not do what a case wants.
 func TestTheOriginalDoesOtherwiseToo(t *testing.T) {
 	t.Parallel()
-	run, original := runs(), subject.Flask(t)
+	run, original := runs(), harness.Flask(t)
 	for _, c := range readCases(t) {
 		if c.verdict == otherwise {
 			t.Run(c.name, func(t *testing.T) {

@@ -4,33 +4,30 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 
 	"github.com/gorilla/websocket"
 )
 
-// How long a test waits for what has to come: anything, a ping, which comes
-// after 25 s, and the end of a session that has been silent for 45 s.
+// How long a test waits: for an answer, for a ping, which is sent after 25 s, and for
+// the end of a session that has been silent for 45 s.
 const (
-	patience = 10 * time.Second
-	ping     = 25*time.Second + patience
-	timeout  = 45*time.Second + patience
+	answerTimeout  = 10 * time.Second
+	pingTimeout    = 25*time.Second + answerTimeout
+	sessionTimeout = 45*time.Second + answerTimeout
 )
 
 // separator stands between the packets of a polling payload.
 const separator = "\x1e"
 
-// What stands in for the echo that the official suites expect: a number that
-// each test may send, because the seat is client1's and the file is empty, and
-// the ack that it gets.
+// The official suites use an echo. These tests send a number, which is the next one as
+// the seat is client1's and the file is empty, and expect its ack.
 var (
 	number = numberAsking("1")
 	ack    = "431[]"
@@ -40,45 +37,23 @@ func numberAsking(ackID string) string {
 	return "42" + ackID + `["number",{"client_id":"client1","number":1}]`
 }
 
-// at is where a server's Engine.IO listens, with that query.
-func at(s *subject.Server, query string) string { return s.URL + "/socket.io/?" + query }
+// at returns the URL of a server's Engine.IO, with that query.
+func at(s *harness.Server, query string) string { return s.URL + "/socket.io/?" + query }
 
-// An answer is what came of an HTTP request.
-type answer struct {
-	status int
-	body   string
-}
-
-func (a answer) String() string { return fmt.Sprintf("%d %q", a.status, a.body) }
-
-func fetch(ctx context.Context, method, url, body string) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		return answer{}, err
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return answer{}, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, string(text)}, err
-}
-
-// request makes a request that has to be answered with that status, in time,
-// and returns the body.
+// request sends a request that must be answered with the status within that time, and
+// returns the body.
 func request(t *testing.T, within time.Duration, status int, method, url, body string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	got, err := fetch(ctx, method, url, body)
+	got, err := harness.Fetch(ctx, method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.status != status {
-		t.Fatalf("%s %s %q: %s, want %d", method, url, body, got, status)
+	if got.Status != status {
+		t.Fatalf("%s %s %q: %v, want %d", method, url, body, got, status)
 	}
-	return got.body
+	return got.Body
 }
 
 // A poller is a session over HTTP long-polling.
@@ -86,12 +61,12 @@ type poller struct {
 	t    *testing.T
 	url  string
 	sid  string
-	came []string // packets that nobody has asked for yet
+	came []string // packets received, and not yet expected
 }
 
-func openPolling(t *testing.T, s *subject.Server) *poller {
+func openPolling(t *testing.T, s *harness.Server) *poller {
 	t.Helper()
-	body := request(t, patience, 200, "GET", at(s, "EIO=4&transport=polling"), "")
+	body := request(t, answerTimeout, 200, "GET", at(s, "EIO=4&transport=polling"), "")
 	var handshake struct{ Sid string }
 	if body == "" || json.Unmarshal([]byte(body[1:]), &handshake) != nil || handshake.Sid == "" {
 		t.Fatalf("the handshake is %q", body)
@@ -100,33 +75,32 @@ func openPolling(t *testing.T, s *subject.Server) *poller {
 }
 
 // joinPolling opens a session and connects it to the game.
-func joinPolling(t *testing.T, s *subject.Server) *poller {
+func joinPolling(t *testing.T, s *harness.Server) *poller {
 	t.Helper()
 	p := openPolling(t, s)
 	p.send("40")
-	p.expect(patience, `40{"sid":"`)
+	p.expect(answerTimeout, `40{"sid":"`)
 	return p
 }
 
 // send posts the packets in one payload.
 func (p *poller) send(packets ...string) {
 	p.t.Helper()
-	request(p.t, patience, 200, "POST", p.url, strings.Join(packets, separator))
+	request(p.t, answerTimeout, 200, "POST", p.url, strings.Join(packets, separator))
 }
 
-// poll polls in a goroutine of its own, until ctx ends. A poll that breaks off
-// has the status 0.
-func (p *poller) poll(ctx context.Context) <-chan answer {
-	came := make(chan answer, 1)
+// poll polls in a goroutine, until ctx is done. A poll that is cut off has the status 0.
+func (p *poller) poll(ctx context.Context) <-chan harness.Response {
+	came := make(chan harness.Response, 1)
 	go func() {
-		got, _ := fetch(ctx, "GET", p.url, "")
+		got, _ := harness.Fetch(ctx, "GET", p.url, "")
 		came <- got
 	}()
 	return came
 }
 
-// expect polls until the packets that begin with those heads have come, in
-// order, and nothing else but what is skipped.
+// expect polls until it has received packets that begin with these heads, in this order.
+// Other packets than those that are skipped fail the test.
 func (p *poller) expect(within time.Duration, heads ...string) {
 	p.t.Helper()
 	for _, head := range heads {
@@ -140,7 +114,7 @@ func (p *poller) expect(within time.Duration, heads ...string) {
 				break
 			}
 			if !skipped(packet) {
-				p.t.Fatalf("%q came in place of %q", packet, head)
+				p.t.Fatalf("received %q, want %q", packet, head)
 			}
 		}
 	}
@@ -152,7 +126,7 @@ type socket struct {
 	conn *websocket.Conn
 }
 
-func dial(t *testing.T, s *subject.Server, query string) socket {
+func dial(t *testing.T, s *harness.Server, query string) socket {
 	t.Helper()
 	conn, response, err := dialed(t, s, query)
 	if err != nil {
@@ -161,7 +135,7 @@ func dial(t *testing.T, s *subject.Server, query string) socket {
 	return socket{t, conn}
 }
 
-func dialed(t *testing.T, s *subject.Server, query string) (*websocket.Conn, *http.Response, error) {
+func dialed(t *testing.T, s *harness.Server, query string) (*websocket.Conn, *http.Response, error) {
 	url := "ws" + strings.TrimPrefix(at(s, query), "http")
 	conn, response, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)
 	if err == nil {
@@ -171,19 +145,19 @@ func dialed(t *testing.T, s *subject.Server, query string) (*websocket.Conn, *ht
 }
 
 // openSocket opens a session over WebSocket.
-func openSocket(t *testing.T, s *subject.Server) socket {
+func openSocket(t *testing.T, s *harness.Server) socket {
 	t.Helper()
 	c := dial(t, s, "EIO=4&transport=websocket")
-	c.expect(patience, `0{"`)
+	c.expect(answerTimeout, `0{"`)
 	return c
 }
 
 // joinSocket opens a session and connects it to the game.
-func joinSocket(t *testing.T, s *subject.Server) socket {
+func joinSocket(t *testing.T, s *harness.Server) socket {
 	t.Helper()
 	c := openSocket(t, s)
 	c.send("40")
-	c.expect(patience, `40{"sid":"`)
+	c.expect(answerTimeout, `40{"sid":"`)
 	return c
 }
 
@@ -206,8 +180,8 @@ func (c socket) write(kind int, data []byte) {
 	}
 }
 
-// expect waits for the packets that begin with those heads, in order, and
-// nothing else but what is skipped.
+// expect waits for packets that begin with these heads, in this order. Other packets
+// than those that are skipped fail the test.
 func (c socket) expect(within time.Duration, heads ...string) {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(within))
@@ -215,20 +189,20 @@ func (c socket) expect(within time.Duration, heads ...string) {
 		for {
 			_, packet, err := c.conn.ReadMessage()
 			if err != nil {
-				c.t.Fatalf("%v came in place of %q", err, head)
+				c.t.Fatalf("waiting for %q: %v", head, err)
 			}
 			if strings.HasPrefix(string(packet), head) {
 				break
 			}
 			if !skipped(string(packet)) {
-				c.t.Fatalf("%q came in place of %q", packet, head)
+				c.t.Fatalf("received %q, want %q", packet, head)
 			}
 		}
 	}
 }
 
-// expectClosed waits until the server has closed the connection, and returns
-// what it sent before.
+// expectClosed waits until the server closes the connection, and returns what it sent
+// before that.
 func (c socket) expectClosed(within time.Duration) (came []string) {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(within))
@@ -236,7 +210,7 @@ func (c socket) expectClosed(within time.Duration) (came []string) {
 		_, packet, err := c.conn.ReadMessage()
 		var slow net.Error
 		if errors.As(err, &slow) && slow.Timeout() {
-			c.t.Fatalf("the connection was not closed within %v; %q came", within, came)
+			c.t.Fatalf("the connection was not closed within %v; received %q", within, came)
 		}
 		if err != nil {
 			return came
@@ -245,9 +219,8 @@ func (c socket) expectClosed(within time.Duration) (came []string) {
 	}
 }
 
-// skipped reports whether a packet may come at any time: the end of a poll
-// that brings nothing, and what the server tells everybody when somebody comes
-// or goes.
+// skipped reports whether a packet may arrive at any time: the end of a poll without
+// packets, and the events that the server broadcasts when a client joins or leaves.
 func skipped(packet string) bool {
 	return packet == "6" || strings.HasPrefix(packet, `42["`)
 }

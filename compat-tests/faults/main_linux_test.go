@@ -1,26 +1,22 @@
-// Package faults tries what needs a machine of its own: full disks, cables that
-// are pulled. Its tests run in namespaces that end with them, so that nothing of
-// the machine is touched. That needs root, or a kernel that lets users have
-// namespaces.
+// Package faults tests faults of disks and networks: full disks, interfaces that go
+// down. Its tests run in Linux namespaces of their own, so that they do not affect the
+// machine. They need root, or a kernel that lets users create namespaces.
 package faults
 
 import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
-	"counting/compat-tests/subject"
-	"counting/server/numbersfile"
+	"counting/compat-tests/harness"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// within says that the test binary runs within its namespaces.
+// within is set in the environment if the test binary runs in its namespaces.
 const within = "COUNTING_FAULTS_WITHIN"
 
 func TestMain(m *testing.M) {
@@ -31,10 +27,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(1)
 	}
-	subject.Main(m)
+	harness.Main(m)
 }
 
-// enter runs the test binary again, in namespaces.
+// enter runs the test binary again in namespaces, and returns its exit code.
 func enter() int {
 	cmd := exec.Command(os.Args[0], os.Args[1:]...)
 	cmd.Env = append(os.Environ(), within+"=1")
@@ -46,17 +42,17 @@ func enter() int {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	if err := cmd.Start(); err != nil {
-		if out, _ := subject.LeftOut("namespaces, or root,", "all of compat-tests/faults"); out {
+		if out, _ := harness.LeftOut("namespaces, or root,", "all of compat-tests/faults"); out {
 			return 0
 		}
-		fmt.Fprintf(os.Stderr, "faults: these tests need namespaces for mounts and networks: run them as root, or let users have namespaces: %v\n", err)
+		fmt.Fprintf(os.Stderr, "faults: these tests need mount and network namespaces: run them as root, or let users create namespaces: %v\n", err)
 		return 1
 	}
 	_ = cmd.Wait()
 	return cmd.ProcessState.ExitCode()
 }
 
-// prepare makes the mounts here private, and brings the loopback up.
+// prepare makes the mounts of this namespace private, and brings up its loopback interface.
 func prepare() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
@@ -75,41 +71,26 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// lines holds the place's numbers.txt to the one rule and returns how far it
-// goes. There may be no file.
-func lines(t *testing.T, place subject.Place) int64 {
+// lines returns the length of the count in numbers.txt.
+func lines(t *testing.T, deployment harness.Deployment) int64 {
 	t.Helper()
-	n, bad, err := numbersfile.Verify(filepath.Join(place.Dir, numbersfile.Name))
-	if bad != nil || err != nil && !os.IsNotExist(err) {
-		t.Fatalf("numbers.txt: %v, %v", bad, err)
-	}
-	return n
+	return harness.Lines(t, deployment.Dir)
 }
 
-func waitFor(t *testing.T, what string, done func() bool) {
+// grows waits until there are ten more lines.
+func grows(t *testing.T, deployment harness.Deployment) {
 	t.Helper()
-	const patience = time.Minute
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
-		}
-	}
+	from := lines(t, deployment)
+	harness.WaitFor(t, "ten more lines", func() bool { return lines(t, deployment) >= from+10 })
 }
 
-// grows waits for ten more lines.
-func grows(t *testing.T, place subject.Place) {
-	t.Helper()
-	from := lines(t, place)
-	waitFor(t, "ten more lines", func() bool { return lines(t, place) >= from+10 })
-}
-
-// allAckedIsThere holds the file to having all that clients had acks for.
-func allAckedIsThere(t *testing.T, place subject.Place, clients []*subject.Program) {
+// checkAcked checks that the file has all numbers that the clients received acks for.
+func checkAcked(t *testing.T, deployment harness.Deployment, clients []*harness.Program) {
 	t.Helper()
 	for _, c := range clients {
 		acked := c.Acked()
-		if n := lines(t, place); acked > n {
-			t.Errorf("%s had an ack for %d, and there are %d lines", c, acked, n)
+		if n := lines(t, deployment); acked > n {
+			t.Errorf("%s received the ack of %d, but there are %d lines", c, acked, n)
 		}
 	}
 }

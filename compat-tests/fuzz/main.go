@@ -1,6 +1,6 @@
-// Fuzz runs every fuzz target of the module for a while, keeps what the fuzzer
-// found interesting as seeds, which `go test` runs from then on, and writes a
-// table of the runs. `make fuzz` starts it.
+// Fuzz runs every fuzz target of the module for some time, keeps the interesting inputs
+// that the fuzzer finds as seeds, which go test then runs, and writes a table of the
+// runs. It is run by make fuzz.
 //
 //	go run ./compat-tests/fuzz [-time 10m] [-at-once 2] [-only REGEXP] [-results FILE]
 package main
@@ -24,7 +24,7 @@ import (
 	"counting/compat-tests/results"
 )
 
-// Of what the fuzzer found, this many of the smallest are kept.
+// At most kept inputs of each target are kept, the smallest, of at most keptSize bytes.
 const (
 	kept     = 40
 	keptSize = 2 << 10
@@ -33,10 +33,10 @@ const (
 type target struct{ pkg, dir, name string }
 
 func main() {
-	long := flag.Duration("time", 10*time.Minute, "how long each target is run")
-	atOnce := flag.Int("at-once", 2, "how many targets run at one time, each on one core")
-	only := flag.String("only", "", "run the targets whose package and name match the `regexp`")
-	file := flag.String("results", "", "Markdown `file` for the table")
+	long := flag.Duration("time", 10*time.Minute, "how long to run each target")
+	atOnce := flag.Int("at-once", 2, "how many targets to run at the same time, each on one core")
+	only := flag.String("only", "", "run only the targets whose package.name matches this `regexp`")
+	file := flag.String("results", "", "write the table into this Markdown `file`")
 	flag.Parse()
 	if err := run(*long, *atOnce, *only, *file); err != nil {
 		fmt.Fprintln(os.Stderr, "fuzz:", err)
@@ -65,11 +65,11 @@ func run(long time.Duration, atOnce int, only, file string) error {
 	if err := errors.Join(failures...); err != nil || file == "" {
 		return err
 	}
-	return results.Write(file, "fuzz", results.Stamp()+"\n\n| target | run | inputs tried | new kinds of input found | failures |\n| --- | --- | --- | --- | --- |\n"+
+	return results.Write(file, "fuzz", results.Stamp()+"\n\n| target | run time | inputs tried | interesting inputs found | failures |\n| --- | --- | --- | --- | --- |\n"+
 		strings.Join(rows, "\n")+"\n")
 }
 
-// list returns the module's fuzz targets.
+// list returns the module's fuzz targets that match.
 func list(only string) (targets []target, err error) {
 	wanted, err := regexp.Compile(only)
 	if err != nil {

@@ -3,6 +3,7 @@ package hostile
 import (
 	"bufio"
 	"bytes"
+	"counting/compat-tests/harness"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -16,14 +17,19 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// patience is how long an answer may take. The slowest come from the server's
-// own deadlines: 10 s for headers, 15 s for a body, 45 s of the heartbeat.
-const patience = 70 * time.Second
+// timeout is how long an answer may take. The slowest are caused by the server's own
+// deadlines: 10 s for headers, 15 s for a body, 45 s for the heartbeat.
+const timeout = 70 * time.Second
 
-// An attacker knows where the server is.
+// An attacker sends malicious and broken requests to a server.
 type attacker struct {
-	t    *testing.T
-	addr string // host:port
+	t      *testing.T
+	addr   string // host:port
+	client *http.Client
+}
+
+func newAttacker(t *testing.T, server *harness.Server) attacker {
+	return attacker{t, strings.TrimPrefix(server.URL, "http://"), &http.Client{Timeout: timeout}}
 }
 
 func (a attacker) dial() net.Conn {
@@ -32,14 +38,14 @@ func (a attacker) dial() net.Conn {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(timeout))
 	a.t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
-// says writes to a new connection, each text behind a pause, and returns the
-// status that comes, or "closed".
-func (a attacker) says(pause time.Duration, texts ...string) string {
+// write writes to a new connection, with a pause between the texts, and returns the
+// status of the response, or "closed".
+func (a attacker) write(pause time.Duration, texts ...string) string {
 	a.t.Helper()
 	conn := a.dial()
 	go func() {
@@ -48,7 +54,7 @@ func (a attacker) says(pause time.Duration, texts ...string) string {
 				time.Sleep(pause)
 			}
 			if _, err := io.WriteString(conn, text); err != nil {
-				return // refused, perhaps in the middle
+				return // refused before the end
 			}
 		}
 	}()
@@ -66,20 +72,20 @@ func answer(r *bufio.Reader) string {
 
 const handshake = "/socket.io/?EIO=4&transport=polling"
 
-// get is a GET request with more header lines, each ended by CRLF.
+// get returns a GET request with additional header lines, each ended by CRLF.
 func get(path, headers string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n"
 }
 
-// request does a request and returns its status and body.
+// request sends a request and returns the status and body of the response, or 0 and the
+// error.
 func (a attacker) request(method, path string, body io.Reader) (int, string) {
 	a.t.Helper()
 	r, err := http.NewRequest(method, "http://"+a.addr+path, body)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	client := http.Client{Timeout: patience}
-	response, err := client.Do(r)
+	response, err := a.client.Do(r)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -90,7 +96,7 @@ func (a attacker) request(method, path string, body io.Reader) (int, string) {
 
 var sidField = regexp.MustCompile(`"sid":"([^"]+)"`)
 
-// open opens a session that polls, and returns its path.
+// open opens a polling session and returns its path.
 func (a attacker) open() string {
 	a.t.Helper()
 	status, text := a.request("GET", handshake, nil)
@@ -101,8 +107,8 @@ func (a attacker) open() string {
 	return handshake + "&sid=" + sid[1]
 }
 
-// posts opens a session that polls, posts a body to it, and returns the status
-// and whether the session lives.
+// posts opens a polling session, posts a body to it, and returns the status and whether
+// the session lives.
 func (a attacker) posts(body io.Reader) string {
 	a.t.Helper()
 	path := a.open()
@@ -110,19 +116,19 @@ func (a attacker) posts(body io.Reader) string {
 	return fmt.Sprintf("%d, %s", status, a.polls(path))
 }
 
-// polls tells whether a session that polls lives.
+// polls reports whether a polling session lives.
 func (a attacker) polls(path string) string {
 	a.t.Helper()
 	if status, _ := a.request("POST", path, strings.NewReader("40/nobody,")); status != http.StatusOK {
-		return "session ends"
+		return ends
 	}
 	for {
 		status, text := a.request("GET", path, nil)
 		if status != http.StatusOK {
-			return "session ends"
+			return ends
 		}
 		if strings.Contains(text, "44/nobody,") {
-			return "session lives"
+			return lived
 		}
 	}
 }
@@ -130,19 +136,19 @@ func (a attacker) polls(path string) string {
 // socket opens a session over WebSocket.
 func (a attacker) socket(compressed bool) *websocket.Conn {
 	a.t.Helper()
-	dialer := websocket.Dialer{EnableCompression: compressed, HandshakeTimeout: patience}
-	conn, _, err := dialer.Dial("ws://"+a.addr+"/socket.io/?EIO=4&transport=websocket", nil)
+	dialer := websocket.Dialer{EnableCompression: compressed, HandshakeTimeout: timeout}
+	conn, _, err := dialer.Dial("ws://"+a.addr+webSocketPath, nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	a.t.Cleanup(func() { conn.Close() })
-	conn.SetReadDeadline(time.Now().Add(patience))
-	conn.SetWriteDeadline(time.Now().Add(patience))
+	conn.SetReadDeadline(time.Now().Add(timeout))
+	conn.SetWriteDeadline(time.Now().Add(timeout))
 	return conn
 }
 
-// sends sends packets over WebSocket, "b" for a binary one in front, and
-// returns the acks and refusals that come and whether the session lives.
+// sends sends packets over WebSocket, binary ones if they begin with "b", and returns the
+// acks and refusals that it receives and whether the session lives.
 func (a attacker) sends(packets ...string) string {
 	a.t.Helper()
 	conn := a.socket(false)
@@ -158,7 +164,7 @@ func (a attacker) sends(packets ...string) string {
 	return lives(conn)
 }
 
-// frames sends bytes over a WebSocket.
+// frames sends raw bytes over a WebSocket.
 func (a attacker) frames(frames ...[]byte) string {
 	a.t.Helper()
 	conn := a.socket(false)
@@ -170,8 +176,8 @@ func (a attacker) frames(frames ...[]byte) string {
 	return lives(conn)
 }
 
-// lives asks for a namespace that there is not, whose refusal shows that the
-// session lives. In front of that come the acks that were sent to it.
+// lives joins an unknown namespace, whose refusal shows that the session lives. It
+// returns that after the acks that it has received.
 func lives(conn *websocket.Conn) string {
 	var acks string
 	conn.WriteMessage(websocket.TextMessage, []byte("40/nobody,"))
@@ -179,18 +185,18 @@ func lives(conn *websocket.Conn) string {
 		_, packet, err := conn.ReadMessage()
 		switch text := string(packet); {
 		case err != nil:
-			return acks + "session ends"
+			return acks + ends
 		case text == "2":
 			conn.WriteMessage(websocket.TextMessage, []byte("3"))
 		case strings.HasPrefix(text, "44/nobody,"):
-			return acks + "session lives"
+			return acks + lived
 		case strings.HasPrefix(text, "43"), strings.HasPrefix(text, "44"):
 			acks += text + ", "
 		}
 	}
 }
 
-// frame is a WebSocket frame of a client, masked with zeros. The first byte is
+// frame returns a WebSocket frame of a client, masked with zeros. The first byte has
 // FIN, the reserved bits and the opcode.
 func frame(first byte, payload []byte) []byte {
 	var b bytes.Buffer

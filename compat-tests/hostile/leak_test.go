@@ -2,20 +2,19 @@ package hostile
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/results"
-	"counting/compat-tests/subject"
 
 	"github.com/gorilla/websocket"
 )
 
-// connects are the ways to come and go.
+// connects are ways to connect and disconnect.
 var connects = []struct {
 	name string
 	do   func(a attacker)
@@ -24,7 +23,7 @@ var connects = []struct {
 	{"a WebSocket that joins and is cut", func(a attacker) { a.join(true).NetConn().Close() }},
 	{"a WebSocket that joins and closes", func(a attacker) {
 		conn := a.join(true)
-		conn.WriteControl(websocket.CloseMessage, nil, time.Now().Add(patience))
+		conn.WriteControl(websocket.CloseMessage, nil, time.Now().Add(timeout))
 		conn.Close()
 	}},
 	{"a WebSocket that joins and leaves by CLOSE", func(a attacker) {
@@ -57,9 +56,9 @@ var connects = []struct {
 	}},
 }
 
-// join opens a session over WebSocket, and asks to join or not.
+// join opens a session over WebSocket. If ask is true it joins the namespace.
 func (a attacker) join(ask bool) *websocket.Conn {
-	conn, _, err := websocket.DefaultDialer.Dial("ws://"+a.addr+"/socket.io/?EIO=4&transport=websocket", nil)
+	conn, _, err := websocket.DefaultDialer.Dial("ws://"+a.addr+webSocketPath, nil)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -69,15 +68,15 @@ func (a attacker) join(ask bool) *websocket.Conn {
 	return conn
 }
 
-func TestWhoeverComesAndGoesLeavesNothingBehind(t *testing.T) {
+func TestClientsThatLeaveReleaseEverything(t *testing.T) {
 	t.Parallel()
 	times := 3500
-	if os.Getenv("SOAK") != "" {
+	if harness.Soak() {
 		times = 100_000
 	}
-	server := subject.GoServer(t)
-	a := attacker{t, strings.TrimPrefix(server.URL, "http://")}
-	comeAndGo := func(times int) {
+	server := harness.GoServer(t)
+	a := newAttacker(t, server)
+	connectAll := func(times int) {
 		var next atomic.Int64
 		var all sync.WaitGroup
 		for range 20 {
@@ -94,13 +93,13 @@ func TestWhoeverComesAndGoesLeavesNothingBehind(t *testing.T) {
 		all.Wait()
 	}
 	gone := func() bool { return measure(t, server.URL).sessions == 0 }
-	comeAndGo(500) // what is made once and kept
-	waitFor(t, "the first to be gone", gone)
+	connectAll(500) // the server allocates some things once
+	harness.WaitFor(t, "the first sessions to end", gone)
 	before := measure(t, server.URL)
-	comeAndGo(times)
+	connectAll(times)
 	var after usage
 	t.Cleanup(func() { t.Logf("used before: %+v, and after: %+v", before, after) })
-	waitFor(t, "what was used to be given back", func() bool {
+	harness.WaitFor(t, "the resources to be released", func() bool {
 		after = measure(t, server.URL)
 		return after.sessions == 0 && after.goroutines <= before.goroutines+5 && after.files <= before.files+5 && after.heap <= before.heap+10<<20
 	})

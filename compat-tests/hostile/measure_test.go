@@ -5,15 +5,15 @@ import (
 	"strings"
 	"testing"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
 
-// undisturbed fails the test if an honest client has noticed anything.
-func undisturbed(t *testing.T, honest []*subject.Program) {
+// undisturbed checks that the honest clients did not notice anything.
+func undisturbed(t *testing.T, honest []*harness.Program) {
 	t.Helper()
 	for _, client := range honest {
 		if out := client.Output(); strings.Count(out, "Connected to server!") != 1 || strings.Contains(out, "Error") || strings.Contains(out, "Game stopped!") {
@@ -22,12 +22,12 @@ func undisturbed(t *testing.T, honest []*subject.Program) {
 	}
 }
 
-// usage is what the server uses.
+// usage is what the server uses at a moment.
 type usage struct{ sessions, goroutines, files, heap int }
 
 func measure(t *testing.T, url string) usage {
 	t.Helper()
-	http.DefaultClient.CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections() // they would be counted
 	response, err := http.Get(url + "/metrics")
 	if err != nil {
 		t.Fatal(err)

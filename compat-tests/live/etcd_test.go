@@ -1,25 +1,23 @@
 package live
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/etcdstore/etcdtest"
 	"counting/server/numbersfile"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// replicateOnEtcd starts that many servers on one etcd, and the balancer.
+// replicateOnEtcd starts n servers on one etcd, and the balancer.
 func replicateOnEtcd(t *testing.T, n int) *replicated {
 	t.Helper()
 	host := etcdtest.Start(t, 1).Endpoints(0)[0]
@@ -28,8 +26,8 @@ func replicateOnEtcd(t *testing.T, n int) *replicated {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	start := func(i int) *subject.Server {
-		return subject.GoServer(t, "-store", "etcd://"+host+"/live", "-store-name", fmt.Sprintf("server%d", i))
+	start := func(i int) *harness.Server {
+		return harness.GoServer(t, "-store", "etcd://"+host+"/live", "-store-name", fmt.Sprintf("server%d", i))
 	}
 	r := &replicated{t: t, owns: regexp.MustCompile(`(?m)^counting_store_owned_games 1$`), start: start}
 	r.lines = func() int64 {
@@ -50,22 +48,22 @@ func replicateOnEtcd(t *testing.T, n int) *replicated {
 	for i := range n {
 		r.servers = append(r.servers, start(i))
 	}
-	r.balanced()
+	r.startBalancer()
 	return r
 }
 
-// Six times in a row the server that owns the game is killed, and started again when
-// another one has gone on with the same clients.
+// Six times in a row the server that owns the game is killed. The same clients
+// continue on another server, and the killed one is started again.
 func TestTheOwnerOnEtcdIsKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	const most = 10 * time.Second // some 2 s, on an idle machine
+	const most = 10 * time.Second // about 2 s on an idle machine
 	r := replicateOnEtcd(t, 3)
-	start := func() *subject.Program { return subject.Go.Start(t, r.url, 20*time.Millisecond, noLimit) }
-	clients := []*subject.Program{start(), start()}
+	start := func() *harness.Program { return harness.Go.Start(t, r.url, 20*time.Millisecond, noLimit) }
+	clients := []*harness.Program{start(), start()}
 	supervised := supervise(t, clients, start)
-	took := r.endOwners(6, (*subject.Server).Kill)
+	took := r.endOwners(6, (*harness.Server).Kill)
 	supervised()
-	t.Logf("from the kill of the owner to the next number, in order: %v", took)
+	t.Logf("times from the kill of the owner to the next number, sorted: %v", took)
 	if took[len(took)-1] > most {
 		t.Errorf("the next number came only after %v", took[len(took)-1])
 	}
@@ -74,30 +72,20 @@ func TestTheOwnerOnEtcdIsKilledAgainAndAgain(t *testing.T) {
 	}
 	for _, c := range clients {
 		if acked, last := c.Acked(), r.lines(); acked == 0 || acked > last {
-			t.Errorf("%s had an ack for %d, and etcd has %d", c, acked, last)
+			t.Errorf("%s received the ack of %d, but etcd has %d", c, acked, last)
 		}
 	}
-	r.read()
-	if len(r.kept) < 12 {
-		t.Errorf("numbers.txt was read %d times", len(r.kept))
+	r.readAll()
+	if len(r.read) < 12 {
+		t.Errorf("numbers.txt was read %d times", len(r.read))
 	}
 	for _, s := range r.all() {
-		response, err := http.Get(s.URL + "/numbers.txt")
-		if err != nil {
+		text, dir := harness.Get(t, s.URL+"/numbers.txt").Body, t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, numbersfile.Name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		text, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		file := filepath.Join(t.TempDir(), numbersfile.Name)
-		if err == nil {
-			err = os.WriteFile(file, text, 0o666)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, bad, err := numbersfile.Verify(file)
-		if err != nil || bad != nil || n != r.lines() || !bytes.HasPrefix(text, r.kept[len(r.kept)-1]) {
-			t.Errorf("%s gives %d numbers, %v, %v; etcd has %d", s.URL, n, bad, err, r.lines())
+		if n := harness.Lines(t, dir); n != r.lines() || !strings.HasPrefix(text, r.read[len(r.read)-1]) {
+			t.Errorf("%s serves %d numbers; etcd has %d", s.URL, n, r.lines())
 		}
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"counting/compat-tests/contract"
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 )
 
 // seedVariable sets the seed of the moments at which programs are killed.
 const seedVariable = "LIVE_SEED"
 
-// random returns the source of the moments, and prints how to have them again.
+// random returns the source of these moments, and logs its seed.
 func random(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()
@@ -25,13 +25,13 @@ func random(t *testing.T) *rand.Rand {
 			t.Fatalf("%s: %v", seedVariable, err)
 		}
 	}
-	t.Logf("the moments are those of %s=%d", seedVariable, seed)
+	t.Logf("to repeat this run: %s=%d", seedVariable, seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// countsTo waits until two Go clients have left, content, and numbers.txt holds
-// the count up to the limit and nothing else.
-func (g *game) countsTo(limit int, clients ...*subject.Program) {
+// awaitLimit waits until the Go clients have ended, and checks that they succeeded and
+// that numbers.txt is the count up to the limit.
+func (g *game) awaitLimit(limit int, clients ...*harness.Program) {
 	g.t.Helper()
 	for _, client := range clients {
 		if code := client.WaitEnd(); code != 0 {
@@ -43,56 +43,55 @@ func (g *game) countsTo(limit int, clients ...*subject.Program) {
 	}
 }
 
-// The server is killed 20 times, at random moments, and started again at once.
+// The server is killed 20 times at random moments, and started again immediately.
 func TestServerIsKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	const limit, kills = 1500, 20
 	moments := random(t)
 	g := unrecorded(t)
 	goServer.start(g)
-	clients := []*subject.Program{
-		subject.Go.Start(t, g.url, 10*time.Millisecond, limit),
-		subject.Go.Start(t, g.url, 10*time.Millisecond, limit),
+	clients := []*harness.Program{
+		harness.Go.Start(t, g.url, 10*time.Millisecond, limit),
+		harness.Go.Start(t, g.url, 10*time.Millisecond, limit),
 	}
 	for kill := range kills {
-		// Some lives end before the clients are back, others in mid-count: after
-		// some numbers, and then at any moment from one number to the next.
+		// Some kills come before the clients have reconnected, others after some
+		// numbers, at any moment between two of them.
 		g.grows(moments.IntN(50))
 		<-time.After(time.Duration(moments.IntN(20_000)) * time.Microsecond)
 		g.Kill()
 		lines := g.unbroken()
 		for _, client := range clients {
-			// A client goes on when it has the ack.
+			// A client sends its next number when it has the ack.
 			if n := counted(client); len(n) > 1 && n[len(n)-2] > lines {
-				t.Errorf("kill %d: %s had an ack for %d, and the file ends with %d", kill+1, client, n[len(n)-2], lines)
+				t.Errorf("kill %d: %s received the ack of %d, but the file ends with %d", kill+1, client, n[len(n)-2], lines)
 			}
 		}
 		goServer.start(g)
 	}
 	t.Logf("killed %d times up to %d", kills, g.unbroken())
-	g.countsTo(limit, clients...)
+	g.awaitLimit(limit, clients...)
 	g.stops()
 }
 
-// Either of the Go clients is killed, at random moments, and started again at
-// once.
+// One of the Go clients is killed at random moments, and started again immediately.
 func TestGoClientsAreKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	const limit, kills = 600, 10
 	moments := random(t)
-	g := play(t, contract.Default)
+	g := newGame(t, contract.Default)
 	goServer.start(g)
-	begin := func() *subject.Program { return subject.Go.Start(t, g.url, 10*time.Millisecond, limit) }
-	clients := []*subject.Program{begin(), begin()}
+	start := func() *harness.Program { return harness.Go.Start(t, g.url, 10*time.Millisecond, limit) }
+	clients := []*harness.Program{start(), start()}
 	for range kills {
 		g.grows(moments.IntN(30))
 		<-time.After(time.Duration(moments.IntN(20_000)) * time.Microsecond)
 		i := moments.IntN(len(clients))
 		clients[i].Kill()
-		clients[i] = begin()
+		clients[i] = start()
 	}
 	t.Logf("killed %d times up to %d", kills, len(g.numbers()))
-	g.countsTo(limit, clients...)
+	g.awaitLimit(limit, clients...)
 	g.stops()
 }
 
@@ -103,21 +102,21 @@ func TestGoClientsCountToTheLimit(t *testing.T) {
 			t.Parallel()
 			const limit = 100
 			server.need(t)
-			g := play(t, server.mode)
+			g := newGame(t, server.mode)
 			server.start(g)
-			client1 := subject.Go.Start(t, g.url, 10*time.Millisecond, limit)
-			client2 := subject.Go.Start(t, g.url, 10*time.Millisecond, limit)
+			client1 := harness.Go.Start(t, g.url, 10*time.Millisecond, limit)
+			client2 := harness.Go.Start(t, g.url, 10*time.Millisecond, limit)
 			if server.name == goServer.name {
-				g.countsTo(limit, client1, client2)
+				g.awaitLimit(limit, client1, client2)
 				return
 			}
-			for _, client := range []*subject.Program{client1, client2} {
+			for _, client := range []*harness.Program{client1, client2} {
 				if code := client.WaitEnd(); code != 0 {
 					t.Errorf("%s ended with exit code %d", client, code)
 				}
 			}
 			if !eachSeatUnbroken(g, false) {
-				t.Errorf("a seat has left a number out, or counted one twice; %s", g.tail())
+				t.Errorf("a seat omits a number or counts one twice; %s", g.tail())
 			}
 			if lines := g.numbers(); len(lines) != limit {
 				t.Errorf("want %d numbers; %s", limit, g.tail())

@@ -1,5 +1,4 @@
-// Package live lets real servers and real clients of every kind play with each
-// other, and kills them.
+// Package live runs real clients of every kind against real servers, and kills them.
 package live
 
 import (
@@ -19,46 +18,43 @@ import (
 	"time"
 
 	"counting/compat-tests/contract"
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/numbersfile"
 	"counting/server/protocol"
 	"counting/server/spelling"
 )
 
-// More at once would only wait for a processor, Python clients for so long that
-// they give up.
-func TestMain(m *testing.M) { subject.MainAtOnce(m, 4) }
+// More tests at the same time would only wait for the processor, and Python clients
+// would give up.
+func TestMain(m *testing.M) { harness.MainAtOnce(m, 4) }
 
 const (
-	// interval is the time from one number of a client to its next, where
-	// nothing else is said.
+	// interval is the time from one number of a client to its next, by default.
 	interval = 30 * time.Millisecond
-	// slow is for Python clients that lose their server: they step each 0.1 s,
-	// as on the original. See tripped.
+	// slow is the interval of Python clients that lose their server: they then take
+	// a step each 0.1 s, as with the original. See clientRace.
 	slow = 300 * time.Millisecond
 	// noLimit is a limit that no test reaches.
 	noLimit = 1_000_000
-	// patience is how long a test waits for what should come soon.
-	patience = 60 * time.Second
 )
 
-// A game is what one test plays: a place, the servers that run there one after
-// the other, and their clients.
+// A game is a deployment, the server that runs on it now, and its clients.
 type game struct {
-	t     *testing.T
-	place subject.Place
-	url   string        // what clients are told
-	pace  time.Duration // at which clients count
-	*subject.Server
-	clients []*subject.Program
+	t          *testing.T
+	deployment harness.Deployment
+	url        string        // for clients
+	pace       time.Duration // interval of the clients
+	*harness.Server
+	clients []*harness.Program
 }
 
-// play returns a game without a server. Its clients are recorded, and at the end
-// every event is held against asyncapi.yaml: one of the modes has to allow it.
-func play(t *testing.T, modes ...contract.Mode) *game {
+// newGame returns a game without a server. Its clients are recorded, and at the end
+// of the test every event is checked against asyncapi.yaml: one of the modes must allow
+// it.
+func newGame(t *testing.T, modes ...contract.Mode) *game {
 	t.Helper()
 	g := unrecorded(t)
-	recorder := subject.Record(t, g.url)
+	recorder := harness.Record(t, g.url)
 	g.url = recorder.URL
 	t.Cleanup(func() { // before the recorder is killed
 		events := 0
@@ -68,7 +64,7 @@ func play(t *testing.T, modes ...contract.Mode) *game {
 			}
 			events++
 			if err := allowed(modes, line.From, *line.Packet); err != nil {
-				t.Errorf("line %d of what was recorded is not in asyncapi.yaml: %v", line.Number, err)
+				t.Errorf("line %d of the recording does not conform to asyncapi.yaml: %v", line.Number, err)
 			}
 		}
 		if events == 0 {
@@ -90,52 +86,51 @@ func allowed(modes []contract.Mode, from, packet string) error {
 	return all
 }
 
-// unrecorded is play with nothing between the clients and the server: for what
-// happens in the milliseconds in which a server dies or greets.
+// unrecorded is newGame without a recorder between the clients and the server, for
+// tests that depend on the milliseconds in which a server ends or greets a client.
 func unrecorded(t *testing.T) *game {
 	t.Helper()
-	place := subject.NewPlace(t)
-	return &game{t: t, place: place, url: place.URL(), pace: interval}
+	deployment := harness.NewDeployment(t)
+	return &game{t: t, deployment: deployment, url: deployment.URL(), pace: interval}
 }
 
-// A kindOfServer is what a game can be played on.
+// A kindOfServer is a server, and a way to reach it.
 type kindOfServer struct {
 	name  string
 	start func(*game)
 	mode  contract.Mode
-	// polls says that no client gets a WebSocket. A client that is killed then
-	// keeps its seat until the heartbeat.
+	// polls reports whether clients can only poll. A client that is killed then
+	// keeps its seat until the heartbeat times out.
 	polls bool
 }
 
 var (
-	goServer = kindOfServer{"Go server", func(g *game) { g.Server = g.place.GoServer(g.t) }, contract.Default, false}
-	flask    = kindOfServer{"Flask", func(g *game) { g.Server = g.place.Flask(g.t) }, contract.Faithful, false}
+	goServer = kindOfServer{"Go server", func(g *game) { g.Server = g.deployment.GoServer(g.t) }, contract.Default, false}
+	flask    = kindOfServer{"Flask", func(g *game) { g.Server = g.deployment.Flask(g.t) }, contract.Faithful, false}
 
-	// The original without eventlet serves no WebSocket, and a proxy that nobody
-	// has told to does not pass one on.
+	// The original without eventlet does not serve WebSocket, and many proxies do not
+	// forward it by default.
 	flaskThreading = kindOfServer{"Flask without eventlet",
-		func(g *game) { g.Server = g.place.Flask(g.t, "ASYNC_MODE=threading") }, contract.Faithful, true}
+		func(g *game) { g.Server = g.deployment.Flask(g.t, "ASYNC_MODE=threading") }, contract.Faithful, true}
 	goServerBehindProxy = kindOfServer{"Go server behind a proxy without upgrade", func(g *game) {
-		g.Server = g.place.GoServer(g.t)
+		g.Server = g.deployment.GoServer(g.t)
 		g.url = withoutUpgrade(g.t, g.url)
 	}, contract.Default, true}
 )
 
-// need skips the test if it is to do without what the server or such clients
-// are run by.
-func (k kindOfServer) need(t *testing.T, clients ...subject.Kind) {
+// need skips the test if WITHOUT names a program that the server or such clients need.
+func (k kindOfServer) need(t *testing.T, clients ...harness.Kind) {
 	t.Helper()
 	if k.mode == contract.Faithful {
-		subject.Need(t, subject.PythonProgram)
+		harness.Need(t, harness.PythonProgram)
 	}
 	for _, kind := range clients {
 		kind.Need(t)
 	}
 }
 
-// withoutUpgrade returns the URL of a proxy that passes no upgrade on, as nginx
-// with proxy_pass alone.
+// withoutUpgrade returns the URL of a proxy that does not forward upgrades, as nginx
+// with only proxy_pass.
 func withoutUpgrade(t *testing.T, target string) string {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -157,8 +152,8 @@ func withoutUpgrade(t *testing.T, target string) string {
 	return proxy.URL
 }
 
-// join starts a client and waits until it has the seat, and it alone.
-func (g *game) join(kind subject.Kind, seat protocol.Seat) *subject.Program {
+// join starts a client and waits until it is assigned the seat.
+func (g *game) join(kind harness.Kind, seat protocol.Seat) *harness.Program {
 	g.t.Helper()
 	client := kind.Start(g.t, g.url, g.pace, noLimit)
 	g.clients = append(g.clients, client)
@@ -167,65 +162,62 @@ func (g *game) join(kind subject.Kind, seat protocol.Seat) *subject.Program {
 }
 
 // prints waits until a program has printed something.
-func (g *game) prints(p *subject.Program, text string) {
+func (g *game) prints(p *harness.Program, text string) {
 	g.t.Helper()
 	if !p.Wait(func(output string) bool { return strings.Contains(output, text) }) {
 		g.t.Fatalf("%s does not print %q", p, text)
 	}
 }
 
-// until waits for a condition. The test ends if it does not come true.
-func (g *game) until(what string, condition func() bool) {
+// waitFor waits for a condition, and ends the test if it does not hold in time.
+func (g *game) waitFor(what string, condition func() bool) {
 	g.t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+	harness.WaitFor(g.t, what, func() bool {
 		for _, client := range g.clients {
 			if strings.Contains(client.Output(), "Error: / is not a connected namespace.") {
-				panic(tripped{g, client})
+				panic(clientRace{g, client})
 			}
 		}
-		if time.Now().After(deadline) {
-			g.t.Fatalf("waited %v in vain until %s\n%s", patience, what, g.tail())
-		}
-	}
+		return condition()
+	})
 }
 
-// tripped is the panic of a game in which a Python client fell over its own
-// threads. One that comes back to a server handles start_game and the "40"
-// behind it in two of them; if its main thread steps in between, it sends a
-// number too early and fails for good, with the original as with any server that
-// speaks in the original's order. On a busy machine that is 1 return in some 100.
-type tripped struct {
+// clientRace is the panic of a game in which a Python client failed by a race between
+// its threads. When it reconnects it handles start_game and the "40" that follows in
+// two threads; if its main thread runs between them, it sends a number too early and
+// fails permanently, with the original as with any server that sends in the original's
+// order. On a busy machine that is about 1 reconnection in 100.
+type clientRace struct {
 	*game
-	client *subject.Program
+	client *harness.Program
 }
 
-// unlessTripped plays a game, and another one if a Python client trips, three in
-// all.
-func unlessTripped(t *testing.T, play func()) {
+// retryClientRace runs play, at most three times, until no clientRace occurs.
+func retryClientRace(t *testing.T, play func()) {
 	t.Helper()
 	const most = 3
 	for n := 1; ; n++ {
-		fallen := attempt(play)
-		if fallen == nil {
+		race := attempt(play)
+		if race == nil {
 			return
 		}
-		for _, client := range fallen.clients {
+		for _, client := range race.clients {
 			client.Kill()
 		}
-		fallen.Kill()
+		race.Kill()
 		if n == most {
-			t.Fatalf("in %d games out of %d a Python client fell over its own threads, the last time %s", n, n, fallen.client)
+			t.Fatalf("a Python client failed by a race of its threads in each of %d games, in the last one %s", n, race.client)
 		}
-		t.Logf("%s fell over its own threads; another game", fallen.client)
+		t.Logf("%s failed by a race of its threads; starting another game", race.client)
 	}
 }
 
-func attempt(play func()) (fallen *tripped) {
+func attempt(play func()) (race *clientRace) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
-		case tripped:
-			fallen = &p
+		case clientRace:
+			race = &p
 		default:
 			panic(p)
 		}
@@ -234,7 +226,7 @@ func attempt(play func()) (fallen *tripped) {
 	return nil
 }
 
-// numbers are the lines of numbers.txt, of which there may be none yet.
+// numbers returns the lines of numbers.txt, which may not exist yet.
 func (g *game) numbers() []string {
 	g.t.Helper()
 	text, err := os.ReadFile(g.file())
@@ -244,9 +236,9 @@ func (g *game) numbers() []string {
 	return slices.Collect(strings.Lines(string(text)))
 }
 
-func (g *game) file() string { return filepath.Join(g.place.Dir, numbersfile.Name) }
+func (g *game) file() string { return filepath.Join(g.deployment.Dir, numbersfile.Name) }
 
-// tail is the end of numbers.txt.
+// tail returns the last lines of numbers.txt, for messages.
 func (g *game) tail() string {
 	const most = 20
 	lines := g.numbers()
@@ -254,27 +246,20 @@ func (g *game) tail() string {
 		strings.Join(lines[max(0, len(lines)-most):], "")
 }
 
-// grows waits for more lines in numbers.txt than there are.
+// grows waits until numbers.txt has that many more lines.
 func (g *game) grows(more int) {
 	g.t.Helper()
 	want := len(g.numbers()) + more
-	g.until("numbers.txt has "+strconv.Itoa(want)+" lines", func() bool { return len(g.numbers()) >= want })
+	g.waitFor(strconv.Itoa(want)+" lines in numbers.txt", func() bool { return len(g.numbers()) >= want })
 }
 
-// unbroken holds numbers.txt to the one rule and returns how far it goes.
+// unbroken checks that numbers.txt is an unbroken count and returns its length.
 func (g *game) unbroken() int64 {
 	g.t.Helper()
-	lines, bad, err := numbersfile.Verify(g.file())
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		g.t.Fatal(err)
-	}
-	if bad != nil {
-		g.t.Fatalf("numbers.txt is not an unbroken count: %v\n%s", bad, g.tail())
-	}
-	return lines
+	return harness.Lines(g.t, g.deployment.Dir)
 }
 
-// stops ends the Go server as Kubernetes does, and holds it to a clean end.
+// stops terminates the Go server, and checks its exit code.
 func (g *game) stops() {
 	g.t.Helper()
 	g.Server.Terminate()
@@ -288,9 +273,8 @@ var (
 	countedLine  = regexp.MustCompile(`(?m)^(client[12]) counting: (.+)$`)
 )
 
-// assignments are the seats that a client says it was given, and its next
-// numbers there.
-func assignments(client *subject.Program) []protocol.Assignment {
+// assignments returns the seats and next numbers that a client has printed.
+func assignments(client *harness.Program) []protocol.Assignment {
 	var all []protocol.Assignment
 	for _, m := range assignedLine.FindAllStringSubmatch(client.Output(), -1) {
 		all = append(all, protocol.Assignment{ClientID: m[1], LastNumber: protocol.Int(number(m[2]))})
@@ -298,8 +282,8 @@ func assignments(client *subject.Program) []protocol.Assignment {
 	return all
 }
 
-// counted are the numbers that a client says it counted.
-func counted(client *subject.Program) []int64 {
+// counted returns the numbers that a client has printed as counted.
+func counted(client *harness.Program) []int64 {
 	var all []int64
 	for _, m := range countedLine.FindAllStringSubmatch(client.Output(), -1) {
 		all = append(all, number(m[2]))
@@ -307,7 +291,7 @@ func counted(client *subject.Program) []int64 {
 	return all
 }
 
-// number reads a number in digits or in words. It is 0 if it is neither.
+// number parses a number in digits or in words, and returns 0 if it is neither.
 func number(text string) int64 {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n
@@ -316,8 +300,7 @@ func number(text string) int64 {
 	return n
 }
 
-// spelled are the lines for the numbers from first on, step by step, as many as
-// asked for.
+// spelled returns count lines: the spellings of first, first+step, and so on.
 func spelled(first, step int64, count int) []string {
 	var lines []string
 	for n := first; len(lines) < count; n += step {

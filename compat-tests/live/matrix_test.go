@@ -6,39 +6,38 @@ import (
 	"testing"
 
 	"counting/compat-tests/contract"
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/protocol"
 )
 
-// Each server counts with each pair of clients, over WebSocket or by polling
-// alone, and goes on when in mid-count one of them is killed and one of another
-// kind takes its seat.
+// Each server counts with each pair of clients, over WebSocket or by polling, and
+// continues when one of them is killed and a client of another kind takes its seat.
 func TestEveryPairingCounts(t *testing.T) {
 	t.Parallel()
 	for _, server := range []kindOfServer{goServer, flask, goServerBehindProxy, flaskThreading} {
-		for i, kind1 := range subject.Kinds {
-			for j, kind2 := range subject.Kinds {
+		for i, kind1 := range harness.Kinds {
+			for j, kind2 := range harness.Kinds {
 				t.Run(fmt.Sprintf("%s with %s and %s", server.name, kind1, kind2), func(t *testing.T) {
 					t.Parallel()
-					// Each seat is given up in about half of the pairings.
+					// Each seat is vacated in about half of the pairings.
 					seat := protocol.Seats[(i+j)%2]
 					replaced := []int{i, j}[(i+j)%2]
-					pairing(t, server, kind1, kind2, seat, subject.Kinds[(replaced+1)%len(subject.Kinds)])
+					pairing(t, server, kind1, kind2, seat, harness.Kinds[(replaced+1)%len(harness.Kinds)])
 				})
 			}
 		}
 	}
 }
 
-// pairing plays with two kinds of clients, and with a third on that seat later.
-func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat protocol.Seat, kind3 subject.Kind) {
+// pairing counts with two kinds of clients, then with a third kind on that seat.
+func pairing(t *testing.T, server kindOfServer, kind1, kind2 harness.Kind, seat protocol.Seat, kind3 harness.Kind) {
 	server.need(t, kind1, kind2, kind3)
-	g := play(t, server.mode)
+	g := newGame(t, server.mode)
 	server.start(g)
 	client1, client2 := g.join(kind1, protocol.Client1), g.join(kind2, protocol.Client2)
 	g.grows(20)
 	if server.polls {
-		g.until("both clients have counted", func() bool { return len(counted(client1)) >= 5 && len(counted(client2)) >= 5 })
+		g.waitFor("both clients to count", func() bool { return len(counted(client1)) >= 5 && len(counted(client2)) >= 5 })
 		client1.Kill()
 		client2.Kill()
 		server.ends(g)
@@ -52,10 +51,10 @@ func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat 
 	newcomer := g.join(kind3, seat)
 	stayed := len(counted(stayer))
 	g.grows(20)
-	g.until("both clients have counted again", func() bool {
+	g.waitFor("both clients to count again", func() bool {
 		return len(counted(newcomer)) >= 5 && len(counted(stayer)) >= stayed+5
 	})
-	for _, client := range []*subject.Program{newcomer, stayer} {
+	for _, client := range []*harness.Program{newcomer, stayer} {
 		if client.Ended() {
 			t.Errorf("%s has ended", client)
 		}
@@ -63,7 +62,7 @@ func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat 
 	}
 	assigned := assignments(newcomer)[0]
 	if first := counted(newcomer)[0]; protocol.Int(first) != assigned.LastNumber {
-		t.Errorf("%s was to resume from %v and began with %d", newcomer, assigned.LastNumber, first)
+		t.Errorf("%s was assigned %v and began with %d", newcomer, assigned.LastNumber, first)
 	}
 	server.ends(g)
 	if lines := g.numbers(); len(lines) < 40 {
@@ -71,12 +70,12 @@ func pairing(t *testing.T, server kindOfServer, kind1, kind2 subject.Kind, seat 
 	}
 }
 
-// ends ends the server and holds numbers.txt to what the server keeps.
+// ends ends the server and checks numbers.txt.
 func (k kindOfServer) ends(g *game) {
 	g.t.Helper()
 	if k.mode == contract.Faithful {
-		// A thread of it may not have written the number that it handles.
-		g.until("no seat has left a number out, or counted one twice", func() bool { return eachSeatUnbroken(g, k.polls) })
+		// A thread of the original may still have to write the number that it handles.
+		g.waitFor("each seat to have counted each of its numbers once", func() bool { return eachSeatUnbroken(g, k.polls) })
 		g.Kill()
 		return
 	}
@@ -84,9 +83,9 @@ func (k kindOfServer) ends(g *game) {
 	g.unbroken()
 }
 
-// eachSeatUnbroken reports whether numbers.txt has what the original keeps as long as
-// it lives: no seat leaves a number out, or counts one twice. How the seats' numbers
-// come together is chance, and so is the order of each seat's with threads.
+// eachSeatUnbroken reports whether numbers.txt has what the original guarantees until it
+// ends: no seat omits a number or counts one twice. The order between the seats is
+// random, and with threads so is the order within a seat.
 func eachSeatUnbroken(g *game, threads bool) bool {
 	g.t.Helper()
 	written := make(map[protocol.Seat][]int64)

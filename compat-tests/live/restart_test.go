@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/protocol"
 )
 
-// Python clients outlive the Go server, however it ends, and count on where the
-// file ends. Chance decides which of them comes back first and is given client1,
-// so the server ends until each of them was.
+// Python clients survive the end of the Go server and continue where the file ends. It
+// is random which of them reconnects first and is assigned client1, so the server is
+// ended until each of them has been.
 func TestPythonClientsOutliveTheServer(t *testing.T) {
 	t.Parallel()
 	ends := []struct {
@@ -19,30 +19,30 @@ func TestPythonClientsOutliveTheServer(t *testing.T) {
 		end  func(*game)
 	}{
 		{"killed", func(g *game) { g.Kill() }},
-		{"ended as Kubernetes does", func(g *game) { g.stops() }},
+		{"terminated", func(g *game) { g.stops() }},
 	}
 	for _, tt := range ends {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			unlessTripped(t, func() { outlive(t, tt.end) })
+			retryClientRace(t, func() { outlive(t, tt.end) })
 		})
 	}
 }
 
 func outlive(t *testing.T, end func(*game)) {
-	goServer.need(t, subject.Python)
+	goServer.need(t, harness.Python)
 	g := unrecorded(t)
 	g.pace = slow
 	goServer.start(g)
-	clients := []*subject.Program{g.join(subject.Python, protocol.Client1), g.join(subject.Python, protocol.Client2)}
+	clients := []*harness.Program{g.join(harness.Python, protocol.Client1), g.join(harness.Python, protocol.Client2)}
 	const least, most = 4, 20
-	firsts := map[*subject.Program]int{} // how often each was given client1 after a restart
+	firsts := map[*harness.Program]int{} // how often each was assigned client1 after a restart
 	for n := 1; n <= least || len(firsts) < len(clients) && n <= most; n++ {
 		g.grows(10)
 		end(g)
 		last := g.unbroken()
 		goServer.start(g)
-		g.until(fmt.Sprintf("both clients are assigned after restart %d", n), func() bool {
+		g.waitFor(fmt.Sprintf("both clients to be assigned a seat after restart %d", n), func() bool {
 			return len(assignments(clients[0])) > n && len(assignments(clients[1])) > n
 		})
 		for _, client := range clients {
@@ -61,13 +61,12 @@ func outlive(t *testing.T, end func(*game)) {
 	for _, client := range clients {
 		assignedBeforeConnected(t, client)
 		if firsts[client] == 0 {
-			t.Errorf("one client was never given client1 after a restart: %v", firsts)
+			t.Errorf("one client was never assigned client1 after a restart: %v", firsts)
 		}
 	}
 }
 
-// nextOf is the number that a seat has to count next after a file that ends
-// with last.
+// nextOf returns the next number of a seat if the file ends with last.
 func nextOf(seat protocol.Seat, last int64) int64 {
 	if protocol.SeatOf(last+1) == seat {
 		return last + 1
@@ -75,9 +74,9 @@ func nextOf(seat protocol.Seat, last int64) int64 {
 	return last + 2
 }
 
-// assignedBeforeConnected holds a client to what its library promises it: each
-// time, it knows its seat and its number before it is told that it is connected.
-func assignedBeforeConnected(t *testing.T, client *subject.Program) {
+// assignedBeforeConnected checks that each time the client received its seat and number
+// before its library reported the connection.
+func assignedBeforeConnected(t *testing.T, client *harness.Program) {
 	t.Helper()
 	assigned := false
 	for line := range strings.Lines(client.Output()) {

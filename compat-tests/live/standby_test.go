@@ -11,49 +11,50 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/numbersfile"
 
 	"github.com/gorilla/websocket"
 )
 
-// A replicated game is one data directory, or one etcd, with several servers, behind
-// a balancer of TCP connections that takes the next server for each.
+// A replicated game has several servers on one data directory, or on one etcd. Clients
+// reach them through a balancer of TCP connections, which takes the next server for each.
 type replicated struct {
 	t     *testing.T
 	dir   string
 	url   string
-	owns  *regexp.Regexp              // what the metrics of the game's owner have
-	lines func() int64                // how many numbers are kept
-	start func(i int) *subject.Server // starts a server in that place
+	owns  *regexp.Regexp              // matches the metrics of the owner
+	lines func() int64                // how many numbers are stored
+	start func(i int) *harness.Server // starts a server in place of servers[i]
 
 	mu      sync.Mutex
-	servers []*subject.Server
-	kept    [][]byte // the longest numbers.txt that anybody was given
+	servers []*harness.Server
+	read    []string // versions of numbers.txt, each of which extends the one before
 }
 
-// replicate starts that many servers, and the balancer.
+// replicate starts n servers on one data directory, and the balancer.
 func replicate(t *testing.T, n int) *replicated {
 	t.Helper()
-	first := subject.GoServer(t)
-	r := &replicated{t: t, dir: first.Dir, servers: []*subject.Server{first},
+	first := harness.GoServer(t)
+	r := &replicated{t: t, dir: first.Dir, servers: []*harness.Server{first},
 		owns:  regexp.MustCompile(`(?m)^counting_standby 0$`),
-		start: func(int) *subject.Server { return first.Standby(t) }}
+		start: func(int) *harness.Server { return first.Standby(t) }}
 	r.lines = r.inFile
 	for range n - 1 {
 		r.servers = append(r.servers, first.Standby(t))
 	}
-	r.balanced()
+	r.startBalancer()
 	return r
 }
 
-// balanced starts the balancer.
-func (r *replicated) balanced() {
+// startBalancer starts the balancer.
+func (r *replicated) startBalancer() {
 	r.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -73,7 +74,7 @@ func (r *replicated) balanced() {
 	}()
 }
 
-// balance connects a client to the next server that takes the connection.
+// balance connects a client to the next server that accepts the connection.
 func (r *replicated) balance(client net.Conn, next int) {
 	defer client.Close()
 	for _, s := range r.all()[next%len(r.all()):] {
@@ -88,7 +89,7 @@ func (r *replicated) balance(client net.Conn, next int) {
 	}
 }
 
-func (r *replicated) connect(client net.Conn, s *subject.Server) bool {
+func (r *replicated) connect(client net.Conn, s *harness.Server) bool {
 	server, err := net.DialTimeout("tcp", s.URL[len("http://"):], time.Second)
 	if err != nil {
 		return false
@@ -102,33 +103,26 @@ func (r *replicated) connect(client net.Conn, s *subject.Server) bool {
 	return true
 }
 
-func (r *replicated) all() []*subject.Server {
+func (r *replicated) all() []*harness.Server {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.servers)
 }
 
 // owner returns the index of the server that owns the game.
-func (r *replicated) owner() int {
+func (r *replicated) owner() (owner int) {
 	r.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		for i, s := range r.all() {
-			response, err := http.Get(s.URL + "/metrics")
-			if err != nil {
-				continue
-			}
-			text, _ := io.ReadAll(response.Body)
-			response.Body.Close()
-			if r.owns.Match(text) {
-				return i
-			}
-		}
-	}
-	r.t.Fatal("no server owns the game")
-	return 0
+	harness.WaitFor(r.t, "a server to own the game", func() bool {
+		owner = slices.IndexFunc(r.all(), func(s *harness.Server) bool {
+			metrics, _ := harness.Fetch(r.t.Context(), http.MethodGet, s.URL+"/metrics", "")
+			return r.owns.MatchString(metrics.Body)
+		})
+		return owner >= 0
+	})
+	return owner
 }
 
-// replace starts another server in the place of one that has ended.
+// replace starts another server in place of one that has ended.
 func (r *replicated) replace(i int) {
 	r.t.Helper()
 	started := r.start(i)
@@ -137,25 +131,21 @@ func (r *replicated) replace(i int) {
 	r.servers[i] = started
 }
 
-// read asks each server for numbers.txt: each answer has to be a prefix of the
-// count, and none may be shorter than one that was given before.
-func (r *replicated) read() {
+// readAll downloads numbers.txt from each server: each response must begin with all that
+// an earlier one had.
+func (r *replicated) readAll() {
 	r.t.Helper()
 	for i, s := range r.all() {
-		response, err := http.Get(s.URL + "/numbers.txt")
-		if err != nil {
-			continue // it was killed
+		response, err := harness.Fetch(r.t.Context(), http.MethodGet, s.URL+"/numbers.txt", "")
+		if err != nil || response.Status != http.StatusOK {
+			continue // the server, or its owner, has been killed
 		}
-		text, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusOK {
-			continue // its owner was
-		}
+		text := response.Body
 		r.mu.Lock()
-		if n := len(r.kept); n > 0 && !bytes.HasPrefix(text, r.kept[n-1]) {
-			r.t.Errorf("server %d gives %d bytes of numbers.txt, which do not begin with the %d that were given before", i, len(text), len(r.kept[n-1]))
+		if n := len(r.read); n > 0 && !strings.HasPrefix(text, r.read[n-1]) {
+			r.t.Errorf("server %d serves %d bytes of numbers.txt, which do not begin with the %d served before", i, len(text), len(r.read[n-1]))
 		} else {
-			r.kept = append(r.kept, text)
+			r.read = append(r.read, text)
 		}
 		r.mu.Unlock()
 	}
@@ -171,32 +161,27 @@ func (r *replicated) inFile() int64 {
 	return n
 }
 
-// grows waits until there are so many more numbers.
+// grows waits until there are that many more numbers.
 func (r *replicated) grows(by int64) {
 	r.t.Helper()
-	from, deadline := r.lines(), time.Now().Add(patience)
-	for r.lines() < from+by {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("the count stands at %d", r.lines())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	want := r.lines() + by
+	harness.WaitFor(r.t, fmt.Sprintf("the number %d", want), func() bool { return r.lines() >= want })
 }
 
 // endOwners ends the server that owns the game, and starts it again when another one
-// has gone on, that many times. It returns the times from the end to the next
-// number, the shortest first.
-func (r *replicated) endOwners(times int, end func(*subject.Server)) (took []time.Duration) {
+// has continued, that many times. It returns the times from the end to the next number,
+// sorted.
+func (r *replicated) endOwners(times int, end func(*harness.Server)) (took []time.Duration) {
 	r.t.Helper()
 	r.grows(4)
 	for range times {
 		i := r.owner()
-		r.read()
+		r.readAll()
 		began := time.Now()
 		end(r.all()[i])
 		r.grows(1)
 		took = append(took, time.Since(began))
-		r.read()
+		r.readAll()
 		r.replace(i)
 		r.grows(4)
 	}
@@ -204,51 +189,51 @@ func (r *replicated) endOwners(times int, end func(*subject.Server)) (took []tim
 	return took
 }
 
-// Three times in a row, in a soak six, the owner ends, and the next of three servers
-// goes on with the same clients.
+// Three times in a row, six in a soak, the owner ends, and another of three servers
+// continues with the same clients.
 func TestTheOwnerEndsAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	rounds := 3
-	if subject.Soak() {
+	if harness.Soak() {
 		rounds = 6
 	}
-	for _, kind := range []subject.Kind{subject.Go, subject.Python} {
+	for _, kind := range []harness.Kind{harness.Go, harness.Python} {
 		for _, how := range []string{"killed", "terminated"} {
 			t.Run(fmt.Sprintf("%s_%s", kind, how), func(t *testing.T) {
 				t.Parallel()
 				kind.Need(t)
 				r := replicate(t, 3)
 				pace := 20 * time.Millisecond
-				if kind == subject.Python {
+				if kind == harness.Python {
 					pace = slow
 				}
-				var clients []*subject.Program
-				start := func() *subject.Program { return kind.Start(t, r.url, pace, noLimit) }
+				var clients []*harness.Program
+				start := func() *harness.Program { return kind.Start(t, r.url, pace, noLimit) }
 				clients = append(clients, start(), start())
 				supervised := supervise(t, clients, start)
-				took := r.endOwners(rounds, func(owner *subject.Server) {
+				took := r.endOwners(rounds, func(owner *harness.Server) {
 					if how == "killed" {
 						owner.Kill()
-					} else if d := owner.Terminate(); d > 3*time.Second { // one, on an idle machine
+					} else if d := owner.Terminate(); d > 3*time.Second { // 1 s on an idle machine
 						t.Errorf("it took %v to end", d)
 					}
 				})
-				r.read()
+				r.readAll()
 				supervised()
-				t.Logf("%s clients, the owner %s: from its end to the next number, in order: %v", kind, how, took)
-				if median := took[len(took)/2]; median > 10*time.Second { // 0.2 s and 1.5 s, on a machine that is not idle
+				t.Logf("%s clients, owner %s: times from its end to the next number, sorted: %v", kind, how, took)
+				if median := took[len(took)/2]; median > 10*time.Second { // 0.2 s and 1.5 s on a machine with some load
 					t.Errorf("the median is %v", median)
 				}
 				for _, c := range clients {
-					if acked, last := c.Acked(), r.lines(); kind == subject.Go && acked > last {
-						t.Errorf("%s had an ack for %d, and the file ends with %d", c, acked, last)
+					if acked, last := c.Acked(), r.lines(); kind == harness.Go && acked > last {
+						t.Errorf("%s received the ack of %d, but the file ends with %d", c, acked, last)
 					}
 				}
-				if len(r.kept) < 2*rounds {
-					t.Errorf("numbers.txt was read %d times", len(r.kept))
+				if len(r.read) < 2*rounds {
+					t.Errorf("numbers.txt was read %d times", len(r.read))
 				}
 				text, err := os.ReadFile(filepath.Join(r.dir, numbersfile.Name))
-				if last := r.kept[len(r.kept)-1]; err != nil || !bytes.HasPrefix(text, last) {
+				if last := r.read[len(r.read)-1]; err != nil || !strings.HasPrefix(string(text), last) {
 					t.Errorf("numbers.txt lost what was read: %v", err)
 				}
 			})
@@ -256,9 +241,8 @@ func TestTheOwnerEndsAgainAndAgain(t *testing.T) {
 	}
 }
 
-// supervise starts clients again that end, until the function that it returns is
-// called.
-func supervise(t *testing.T, clients []*subject.Program, start func() *subject.Program) (stop func()) {
+// supervise restarts clients that end, until stop is called.
+func supervise(t *testing.T, clients []*harness.Program, start func() *harness.Program) (stop func()) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	for _, c := range clients {
@@ -280,13 +264,13 @@ func supervise(t *testing.T, clients []*subject.Program, start func() *subject.P
 	return stop
 }
 
-// What forwarding costs: the time from a number to its ack, and the memory of a
-// server that forwards WebSockets.
+// Forwarding adds little to the time from a number to its ack and to the memory of a
+// standby.
 func TestTheCostOfForwarding(t *testing.T) {
 	const numbers, sockets = 1000, 300
-	owner := subject.ReleasedServer(t)
+	owner := harness.ReleasedServer(t)
 	standby := owner.ReleasedStandby(t)
-	dial := func(s *subject.Server, game string) *websocket.Conn {
+	dial := func(s *harness.Server, game string) *websocket.Conn {
 		t.Helper()
 		c, _, err := websocket.DefaultDialer.Dial("ws"+s.URL[len("http"):]+"/socket.io/?EIO=4&transport=websocket&game="+game, nil)
 		if err != nil {
@@ -297,11 +281,11 @@ func TestTheCostOfForwarding(t *testing.T) {
 	}
 	await := func(c *websocket.Conn, head string) {
 		t.Helper()
-		c.SetReadDeadline(time.Now().Add(patience))
+		c.SetReadDeadline(time.Now().Add(time.Minute))
 		for {
 			_, text, err := c.ReadMessage()
 			if err != nil {
-				t.Fatalf("%v in place of %s", err, head)
+				t.Fatalf("waiting for %s: %v", head, err)
 			}
 			if string(text) == "2" {
 				c.WriteMessage(websocket.TextMessage, []byte("3"))
@@ -312,7 +296,7 @@ func TestTheCostOfForwarding(t *testing.T) {
 		}
 	}
 	type pair [2]*websocket.Conn
-	join := func(s *subject.Server, game string) (p pair) {
+	join := func(s *harness.Server, game string) (p pair) {
 		for i := range p {
 			p[i] = dial(s, game)
 			p[i].WriteMessage(websocket.TextMessage, []byte("40"))
@@ -337,7 +321,7 @@ func TestTheCostOfForwarding(t *testing.T) {
 		median[way] = all[len(all)/2]
 	}
 	t.Logf("from a number to its ack, p50: direct %v, forwarded %v", median["direct"], median["forwarded"])
-	if more := median["forwarded"] - median["direct"]; more > 10*time.Millisecond { // 0.5 ms, on an idle machine
+	if more := median["forwarded"] - median["direct"]; more > 10*time.Millisecond { // 0.5 ms on an idle machine
 		t.Errorf("forwarding takes %v", more)
 	}
 	if runtime.GOOS != "linux" {

@@ -4,46 +4,46 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/protocol"
 )
 
-// SIGTERM ends a Go client within a second, content, whatever it waits for. This
-// test and the next are not parallel: they measure time.
+// SIGTERM ends a Go client within a second with exit code 0, whatever it waits for.
+// This test and the next are not parallel: they measure time.
 func TestGoClientsEndWithinASecond(t *testing.T) {
-	start := func(g *game) *subject.Program { return subject.Go.Start(g.t, g.url, interval, noLimit) }
+	start := func(g *game) *harness.Program { return harness.Go.Start(g.t, g.url, interval, noLimit) }
 	tests := []struct {
 		name  string
-		state func(*game) *subject.Program // the client in that state
+		state func(*game) *harness.Program // the client in that state
 	}{
-		{"while it counts", func(g *game) *subject.Program {
+		{"while it counts", func(g *game) *harness.Program {
 			goServer.start(g)
-			client := g.join(subject.Go, protocol.Client1)
-			g.join(subject.Go, protocol.Client2)
+			client := g.join(harness.Go, protocol.Client1)
+			g.join(harness.Go, protocol.Client2)
 			g.grows(10)
 			return client
 		}},
-		{"while it waits for another client", func(g *game) *subject.Program {
+		{"while it waits for another client", func(g *game) *harness.Program {
 			goServer.start(g)
-			return g.join(subject.Go, protocol.Client1)
+			return g.join(harness.Go, protocol.Client1)
 		}},
-		{"while it waits for a seat", func(g *game) *subject.Program {
+		{"while it waits for a seat", func(g *game) *harness.Program {
 			goServer.start(g)
-			g.join(subject.Go, protocol.Client1)
-			g.join(subject.Go, protocol.Client2)
+			g.join(harness.Go, protocol.Client1)
+			g.join(harness.Go, protocol.Client2)
 			client := start(g)
 			g.prints(g.Server.Program, full)
 			return client
 		}},
-		{"while it waits for a server that hangs", func(g *game) *subject.Program {
+		{"while it waits for a server that hangs", func(g *game) *harness.Program {
 			goServer.start(g)
-			client := g.join(subject.Go, protocol.Client1)
-			g.join(subject.Go, protocol.Client2)
+			client := g.join(harness.Go, protocol.Client1)
+			g.join(harness.Go, protocol.Client2)
 			g.grows(10)
 			g.Freeze()
 			return client
 		}},
-		{"while it waits for a server that is away", func(g *game) *subject.Program {
+		{"while it waits for a server that is not running", func(g *game) *harness.Program {
 			client := start(g)
 			g.prints(client, "Error:")
 			return client
@@ -56,17 +56,17 @@ func TestGoClientsEndWithinASecond(t *testing.T) {
 	}
 }
 
-// SIGTERM ends the Go server within a second, content, whoever is connected.
+// SIGTERM ends the Go server within a second with exit code 0, whoever is connected.
 func TestGoServerEndsWithinASecond(t *testing.T) {
 	tests := []struct {
 		name    string
-		clients []subject.Kind
+		clients []harness.Kind
 	}{
 		{"without clients", nil},
-		{"with a client that waits", []subject.Kind{subject.Python}},
-		{"with Go and Python", []subject.Kind{subject.Go, subject.Python}},
-		{"with JavaScript and a third client", []subject.Kind{subject.JavaScript, subject.JavaScript, subject.Go}},
-		{"with clients that hang", []subject.Kind{subject.Go, subject.Go}},
+		{"with a client that waits", []harness.Kind{harness.Python}},
+		{"with Go and Python", []harness.Kind{harness.Go, harness.Python}},
+		{"with JavaScript and a third client", []harness.Kind{harness.JavaScript, harness.JavaScript, harness.Go}},
+		{"with clients that hang", []harness.Kind{harness.Go, harness.Go}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestGoServerEndsWithinASecond(t *testing.T) {
 	}
 }
 
-func endsWithinASecond(t *testing.T, p *subject.Program) {
+func endsWithinASecond(t *testing.T, p *harness.Program) {
 	t.Helper()
 	if took := p.Terminate(); took > time.Second {
 		t.Errorf("%s took %v to end", p, took)

@@ -5,21 +5,21 @@ import (
 	"testing"
 
 	"counting/compat-tests/contract"
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/protocol"
 )
 
-// full is what the server prints about a client that finds both seats taken.
+// full is what the server prints when a client connects and both seats are taken.
 const full = "More than 2 clients attempted to connect, rejecting connection."
 
 func TestThirdClient(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		kind subject.Kind
-		play func(g *game, client1, third *subject.Program)
+		kind harness.Kind
+		play func(g *game, client1, third *harness.Program)
 	}{
-		{"in Python is turned away after its second", subject.Python, func(g *game, _, third *subject.Program) {
+		{"in Python is refused after a second", harness.Python, func(g *game, _, third *harness.Program) {
 			if code := third.WaitEnd(); code != 0 {
 				g.t.Errorf("exit code %d", code)
 			}
@@ -27,20 +27,20 @@ func TestThirdClient(t *testing.T) {
 				g.t.Errorf("it printed %q", out)
 			}
 		}},
-		{"in Python gets the seat that falls free within its second", subject.Python, func(g *game, client1, third *subject.Program) {
+		{"in Python gets a seat that is vacated within a second", harness.Python, func(g *game, client1, third *harness.Program) {
 			client1.Kill()
 			g.takesOver(third)
 		}},
-		{"in Go gets the seat that falls free while it is held back", subject.Go, func(g *game, client1, third *subject.Program) {
+		{"in Go gets a seat that is vacated while it waits", harness.Go, func(g *game, client1, third *harness.Program) {
 			client1.Kill()
 			g.takesOver(third)
 		}},
-		{"in Go gets the seat that falls free after it was refused", subject.Go, func(g *game, client1, third *subject.Program) {
+		{"in Go gets a seat that is vacated after it was refused", harness.Go, func(g *game, client1, third *harness.Program) {
 			g.prints(third, "Error: both seats are taken")
 			client1.Kill()
 			g.takesOver(third)
 		}},
-		{"in JavaScript gets the seat that falls free after it was refused", subject.JavaScript, func(g *game, client1, third *subject.Program) {
+		{"in JavaScript gets a seat that is vacated after it was refused", harness.JavaScript, func(g *game, client1, third *harness.Program) {
 			g.prints(third, "Error: both seats are taken")
 			client1.Kill()
 			g.takesOver(third)
@@ -50,10 +50,10 @@ func TestThirdClient(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			goServer.need(t, tt.kind)
-			g := play(t, contract.Default)
+			g := newGame(t, contract.Default)
 			goServer.start(g)
-			client1 := g.join(subject.Go, protocol.Client1)
-			g.join(subject.Go, protocol.Client2)
+			client1 := g.join(harness.Go, protocol.Client1)
+			g.join(harness.Go, protocol.Client2)
 			g.grows(10)
 			third := tt.kind.Start(t, g.url, interval, noLimit)
 			g.prints(g.Server.Program, full)
@@ -66,10 +66,10 @@ func TestThirdClient(t *testing.T) {
 }
 
 // takesOver waits until a client has client1's seat and counts.
-func (g *game) takesOver(client *subject.Program) {
+func (g *game) takesOver(client *harness.Program) {
 	g.t.Helper()
 	g.prints(client, "Assigned as client1,")
-	g.until(client.String()+" counts", func() bool { return len(counted(client)) >= 3 })
+	g.waitFor(client.String()+" to count", func() bool { return len(counted(client)) >= 3 })
 	if out := client.Output(); strings.Count(out, "Assigned as") != 1 {
 		g.t.Errorf("it was assigned more than once")
 	}

@@ -1,6 +1,6 @@
-// Package manygames lets two clients count in each of many games on one server,
-// over raw WebSocket frames, with one goroutine for each client and one that sends
-// for all, so that the load costs less than the server.
+// Package manygames is a load of two clients in each of many games on one server. It
+// writes raw WebSocket frames, and has one goroutine for each client and one that sends
+// for all, so that it costs less than the server.
 package manygames
 
 import (
@@ -21,13 +21,13 @@ import (
 	"counting/server/numbersfile"
 )
 
-// patience is how long anything may take while the clients join.
-const patience = time.Minute
+// joinTimeout is how long a client may take to join.
+const joinTimeout = time.Minute
 
-// atOnce is how many clients join at the same time.
+// atOnce is how many games are joined at the same time.
 const atOnce = 32
 
-// Load is two clients in each of some games. Its methods are for one goroutine.
+// Load is two clients in each of several games. It must be used by one goroutine.
 type Load struct {
 	interval time.Duration
 	games    []*game
@@ -42,12 +42,11 @@ type game struct {
 	clients [2]*client
 }
 
-// Name returns the name of a game of a load.
+// Name returns the name of the i-th game of a load, from 0 on.
 func Name(i int) string { return fmt.Sprintf("game-%d", i) }
 
-// Join opens that many games on the server at that address, and waits until all
-// seats are taken. Each client will send a number each interval. The load must be
-// closed.
+// Join opens that many games on the server at the address, and waits until all seats are
+// taken. Each client will send a number each interval. The caller must close the load.
 func Join(addr string, games int, interval time.Duration) (*Load, error) {
 	l := &Load{interval: interval, stop: make(chan struct{}), failed: make(chan error, 2*games)}
 	for i := range games {
@@ -85,17 +84,16 @@ type Result struct {
 	P50     time.Duration // from when a number was due to be sent until its ack, or the end
 	P99     time.Duration
 	Max     time.Duration
-	// Late is how late the load itself sent 99 percent of the numbers at most. It is
+	// Late is the 99th percentile of how late the load itself sent its numbers. It is
 	// part of the times above.
 	Late time.Duration
 }
 
-// Count lets all clients count for a while, and returns what was measured in the
-// time after the warm-up. They go on counting until Close.
+// Count makes all clients count, and returns what was measured in the time after the
+// warm-up. The clients continue to count until Close.
 //
-// The clients of a game take turns, as they do in life, and the games are spread
-// evenly over the interval. A client sends its numbers when they are due, whether
-// the ones before are acked or not.
+// The clients of a game take turns, and the games are spread evenly over the interval. A
+// client sends a number when it is due, even if the ones before are not acked.
 func (l *Load) Count(ctx context.Context, warmUp, measured time.Duration) (Result, error) {
 	start := time.Now().Add(l.interval)
 	from, to := start.Add(warmUp), start.Add(warmUp+measured)
@@ -112,7 +110,7 @@ func (l *Load) Count(ctx context.Context, warmUp, measured time.Duration) (Resul
 			l.counting.Go(func() { l.report(g, c.receive()) })
 		}
 	}
-	// All have the same interval: whose turn is next stays so.
+	// All have the same interval, so that their order does not change.
 	slices.SortFunc(clients, func(a, b *client) int { return a.due.Compare(b.due) })
 	l.counting.Go(func() { l.send(clients) })
 	select {
@@ -189,16 +187,16 @@ func (l *Load) result() (r Result) {
 	return r
 }
 
-// Await waits until each client has had that many acks.
+// Await waits until each client has received that many acks.
 func (l *Load) Await(ctx context.Context, acks int) error {
 	for _, g := range l.games {
 		for _, c := range g.clients {
-			for c.had() < acks {
+			for c.received() < acks {
 				select {
 				case err := <-l.failed:
 					return err
 				case <-ctx.Done():
-					return fmt.Errorf("%s in %s has had %d acks: %w", c.seat, g.name, c.had(), ctx.Err())
+					return fmt.Errorf("%s in %s has received %d acks: %w", c.seat, g.name, c.received(), ctx.Err())
 				case <-time.After(time.Millisecond):
 				}
 			}
@@ -207,16 +205,16 @@ func (l *Load) Await(ctx context.Context, acks int) error {
 	return nil
 }
 
-func (c *client) had() int {
+func (c *client) received() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.acks
 }
 
-// Expect makes the end of the connections, as when the server is killed, no error.
-func (l *Load) Expect() { l.stopped.Store(true) }
+// ExpectEnd makes Close ignore that connections end, as when the server is killed.
+func (l *Load) ExpectEnd() { l.stopped.Store(true) }
 
-// Close ends all clients, and returns the first error of one.
+// Close disconnects all clients, and returns the first error of a client.
 func (l *Load) Close() error {
 	l.stopped.Store(true)
 	close(l.stop)
@@ -236,9 +234,9 @@ func (l *Load) Close() error {
 	}
 }
 
-// Verify checks, after Close, that the file of each game in the data directory is
-// an unbroken count and has all numbers that were acked. It returns how many
-// numbers there are in all.
+// Verify checks that the file of each game in the data directory is an unbroken count
+// and has all numbers that were acked. It returns the total of numbers. It must be
+// called after Close.
 func (l *Load) Verify(data string) (numbers int64, err error) {
 	for _, g := range l.games {
 		lines, bad, err := numbersfile.Verify(filepath.Join(data, "games", g.name, numbersfile.Name))
@@ -253,7 +251,7 @@ func (l *Load) Verify(data string) (numbers int64, err error) {
 		}
 		for _, c := range g.clients {
 			if c.acked > lines {
-				return 0, fmt.Errorf("in %s %d was acked, and the file ends with %d", g.name, c.acked, lines)
+				return 0, fmt.Errorf("in %s %d was acked, but the file ends with %d", g.name, c.acked, lines)
 			}
 		}
 		numbers += lines
@@ -264,25 +262,25 @@ func (l *Load) Verify(data string) (numbers int64, err error) {
 // client is one client.
 type client struct {
 	conn   *wire.Conn
-	packet []byte // that is sent; guarded by mu
+	packet []byte // the buffer for sending; guarded by mu
 	seat   string
-	due    time.Time
-	from   time.Time // what is due from then on
-	to     time.Time // to then is measured
+	due    time.Time // when the next number is due
+	from   time.Time // numbers due from then
+	to     time.Time // until then are measured
 
-	mu    sync.Mutex  // held while something is sent, too
-	next  int64       // the number that it sends next
-	acked int64       // the greatest number that was
-	acks  int         // had since Join
-	sent  []time.Time // when the numbers that wait for acks were due, oldest first
+	mu    sync.Mutex  // also held while sending
+	next  int64       // the next number to send
+	acked int64       // the greatest acked number
+	acks  int         // received since Join
+	sent  []time.Time // when the numbers without an ack were due, oldest first
 	took  []time.Duration
 	late  []time.Duration
 }
 
-// join opens a session and waits for its seat, or takes that one on a server that
-// has no seats and acks any number.
+// join opens a session and waits until it is assigned a seat. On a server that does not
+// assign seats it uses the given one.
 func join(addr, game string, seat int) (*client, error) {
-	conn, err := wire.Dial(addr, "/socket.io/?EIO=4&transport=websocket&game="+game, 1024, patience)
+	conn, err := wire.Dial(addr, "/socket.io/?EIO=4&transport=websocket&game="+game, 1024, joinTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -320,12 +318,12 @@ func (c *client) join(seat int) error {
 			c.conn.SetDeadline(time.Time{})
 			return nil
 		case bytes.HasPrefix(packet, []byte("4")) && packet[1] != '2', bytes.HasPrefix(packet, []byte("41")):
-			return fmt.Errorf("it was sent %s", packet)
+			return fmt.Errorf("unexpected packet %s", packet)
 		}
 	}
 }
 
-// receive takes what the server sends, until the connection ends.
+// receive handles what the server sends, until the connection ends.
 func (c *client) receive() error {
 	for {
 		packet, err := c.read()
@@ -359,7 +357,7 @@ func (c *client) send(interval time.Duration) error {
 	return c.write(c.packet)
 }
 
-// take takes an ack; other events do not matter. The caller holds c.mu.
+// take handles an ack and ignores events. The caller holds c.mu.
 func (c *client) take(packet []byte, now time.Time) error {
 	id, isAck := bytes.CutPrefix(packet, []byte("43"))
 	if !isAck {

@@ -1,6 +1,5 @@
-// Package oldfiles starts the Go server on numbers.txt files as the original
-// leaves them behind. Each file in testdata is named after what is wrong with
-// it.
+// Package oldfiles tests the Go server on numbers.txt files as the original leaves them.
+// Each file in testdata is named after its fault.
 package oldfiles
 
 import (
@@ -11,25 +10,25 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/protocol"
 	"counting/server/spelling"
 
 	"github.com/gorilla/websocket"
 )
 
-func TestMain(m *testing.M) { subject.Main(m) }
+func TestMain(m *testing.M) { harness.Main(m) }
 
-// An oldFile is one in testdata, and what the server makes of it: it keeps the
-// file but for a tail that is no whole line, and goes on behind the largest k
-// for which all of 1…k are in it.
+// An oldFile is a file in testdata, and what the server does with it: it keeps the file
+// except for an incomplete last line, and continues after the largest k for which all of
+// 1…k are in it.
 type oldFile struct {
 	name string
 	text string // if it is not in testdata
 	last int64  // k
-	log  string // what the log says of it, behind k
+	log  string // what the log says of it after k
 	tail string // what is cut off the end
-	next int64  // k after a restart, if a gap was closed that had more behind it
+	next int64  // k after a restart, if the lines after a gap now count
 }
 
 var oldFiles = []oldFile{
@@ -49,7 +48,7 @@ var oldFiles = []oldFile{
 	{name: "zero-bytes", last: 12, tail: strings.Repeat("\x00", 37)},
 	{name: "restarts-and-torn-last-line", last: 7, log: `line 8 is "one", not "eight"`, tail: "fou"},
 	{name: "100000-lines", text: counted(1, 100_000), last: 100_000},
-	{name: "100000-lines-behind-a-duplicate", text: "one\n" + counted(1, 100_000), last: 100_000, log: `line 2 is "one", not "two"`},
+	{name: "100000-lines-after-a-duplicate", text: "one\n" + counted(1, 100_000), last: 100_000, log: `line 2 is "one", not "two"`},
 }
 
 func TestTheServerGoesOnFromAnOldFile(t *testing.T) {
@@ -63,7 +62,7 @@ func TestTheServerGoesOnFromAnOldFile(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			s := subject.GoServer(t, "-data", dir)
+			s := harness.GoServer(t, "-data", dir)
 			kept, cut := strings.CutSuffix(text, old.tail)
 			if !cut {
 				t.Fatalf("the fixture does not end in %q", old.tail)
@@ -73,14 +72,14 @@ func TestTheServerGoesOnFromAnOldFile(t *testing.T) {
 			expectCopies(t, path, old.tail)
 
 			first, second := join(t, s), join(t, s)
-			counters := map[protocol.Seat]*seated{first.seat: first, second.seat: second}
+			counters := map[protocol.Seat]*seatedClient{first.seat: first, second.seat: second}
 			for seat, c := range counters {
 				want := old.last + 1
 				if protocol.SeatOf(want) != seat {
 					want++
 				}
 				if c.next != want {
-					t.Errorf("%s has to send %d next, want %d", seat, c.next, want)
+					t.Errorf("%s must send %d next, want %d", seat, c.next, want)
 				}
 			}
 			for n := old.last + 1; n <= old.last+2; n++ {
@@ -90,7 +89,7 @@ func TestTheServerGoesOnFromAnOldFile(t *testing.T) {
 
 			s.Kill()
 			again := oldFile{last: max(old.next, old.last+2), log: old.log}
-			expectOpened(t, subject.GoServer(t, "-data", dir), again.opened(path))
+			expectOpened(t, harness.GoServer(t, "-data", dir), again.opened(path))
 			expectFile(t, path, kept+counted(old.last+1, old.last+2))
 		})
 	}
@@ -126,7 +125,7 @@ func (old oldFile) read(t *testing.T) string {
 	return string(text)
 }
 
-// opened is what has to be in the line that the log has about the file.
+// opened returns what the log must say about the file.
 func (old oldFile) opened(path string) (parts []string) {
 	if old.last > 0 {
 		parts = append(parts, fmt.Sprintf("the numbers up to %d are in it", old.last))
@@ -140,7 +139,7 @@ func (old oldFile) opened(path string) (parts []string) {
 	return parts
 }
 
-// counted is what numbers.txt holds of the numbers from first to last.
+// counted returns the lines of the numbers from first to last.
 func counted(first, last int64) string {
 	var text []byte
 	for n := first; n <= last; n++ {
@@ -164,9 +163,9 @@ func expectFile(t *testing.T, path, want string) {
 	}
 }
 
-// expectOpened looks for those parts, and no more complaints than those, in the
-// log's line about the file.
-func expectOpened(t *testing.T, s *subject.Server, parts []string) {
+// expectOpened checks that the log's line about the file has these parts, and no other
+// complaints.
+func expectOpened(t *testing.T, s *harness.Server, parts []string) {
 	t.Helper()
 	_, line, _ := strings.Cut(s.Output(), "Opened numbers.txt: ")
 	line, _, _ = strings.Cut(line, "\n")
@@ -178,12 +177,12 @@ func expectOpened(t *testing.T, s *subject.Server, parts []string) {
 	all := strings.Join(parts, "; ")
 	for _, complaint := range []string{"not an unbroken count", "cut off"} {
 		if strings.Contains(line, complaint) && !strings.Contains(all, complaint) {
-			t.Errorf("the log says %q of the file, without reason", line)
+			t.Errorf("the log says %q of the file, without a reason", line)
 		}
 	}
 }
 
-// expectCopies looks for the one copy of what was cut off, or for none.
+// expectCopies checks that there is one copy of what was cut off, or none.
 func expectCopies(t *testing.T, path, tail string) {
 	t.Helper()
 	copies, err := filepath.Glob(path + ".*")
@@ -194,20 +193,20 @@ func expectCopies(t *testing.T, path, tail string) {
 		return
 	}
 	if len(copies) != 1 || tail == "" {
-		t.Fatalf("beside the file there is %q, for a tail of %d bytes", copies, len(tail))
+		t.Fatalf("next to the file there are %q, for a tail of %d bytes", copies, len(tail))
 	}
 	expectFile(t, copies[0], tail)
 }
 
-// A seated is a client that was given a seat, over a WebSocket of its own.
-type seated struct {
+// A seatedClient is a client with a seat, over a WebSocket.
+type seatedClient struct {
 	t    *testing.T
 	conn *websocket.Conn
 	seat protocol.Seat
-	next int64 // what it was told to send next
+	next int64 // the number that it must send next
 }
 
-func join(t *testing.T, s *subject.Server) *seated {
+func join(t *testing.T, s *harness.Server) *seatedClient {
 	t.Helper()
 	url := "ws" + strings.TrimPrefix(s.URL, "http") + protocol.Path + "?EIO=4&transport=websocket"
 	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)
@@ -215,7 +214,7 @@ func join(t *testing.T, s *subject.Server) *seated {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	c := &seated{t: t, conn: conn}
+	c := &seatedClient{t: t, conn: conn}
 	c.send("40")
 	for packet := ""; !strings.HasPrefix(packet, "40"); packet = c.receive() {
 		var id int
@@ -224,31 +223,31 @@ func join(t *testing.T, s *subject.Server) *seated {
 		}
 	}
 	if c.seat == protocol.NoSeat {
-		t.Fatal("the client was given no seat")
+		t.Fatal("the client was not assigned a seat")
 	}
 	return c
 }
 
-// count sends a number and waits for its ack: it is in the file then.
-func (c *seated) count(n int64) {
+// count sends a number and waits for its ack, after which it is in the file.
+func (c *seatedClient) count(n int64) {
 	c.t.Helper()
 	c.send(fmt.Sprintf(`42%d["number",{"client_id":"%s","number":%d}]`, n, c.seat, n))
 	want := fmt.Sprintf("43%d[]", n)
 	for packet := ""; packet != want; packet = c.receive() {
 		if strings.HasPrefix(packet, "43") {
-			c.t.Fatalf("%s came in place of %s", packet, want)
+			c.t.Fatalf("received %s, want %s", packet, want)
 		}
 	}
 }
 
-func (c *seated) send(packet string) {
+func (c *seatedClient) send(packet string) {
 	c.t.Helper()
 	if err := c.conn.WriteMessage(websocket.TextMessage, []byte(packet)); err != nil {
 		c.t.Fatalf("send %s: %v", packet, err)
 	}
 }
 
-func (c *seated) receive() string {
+func (c *seatedClient) receive() string {
 	c.t.Helper()
 	c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	_, packet, err := c.conn.ReadMessage()

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 
 	"github.com/chromedp/chromedp"
 )
@@ -21,9 +21,9 @@ import (
 // sees first. Where the environment asks for pictures, it leaves a film of it.
 func TestAnInterruptionOnADisplay(t *testing.T) {
 	t.Parallel()
-	server := subject.GoServer(t, "-goal", goal)
-	subject.Go.Start(t, server.URL, 100*time.Millisecond, limit)
-	client := subject.Go.Start(t, server.URL, 100*time.Millisecond, limit)
+	server := harness.GoServer(t, "-goal", goal)
+	harness.Go.Start(t, server.URL, 100*time.Millisecond, limit)
+	client := harness.Go.Start(t, server.URL, 100*time.Millisecond, limit)
 	p := open(t, server.URL+"/?display")
 	p.run(chromedp.EmulateViewport(960, 540))
 	display := look{name: "display", width: 960, height: 540, display: true}
@@ -35,7 +35,7 @@ func TestAnInterruptionOnADisplay(t *testing.T) {
 	p.shows("#headline-text", `^client[12] is gone · `+length+`$`)
 	f.take(p, 6)
 	p.fits("gone", display)
-	subject.Go.Start(t, server.URL, 100*time.Millisecond, limit)
+	harness.Go.Start(t, server.URL, 100*time.Millisecond, limit)
 	p.shows("#headline-text", `^Back after `+length+`, nothing lost$`)
 	f.take(p, 8)
 	p.fits("back", display)

@@ -8,22 +8,22 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/manygames"
-	"counting/compat-tests/subject"
 )
 
 // The overview has a tile for each game, those that stand still in front.
 func TestTheOverviewShowsAllGames(t *testing.T) {
 	t.Parallel()
-	place := subject.NewPlace(t)
-	server := place.GoServer(t, "-goal", goal)
-	p := open(t, place.URL()+"/games")
+	deployment := harness.NewDeployment(t)
+	server := deployment.GoServer(t, "-goal", goal)
+	p := open(t, deployment.URL()+"/games")
 	p.shows("#summary", `^1 game: 1 standing still, 0 counting, 0 done$`)
 	p.shows(".tile h2", `^the default game$`)
 
-	subject.Go.Start(t, place.URL()+"?game=lonely", interval, limit)
-	subject.Go.Start(t, place.URL()+"?game=blue", interval, limit)
-	client2 := subject.Go.Start(t, place.URL()+"?game=blue", interval, limit)
+	harness.Go.Start(t, deployment.URL()+"?game=lonely", interval, limit)
+	harness.Go.Start(t, deployment.URL()+"?game=blue", interval, limit)
+	client2 := harness.Go.Start(t, deployment.URL()+"?game=blue", interval, limit)
 	p.shows("#summary", `^3 games: 2 standing still, 1 counting, 0 done$`)
 	p.shows(".tile[data-state=counting]", `^blue\s+[\d,]+ of 1,000,000\s+client1\s+client2\s+Counting$`)
 	p.shows(".tile:nth-child(2)", `^lonely\s[\s\S]*Waiting for client2$`)
@@ -40,17 +40,17 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	}
 	p.shows("#announce", `^3 of 3 games standing still$`)
 	p.title(`^3 of 3 games standing still · Counting$`, "page/icon.svg")
-	subject.Go.Start(t, place.URL()+"?game=blue", interval, limit)
+	harness.Go.Start(t, deployment.URL()+"?game=blue", interval, limit)
 	p.shows(".tile:last-child", `^blue\s[\s\S]*Counting$`)
 
 	// The server is away, and comes back.
 	p.serverAway(true)
 	server.Kill()
 	p.shows("#away", `^The server is away · \d`)
-	place.GoServer(t, "-goal", goal)
+	deployment.GoServer(t, "-goal", goal)
 	p.shows("#summary", `^3 games: 2 standing still, 1 counting, 0 done$`)
 	p.serverAway(false)
-	p.wellBehaved(place.URL())
+	p.wellBehaved(deployment.URL())
 
 	// A tile leads to its game.
 	p.wait("a tile that is not moved while it is clicked", func() bool {
@@ -64,9 +64,9 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 func TestTheOverviewShowsHundredsOfGames(t *testing.T) {
 	t.Parallel()
 	const games = 200
-	place := subject.NewPlace(t)
-	place.GoServer(t)
-	load, err := manygames.Join("127.0.0.1:"+place.Port, games, time.Second)
+	deployment := harness.NewDeployment(t)
+	deployment.GoServer(t)
+	load, err := manygames.Join("127.0.0.1:"+deployment.Port, games, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestTheOverviewShowsHundredsOfGames(t *testing.T) {
 	if _, err := load.Count(t.Context(), 0, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	p := open(t, place.URL()+"/games")
+	p := open(t, deployment.URL()+"/games")
 	p.shows("#summary", fmt.Sprintf(`^%d games: 1 standing still, %d counting, 0 done$`, games+1, games))
 	p.wait(fmt.Sprintf("%d tiles to count", games), func() bool { return strings.Count(p.text(".tile-state"), "Counting") == games })
 	for _, url := range p.asked() {
@@ -86,5 +86,5 @@ func TestTheOverviewShowsHundredsOfGames(t *testing.T) {
 			t.Errorf("the overview asks for %s", url)
 		}
 	}
-	p.wellBehaved(place.URL())
+	p.wellBehaved(deployment.URL())
 }

@@ -15,17 +15,17 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 
 	"github.com/chromedp/chromedp"
 )
 
 // counting starts a server and two clients.
-func counting(t *testing.T, interval time.Duration, args ...string) *subject.Server {
+func counting(t *testing.T, interval time.Duration, args ...string) *harness.Server {
 	t.Helper()
-	server := subject.GoServer(t, append([]string{"-goal", "0"}, args...)...)
+	server := harness.GoServer(t, append([]string{"-goal", "0"}, args...)...)
 	for range 2 {
-		subject.Go.Start(t, server.URL, interval, limit)
+		harness.Go.Start(t, server.URL, interval, limit)
 	}
 	return server
 }
@@ -231,7 +231,7 @@ func TestManyTabs(t *testing.T) {
 	}
 	shown := tabs[len(tabs)-1]
 	shown.wait("one reader", func() bool {
-		return strings.Contains(get(t, server.URL+"/metrics"), "\ncounting_stream_readers 1\n")
+		return strings.Contains(harness.Get(t, server.URL+"/metrics").Body, "\ncounting_stream_readers 1\n")
 	})
 	var before, after string
 	first.run(chromedp.Title(&before))
@@ -250,18 +250,18 @@ func TestManyTabs(t *testing.T) {
 // The title of a hidden tab says that the server is away.
 func TestTheTitleOfAHiddenTab(t *testing.T) {
 	t.Parallel()
-	place := subject.NewPlace(t)
-	server := place.GoServer(t)
-	p := open(t, place.URL())
+	deployment := harness.NewDeployment(t)
+	server := deployment.GoServer(t)
+	p := open(t, deployment.URL())
 	for range 2 {
-		subject.Go.Start(t, place.URL(), interval, limit)
+		harness.Go.Start(t, deployment.URL(), interval, limit)
 	}
 	p.rises(5)
 	p.hide()
 	p.serverAway(true)
 	server.Kill()
 	p.title(`^[\d,]+ · The server is away$`, "page/icon-trouble.svg")
-	place.GoServer(t)
+	deployment.GoServer(t)
 	p.title(`^[\d,]+ · Counting$|Back after`, "page/icon-done.svg")
 	p.show()
 	p.rises(5)
@@ -270,10 +270,10 @@ func TestTheTitleOfAHiddenTab(t *testing.T) {
 // A page that is served by a server that stands by goes on when that one takes over.
 func TestAStandbyTakesOver(t *testing.T) {
 	t.Parallel()
-	owner := subject.GoServer(t, "-goal", goal)
+	owner := harness.GoServer(t, "-goal", goal)
 	standby := owner.Standby(t, "-goal", goal)
 	for range 2 {
-		subject.Go.Start(t, standby.URL, interval, limit)
+		harness.Go.Start(t, standby.URL, interval, limit)
 	}
 	p := open(t, standby.URL)
 	p.status("Counting")
@@ -326,7 +326,7 @@ func TestANewVersionOfTheServer(t *testing.T) {
 	t.Parallel()
 	var upgraded atomic.Bool
 	server := counting(t, interval)
-	assets := regexp.MustCompile(`"assets":"([^"]+)"`).FindStringSubmatch(get(t, server.URL+"/state"))[1]
+	assets := regexp.MustCompile(`"assets":"([^"]+)"`).FindStringSubmatch(harness.Get(t, server.URL+"/state").Body)[1]
 	front := behind(t, server.URL, "", func(r *http.Response) error {
 		if upgraded.Load() {
 			r.Body = &replacing{r.Body, []byte(assets), []byte(strings.Repeat("x", len(assets)))}
@@ -364,20 +364,6 @@ func (r *replacing) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	copy(p, bytes.ReplaceAll(p[:n], r.old, r.new))
 	return n, err
-}
-
-func get(t *testing.T, url string) string {
-	t.Helper()
-	response, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // headlines notes what the headline says from now on.

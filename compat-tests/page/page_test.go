@@ -12,14 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/spelling"
 
 	"github.com/chromedp/chromedp"
 )
 
 // TestMain runs few tests at a time: each has a browser, which needs processor time.
-func TestMain(m *testing.M) { subject.MainAtOnce(m, 8) }
+func TestMain(m *testing.M) { harness.MainAtOnce(m, 8) }
 
 const (
 	interval = 300 * time.Millisecond
@@ -31,18 +31,18 @@ const (
 // server's, with how long each interruption lasted.
 func TestThePageShowsWhatIsKilled(t *testing.T) {
 	t.Parallel()
-	place := subject.NewPlace(t)
-	server := place.GoServer(t, "-goal", goal)
-	p := open(t, place.URL())
+	deployment := harness.NewDeployment(t)
+	server := deployment.GoServer(t, "-goal", goal)
+	p := open(t, deployment.URL())
 	p.status("Waiting for both clients")
-	p.shows("#start-go", `^SERVER_URL='`+regexp.QuoteMeta(place.URL())+`/' client$`)
+	p.shows("#start-go", `^SERVER_URL='`+regexp.QuoteMeta(deployment.URL())+`/' client$`)
 	p.visible("#qr")
 	p.shot("01-empty")
 
-	client1 := subject.Go.Start(t, place.URL(), interval, limit)
+	client1 := harness.Go.Start(t, deployment.URL(), interval, limit)
 	p.status("Waiting for client2")
 	p.shot("02-one-client")
-	subject.Go.Start(t, place.URL(), interval, limit)
+	harness.Go.Start(t, deployment.URL(), interval, limit)
 	p.status("Counting")
 	p.rises(30)
 	p.shows("#spelling", `^[a-z]`)
@@ -60,7 +60,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.title(`^[\d,]+ · client1 is gone$`, "page/icon-trouble.svg")
 	time.Sleep(1500 * time.Millisecond) // so long is the interruption at least
 	p.shot("04-client-gone")
-	subject.Go.Start(t, place.URL(), interval, limit)
+	harness.Go.Start(t, deployment.URL(), interval, limit)
 	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 1500*time.Millisecond, died)
 	p.between("#incident-list", `client1 gone, back after `+length+`$`, 1500*time.Millisecond, died)
 	p.shows(".row-gap", `^`+length+`$`)
@@ -83,7 +83,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.shows(".seat-state", "not known")
 	time.Sleep(2 * time.Second)
 	p.shot("06-server-gone")
-	place.GoServer(t, "-goal", goal)
+	deployment.GoServer(t, "-goal", goal)
 	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 2*time.Second, died.Add(-time.Second))
 	p.serverAway(false)
 	p.shows("#incident-list", `server gone, back after`)
@@ -99,7 +99,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.shows("#incident-list", `client1 gone, back after`)
 	p.shows(".row-gap", `^`+length+`$`)
 	p.rises(2)
-	p.wellBehaved(place.URL())
+	p.wellBehaved(deployment.URL())
 }
 
 // A count that is over is done, not interrupted: whether the clients leave or
@@ -109,10 +109,10 @@ func TestThePageShowsTheEnd(t *testing.T) {
 	for name, args := range map[string][]string{"leave": nil, "stay": {"STAY=true"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := subject.GoServer(t, "-goal", "20")
+			server := harness.GoServer(t, "-goal", "20")
 			p := open(t, server.URL)
 			for range 2 {
-				subject.Go.Start(t, server.URL, 20*time.Millisecond, 20, args...)
+				harness.Go.Start(t, server.URL, 20*time.Millisecond, 20, args...)
 			}
 			p.status("Counted to 20")
 			p.shows("#number", `^20$`)
@@ -133,19 +133,19 @@ func TestThePageShowsTheEnd(t *testing.T) {
 // A long count shows its end.
 func TestThePageShowsALongCount(t *testing.T) {
 	t.Parallel()
-	place := subject.NewPlace(t)
-	writeFile(t, place, func(lines []byte) []byte {
+	deployment := harness.NewDeployment(t)
+	writeFile(t, deployment, func(lines []byte) []byte {
 		for n := int64(1); n <= 4321; n++ {
 			lines = append(spelling.Append(lines, n), '\n')
 		}
 		return lines
 	})
-	place.GoServer(t, "-goal", "0")
-	p := open(t, place.URL())
+	deployment.GoServer(t, "-goal", "0")
+	p := open(t, deployment.URL())
 	p.shows(".seat.client2 .seat-next", `^next: 4,322$`)
 	p.shows(".seat.client1 .seat-next", `^$`)
 	for range 2 {
-		subject.Go.Start(t, place.URL(), 10*time.Millisecond, limit)
+		harness.Go.Start(t, deployment.URL(), 10*time.Millisecond, limit)
 	}
 	p.rises(300) // three rows come, and three go
 	p.shows("#number", `^\d,\d{3}$`)
@@ -174,25 +174,25 @@ func TestThePageShowsALongCount(t *testing.T) {
 	if len(misplaced) > 0 {
 		t.Errorf("dots are not where they belong: %q", misplaced)
 	}
-	p.wellBehaved(place.URL())
+	p.wellBehaved(deployment.URL())
 }
 
 // What an old file holds is shown as text, whatever it is, and the count goes on
 // after it.
 func TestThePageShowsAnOldFile(t *testing.T) {
 	t.Parallel()
-	place := subject.NewPlace(t)
-	writeFile(t, place, func([]byte) []byte {
+	deployment := harness.NewDeployment(t)
+	writeFile(t, deployment, func([]byte) []byte {
 		return []byte("one\ntwo\ntwo\n<img src=x onerror=alert(1)>\nthree\n" + strings.Repeat("x", 300) + "\n")
 	})
-	place.GoServer(t)
-	p := open(t, place.URL())
+	deployment.GoServer(t)
+	p := open(t, deployment.URL())
 	p.shows("#line-rows", `<img src=x onerror=alert\(1\)>`)
 	p.shows("#number", `^3$`)
 	p.shows("#proof", `^an old file: counted on from 4$`)
 	p.shot("12-old-file")
 	for range 2 {
-		subject.Go.Start(t, place.URL(), interval, limit)
+		harness.Go.Start(t, deployment.URL(), interval, limit)
 	}
 	p.rises(5)
 	p.shows("#proof", `^an old file: counted on from 4$`)
@@ -200,12 +200,12 @@ func TestThePageShowsAnOldFile(t *testing.T) {
 	p.reload()
 	p.rises(2)
 	p.shows("#proof", `^an old file: counted on from 4$`)
-	p.wellBehaved(place.URL())
+	p.wellBehaved(deployment.URL())
 }
 
-func writeFile(t *testing.T, place subject.Place, text func([]byte) []byte) {
+func writeFile(t *testing.T, deployment harness.Deployment, text func([]byte) []byte) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(place.Dir, "numbers.txt"), text(nil), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(deployment.Dir, "numbers.txt"), text(nil), 0o666); err != nil {
 		t.Fatal(err)
 	}
 }

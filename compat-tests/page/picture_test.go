@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 )
 
 // A look is a way in which somebody sees the page.
@@ -53,7 +53,7 @@ func (p *page) shot(name string) {
 	for _, l := range looks {
 		p.look(l)
 		p.fits(name+", "+l.name, l)
-		if l.axe || subject.Soak() {
+		if l.axe || harness.Soak() {
 			p.axe(name + ", " + l.name)
 		}
 		if dir == "" {

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/game"
 	"counting/server/live"
 	served "counting/server/page"
@@ -94,7 +94,7 @@ func TestThePageShowsAWaitingClient(t *testing.T) {
 	server := counting(t, interval)
 	p := open(t, server.URL)
 	p.rises(3)
-	subject.Go.Start(t, server.URL, interval, limit)
+	harness.Go.Start(t, server.URL, interval, limit)
 	p.shows("#waiting", "^1 client waits for a seat$")
 	p.shows("#timeline", "^A client found both seats taken")
 	p.shot("11-waiting-third")
@@ -240,8 +240,8 @@ func TestThePageShowsWhatIsMissing(t *testing.T) {
 // The QR code is that of the page's address.
 func TestTheQRCodeCanBeRead(t *testing.T) {
 	t.Parallel()
-	server := subject.GoServer(t)
-	client := subject.Go.Start(t, server.URL+"?game=blue", interval, limit) // makes the game
+	server := harness.GoServer(t)
+	client := harness.Go.Start(t, server.URL+"?game=blue", interval, limit) // makes the game
 	if !client.Wait(func(output string) bool { return strings.Contains(output, "client1") }) {
 		t.Fatal("the client has no seat")
 	}
@@ -277,7 +277,7 @@ func TestFrames(t *testing.T) {
 	t.Cleanup(slides.Close)
 	for name, args := range map[string][]string{"allowed": {"-frame-ancestors", slides.URL}, "refused": nil} {
 		t.Run(name, func(t *testing.T) { // one after the other: they share the slides
-			server := subject.GoServer(t, args...)
+			server := harness.GoServer(t, args...)
 			page = server.URL
 			p := open(t, slides.URL)
 			shown := func() bool {
@@ -305,7 +305,7 @@ func TestFrames(t *testing.T) {
 // Without JavaScript the page says what can be read, and pretends nothing.
 func TestWithoutJavaScript(t *testing.T) {
 	t.Parallel()
-	server := subject.GoServer(t)
+	server := harness.GoServer(t)
 	p := open(t, "about:blank")
 	p.run(emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(server.URL))
 	p.shows("body", "This page needs JavaScript")
@@ -318,16 +318,16 @@ func TestWithoutJavaScript(t *testing.T) {
 // long in a soak.
 func TestAFastCount(t *testing.T) {
 	t.Parallel()
-	place := subject.NewPlace(t)
-	writeFile(t, place, func(lines []byte) []byte { // to where the spellings are long
+	deployment := harness.NewDeployment(t)
+	writeFile(t, deployment, func(lines []byte) []byte { // to where the spellings are long
 		for n := int64(1); n <= 23_000; n++ {
 			lines = append(spelling.Append(lines, n), '\n')
 		}
 		return lines
 	})
-	server := place.GoServer(t, "-goal", "0")
+	server := deployment.GoServer(t, "-goal", "0")
 	for range 2 {
-		subject.Go.Start(t, server.URL, 20*time.Millisecond, limit)
+		harness.Go.Start(t, server.URL, 20*time.Millisecond, limit)
 	}
 	for name, query := range map[string]string{"page": "", "display mode": "?display"} {
 		t.Run(name, func(t *testing.T) {

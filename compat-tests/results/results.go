@@ -1,7 +1,7 @@
-// Package results lets tests and benchmarks write what they measured into a
-// Markdown file, each its own section, so that no table there is typed by hand.
+// Package results writes what tests and benchmarks have measured into a Markdown file,
+// each into a section of its own.
 //
-// A section stands between two marks, which are comments in Markdown:
+// A section is enclosed by two Markdown comments:
 //
 //	<!-- results: chaos -->
 //	| fault | times |
@@ -21,19 +21,19 @@ import (
 	"time"
 )
 
-// File is the environment variable that names the file. Without it, tests log
-// their tables and write nothing, so that a test run leaves the checkout clean.
+// File is the environment variable that names the file. If it is not set, tests log
+// their tables and do not write a file.
 const File = "RESULTS"
 
-// Table is a section that a test fills row by row, from any goroutine.
+// Table is the table of a section. Its methods may be called concurrently.
 type Table struct {
 	section string
 	mu      sync.Mutex
 	lines   []string
 }
 
-// New starts the section's table with these column heads. When the test ends
-// the table is logged, and, unless the test has failed, put into the file.
+// New returns a table with these column heads. When the test ends, the table is logged
+// and, unless the test has failed, written into the file.
 func New(t testing.TB, section string, heads ...string) *Table {
 	table := &Table{section: section, lines: []string{row(heads), "|" + strings.Repeat(" --- |", len(heads))}}
 	t.Cleanup(func() {
@@ -52,7 +52,7 @@ func New(t testing.TB, section string, heads ...string) *Table {
 	return table
 }
 
-// Row adds a row. The cells are printed as fmt.Sprint does.
+// Row adds a row. The cells are formatted by fmt.Sprint.
 func (t *Table) Row(cells ...any) {
 	texts := make([]string, len(cells))
 	for i, cell := range cells {
@@ -70,14 +70,13 @@ func row(cells []string) string {
 	return "| " + strings.Join(cells, " | ") + " |"
 }
 
-// Stamp says when and on what something was measured.
+// Stamp returns the date, and the Go version and machine of a measurement.
 func Stamp() string {
 	return fmt.Sprintf("%s, %s, %s/%s, %d cores.", time.Now().UTC().Format("2006-01-02"), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 }
 
-// Write puts the text in the place of what the file holds between the section's
-// marks. Where it has no such marks, they are added at its end. Processes that
-// write at the same time wait for each other.
+// Write replaces the text of a section in the file. If the file has no such section, it
+// is added at the end. Write may be called by several processes at the same time.
 func Write(path, section, text string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// shop is a server with all that is never the same: a token, ids, a clock.
+// shop is a server whose tokens, ids and times are different each time.
 func shop(t *testing.T, greeting string) *httptest.Server {
 	t.Helper()
 	var made atomic.Int64
@@ -74,7 +74,7 @@ func shop(t *testing.T, greeting string) *httptest.Server {
 	return s
 }
 
-// visit is a client of the shop, which sends back what it was given.
+// visit is a client of the shop, which sends back the values that it received.
 func visit(t *testing.T, url string) {
 	t.Helper()
 	res, err := http.Get(url + "/login")
@@ -131,8 +131,8 @@ func visit(t *testing.T, url string) {
 	ws.Close()
 }
 
-// tool runs a command and returns its exit code and all that it printed. A replay
-// has patience: a busy machine is no difference.
+// tool runs a command and returns its exit code and output. Replays have more patience,
+// so that a busy machine does not cause differences.
 func tool(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	if len(args) > 2 && (args[0] == "replay" || args[0] == "learn") {
@@ -143,9 +143,9 @@ func tool(t *testing.T, args ...string) (int, string) {
 	return code, out.String()
 }
 
-// What is made up each time is learnt, and then the server is the same as
-// itself, while another one is not.
-func TestLearntRulesForgiveTheServerItselfAndNoOther(t *testing.T) {
+// With the rules that learn writes, the server does not differ from its recording, and
+// another server still does.
+func TestLearntRulesAllowTheServerItselfAndNoOther(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
 	s := startRecorder(t, server.URL)
@@ -168,13 +168,13 @@ func TestLearntRulesForgiveTheServerItselfAndNoOther(t *testing.T) {
 	if code != exitDifferent || !strings.Contains(out, `$[0]: "sure?", was "ready?"`) || strings.Count(out, "\nline ") != 1 {
 		t.Errorf("another server: exit code %d, %s", code, out)
 	}
-	// What it cannot forgive, learn says.
-	if code, out := tool(t, "learn", "-target", httptest.NewServer(http.NotFoundHandler()).URL, "-quiet", "100ms", s.out); code != exitDifferent || !strings.Contains(out, "no rule should forgive") {
+	// learn reports what no rule should allow.
+	if code, out := tool(t, "learn", "-target", httptest.NewServer(http.NotFoundHandler()).URL, "-quiet", "100ms", s.out); code != exitDifferent || !strings.Contains(out, "no rule should allow") {
 		t.Errorf("learn from nothing: exit code %d, %s", code, out)
 	}
 }
 
-// Secrets are nowhere in a redacted recording, and it can be replayed.
+// A redacted recording has no secrets, and can be replayed.
 func TestSecretsAreTakenOut(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
@@ -190,7 +190,7 @@ func TestSecretsAreTakenOut(t *testing.T) {
 		}
 	}
 	if !strings.Contains(text, "Bearer REDACTED-") || !strings.Contains(text, "session=REDACTED-") || !strings.Contains(text, "token=REDACTED-") {
-		t.Errorf("nothing was taken out:\n%s", text)
+		t.Errorf("nothing was redacted:\n%s", text)
 	}
 	file := filepath.Join(filepath.Dir(s.out), rules.FileName)
 	if code, out := tool(t, "learn", "-target", server.URL, "-quiet", "100ms", "-out", file, s.out); code != exitSame {
@@ -198,7 +198,7 @@ func TestSecretsAreTakenOut(t *testing.T) {
 	}
 }
 
-// What was recorded is the same as HAR, and back.
+// A recording that is converted to HAR and back is the same.
 func TestARecordingAsHARIsTheSame(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
@@ -237,7 +237,7 @@ func TestARecordingAsHARIsTheSame(t *testing.T) {
 	}
 }
 
-// Results are for machines too.
+// Results can be written as JSON and as JUnit XML.
 func TestResultsAsJSONAndJUnit(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
@@ -262,7 +262,7 @@ func TestResultsAsJSONAndJUnit(t *testing.T) {
 	}
 }
 
-// -header and -host are sent by the recorder and by the replay.
+// The recorder and the replay send -header and -host.
 func TestHeadersAndHostAreSent(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -316,7 +316,7 @@ func TestAServerWithTLS(t *testing.T) {
 	}
 }
 
-// Each command says what it is for, and the tool which version it is.
+// Each command prints its help, and siotape its version.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-h"}, {"-version"}, {"record", "-h"}, {"replay", "-h"}, {"learn", "-h"}, {"show", "-h"}} {

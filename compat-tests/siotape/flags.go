@@ -16,7 +16,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A connectionFlags are those of every command that speaks to a server.
+// connectionFlags are the flags of every command that connects to a server.
 type connectionFlags struct {
 	target, start, state string
 	path, host           string
@@ -28,11 +28,11 @@ func (c *connectionFlags) add(flags *flag.FlagSet) {
 	c.headers = http.Header{}
 	flags.StringVar(&c.target, "target", "", "the server's `URL`, such as http://localhost:5000")
 	flags.StringVar(&c.start, "start", "", "a shell `COMMAND` that starts the server, with PORT and an empty DIR in its environment;\n"+
-		"without -target, PORT is one that is free")
-	flags.StringVar(&c.state, "state", "", "a `FILE` of the server's whose lines are compared at the end; may begin with $DIR")
-	flags.StringVar(&c.path, "path", "", "where the server has Socket.IO, as `/PATH/` (default: as recorded, or wherever it is seen)")
-	flags.StringVar(&c.host, "host", "", "the `NAME` to send as Host (default: as clients do, or as recorded)")
-	flags.Func("header", "a `NAME: VALUE` to send with each request; may be given again", func(v string) error {
+		"without -target, PORT is a free port")
+	flags.StringVar(&c.state, "state", "", "a `FILE` of the server whose lines are compared at the end; may begin with $DIR")
+	flags.StringVar(&c.path, "path", "", "the `/PATH/` of Socket.IO on the server (default: as recorded, or any)")
+	flags.StringVar(&c.host, "host", "", "the `NAME` to send as Host (default: as sent by clients, or as recorded)")
+	flags.Func("header", "a `NAME: VALUE` to send with each request; may be repeated", func(v string) error {
 		name, value, ok := strings.Cut(v, ":")
 		if !ok || strings.TrimSpace(name) == "" {
 			return errors.New("want NAME: VALUE")
@@ -40,10 +40,10 @@ func (c *connectionFlags) add(flags *flag.FlagSet) {
 		c.headers.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 		return nil
 	})
-	flags.BoolVar(&c.insecure, "insecure", false, "accept any certificate of the server's")
+	flags.BoolVar(&c.insecure, "insecure", false, "accept any certificate of the server")
 }
 
-// check finds values that nothing can be done with.
+// check returns an error if a flag has an invalid value.
 func (c *connectionFlags) check(flags *flag.FlagSet) error {
 	var wrong error
 	flags.Visit(func(f *flag.Flag) {
@@ -57,7 +57,8 @@ func (c *connectionFlags) check(flags *flag.FlagSet) error {
 	return wrong
 }
 
-// hostPort is the target as net.Dial wants it, and the TLS to speak, if any.
+// hostPort returns the address of the target for net.Dial, and the TLS configuration, or
+// nil for http.
 func (c *connectionFlags) hostPort(target string) (string, *tls.Config, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
@@ -74,7 +75,7 @@ func (c *connectionFlags) hostPort(target string) (string, *tls.Config, error) {
 	return net.JoinHostPort(u.Hostname(), port), config, nil
 }
 
-// A playFlags are those of the commands that play recordings.
+// playFlags are the flags of the commands that replay recordings.
 type playFlags struct {
 	connectionFlags
 	rules, pace     string
@@ -86,12 +87,12 @@ type playFlags struct {
 func (p *playFlags) add(flags *flag.FlagSet) {
 	p.connectionFlags.add(flags)
 	p.values = map[string]string{}
-	flags.StringVar(&p.rules, "rules", "", "the rules `FILE` (default: "+rules.FileName+" beside the recording); none is none")
-	flags.DurationVar(&p.patience, "patience", replay.DefaultPatience, "how much longer than the recorded server this one may take for each thing")
-	flags.DurationVar(&p.quiet, "quiet", replay.DefaultQuiet, "how long the server has to say nothing more at the end")
-	flags.StringVar(&p.pace, "pace", replay.DefaultPace.String(), "the longest `PAUSE` that is kept between two things that clients do; recorded keeps them all")
+	flags.StringVar(&p.rules, "rules", "", "the rules `FILE`, or none (default: "+rules.FileName+" next to the recording)")
+	flags.DurationVar(&p.patience, "patience", replay.DefaultPatience, "how much later than recorded each packet or response may arrive")
+	flags.DurationVar(&p.quiet, "quiet", replay.DefaultQuiet, "how long to wait for further packets at the end")
+	flags.StringVar(&p.pace, "pace", replay.DefaultPace.String(), "the longest `PAUSE` between two steps of clients; recorded keeps all pauses")
 	flags.IntVar(&p.most, "most", replay.DefaultMost, "stop after this `NUMBER` of differences")
-	flags.Func("value", "`REDACTED-1=VALUE`, to send where the recording has that; may be given again", func(v string) error {
+	flags.Func("value", "`REDACTED-1=VALUE`: send VALUE where the recording has REDACTED-1; may be repeated", func(v string) error {
 		name, value, ok := strings.Cut(v, "=")
 		if !ok || !strings.HasPrefix(name, "REDACTED-") {
 			return errors.New("want REDACTED-1=VALUE")

@@ -14,21 +14,21 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-const aboutLearn = `Plays recordings against the server they were recorded from, finds what is not
-the same each time, such as ids and times, and proposes rules that forgive that.
-It repeats this until the server is the same as itself twice.
+const aboutLearn = `Replays recordings against the server they were recorded from, finds values that
+are different each time, such as ids and times, and proposes rules that allow
+that. It repeats this until there are no differences twice in a row.
 
   siotape learn -start 'python3 app.py' -out rules.yaml chat.jsonl
 
-The rules go to -out, beside those that it has, or else are printed. Read them,
-and say in your own words why each value may differ: what a rule forgives, no
-replay will find.
+The rules are added to the file -out, or else are printed. Read them, and write in
+your own words why each value may differ: a replay does not find what a rule
+allows.
 
-Exit codes: 0 done; 1 the server differs from itself in what no rule should
-forgive; 2 the recordings could not be played.
+Exit codes: 0 success; 1 the server differs from itself in something that no rule
+should allow; 2 the recordings could not be replayed.
 `
 
-// maxRounds is how often learn plays the recordings at most.
+// maxRounds is how often learn replays a recording at most.
 const maxRounds = 8
 
 func learn(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
@@ -63,7 +63,7 @@ func learn(ctx context.Context, args []string, stdout, stderr io.Writer) (int, e
 	if err != nil {
 		return exitFailed, err
 	}
-	text = append([]byte("# What the server may do otherwise each time, and why.\n"), text...)
+	text = append([]byte("# What the server may do differently each time, and why.\n"), text...)
 	if *out == "" {
 		_, err = stdout.Write(text)
 		return code, err
@@ -75,7 +75,7 @@ func learn(ctx context.Context, args []string, stdout, stderr io.Writer) (int, e
 	return code, nil
 }
 
-// knownRules are those that are there already.
+// knownRules returns the rules that exist already.
 func (p *playFlags) knownRules(out, recording string) (*rules.Rules, error) {
 	if out == "" {
 		return p.rulesFor(recording)
@@ -87,7 +87,7 @@ func (p *playFlags) knownRules(out, recording string) (*rules.Rules, error) {
 	return rs, err
 }
 
-// learn adds to rs what the recordings show, until each was the same twice.
+// learn adds rules to rs until each recording was replayed twice without differences.
 func (p *playFlags) learn(ctx context.Context, names []string, o replay.Options, rs *rules.Rules, stdout, stderr io.Writer) (int, error) {
 	code := exitSame
 	for _, name := range names {
@@ -108,11 +108,11 @@ func (p *playFlags) learn(ctx context.Context, names []string, o replay.Options,
 				continue
 			case len(rest) > 0:
 				for _, d := range replay.Grouped(rest) {
-					fmt.Fprintf(stdout, "%s, which no rule should forgive: %s\n\n", r.Name, d)
+					fmt.Fprintf(stdout, "%s, which no rule should allow: %s\n\n", r.Name, d)
 				}
 				code = exitDifferent
 			case round == maxRounds:
-				return exitFailed, fmt.Errorf("%s: after %d rounds it is still different each time", r.Name, round)
+				return exitFailed, fmt.Errorf("%s: after %d rounds there are still new differences", r.Name, round)
 			default:
 				same = 0
 				continue
@@ -140,14 +140,14 @@ func (p *playFlags) learnOnce(ctx context.Context, r *tape.Recording, o replay.O
 		rest = res.Differences
 	}
 	if len(rest) > 0 && !proposed.IsEmpty() {
-		rest = nil // what these explain may explain the rest
+		rest = nil // the new rules may explain the rest
 	}
 	return res, rest, nil
 }
 
 func summary(res *replay.Result) string {
 	if res.Same() {
-		return "same" + forgiven(res)
+		return "same" + allowed(res)
 	}
-	return fmt.Sprintf("%d differences%s", len(res.Differences), forgiven(res))
+	return fmt.Sprintf("%d differences%s", len(res.Differences), allowed(res))
 }

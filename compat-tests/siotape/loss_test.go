@@ -16,11 +16,12 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/siotape/tape"
 )
 
-// scripted is a server that answers the nth request of each connection with the
-// nth text, byte for byte.
+// scripted is a server that answers the n-th request of each connection with the bytes of
+// the n-th text.
 func scripted(t *testing.T, answers ...string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -52,7 +53,7 @@ func scripted(t *testing.T, answers ...string) string {
 	return "http://" + l.Addr().String()
 }
 
-// ask sends requests on one connection and reads what comes until it has come.
+// ask sends requests on one connection and reads until it has received the text want.
 func ask(t *testing.T, url string, want string, requests ...string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -66,21 +67,21 @@ func ask(t *testing.T, url string, want string, requests ...string) {
 		if _, err := io.WriteString(conn, r); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond) // so that the next one is a chunk of its own
+		time.Sleep(20 * time.Millisecond) // so that the next one is a separate chunk
 	}
 	buf := make([]byte, 4096)
 	for !strings.Contains(got.String(), want) {
 		n, err := conn.Read(buf)
 		got.Write(buf[:n])
 		if err != nil {
-			t.Fatalf("%q came, want %q in it: %v", got.String(), want, err)
+			t.Fatalf("received %q, want %q in it: %v", got.String(), want, err)
 		}
 	}
 }
 
 const get = "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// recorded finds the lines of a recording that have a text in them.
+// recorded returns the lines of a recording that contain the text.
 func recorded(r *tape.Recording, text string) (lines []string) {
 	for _, l := range r.Lines {
 		if s := printed(l, true); strings.Contains(s, text) {
@@ -90,9 +91,9 @@ func recorded(r *tape.Recording, text string) (lines []string) {
 	return lines
 }
 
-// Nothing that passes is lost in silence: it is recorded, or said not to be
-// understood, with an exit code of its own.
-func TestNothingIsLostInSilence(t *testing.T) {
+// Nothing is lost without a message: it is recorded, or reported as not understood, with
+// its own exit code.
+func TestNothingIsLostWithoutAMessage(t *testing.T) {
 	t.Parallel()
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 	eio3 := `HTTP/1.1 200 OK` + "\r\nContent-Length: 24\r\n\r\n" + `21:0{"sid":"0123456789"}`
@@ -101,7 +102,7 @@ func TestNothingIsLostInSilence(t *testing.T) {
 		name    string
 		answers []string
 		ask     []string
-		came    string // the last thing that comes to the client
+		came    string // the last bytes that the client receives
 		want    string // in a line
 		code    int
 	}{
@@ -129,7 +130,7 @@ func TestNothingIsLostInSilence(t *testing.T) {
 			[]string{eio3}, []string{fmt.Sprintf(get, "socket.io/?EIO=3&transport=polling")}, "}", "not understood: a session of Engine.IO 3", exitInPart},
 		{"JSONP",
 			[]string{jsonp}, []string{fmt.Sprintf(get, "socket.io/?EIO=4&transport=polling&j=0")}, ");", "not understood: a session by JSONP", exitInPart},
-		{"a_session_that_was_there_before",
+		{"a_session_opened_before_the_recording",
 			[]string{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n6"}, []string{fmt.Sprintf(get, "socket.io/?EIO=4&transport=polling&sid=0123456789")}, "6",
 			"not understood: a session that was opened before the recording began", exitInPart},
 		{"noise_from_a_client",
@@ -137,7 +138,7 @@ func TestNothingIsLostInSilence(t *testing.T) {
 		{"an_upgrade_to_something_else",
 			[]string{"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"},
 			[]string{"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"}, "h2c", `not understood: connection 1, after its upgrade to "h2c"`, exitInPart},
-		{"a_WebSocket_frame_that_is_none",
+		{"an_invalid_WebSocket_frame",
 			[]string{"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff!"},
 			[]string{"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"}, "!", `of the WebSocket's frames from the server`, exitInPart},
 	}
@@ -200,22 +201,22 @@ func TestOtherWebSocketsAreRecordedAndReplayed(t *testing.T) {
 	}
 }
 
-// A path that nothing is at is said, and what is elsewhere is recorded.
-func TestAWrongPathIsSaid(t *testing.T) {
+// A -path without sessions is reported, and sessions at other paths are recorded.
+func TestAWrongPathIsReported(t *testing.T) {
 	t.Parallel()
 	handshake := `HTTP/1.1 200 OK` + "\r\nContent-Length: 26\r\n\r\n" + `0{"sid":"0123456789abcde"}`
 	s := startRecorder(t, scripted(t, handshake), "-path", "/elsewhere/")
 	ask(t, s.URL, "}", fmt.Sprintf(get, "socket.io/?EIO=4&transport=polling"))
 	r := s.end()
-	if said := s.said.String(); r.Count().Sessions != 1 || s.code != exitInPart || !strings.Contains(said, "No session was opened at /elsewhere/") ||
+	if said := s.output.String(); r.Count().Sessions != 1 || s.code != exitInPart || !strings.Contains(said, "No session was opened at /elsewhere/") ||
 		!strings.Contains(said, "Sessions were opened at /socket.io/") {
 		t.Errorf("exit code %d, %s: %s", s.code, r.Count(), said)
 	}
 }
 
-// What has passed is in the file a second later, whatever becomes of the
-// recorder; an older recording of that name stays.
-func TestARecordingIsWholeAfterKill(t *testing.T) {
+// Traffic is in the file after a second, even if the recorder is killed. An older
+// recording with the same name is kept.
+func TestARecordingSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	url := scripted(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\ndata: 1\r\n")
 	dir := t.TempDir()
@@ -250,17 +251,10 @@ func TestARecordingIsWholeAfterKill(t *testing.T) {
 	buf := make([]byte, 4096)
 	_, _ = conn.Read(buf)
 	fmt.Fprintf(conn, get, "events")
-	deadline := time.Now().Add(time.Minute)
-	for {
+	harness.WaitFor(t, "the traffic in "+out+tape.Partial, func() bool {
 		r, err := tape.ReadFile(out + tape.Partial)
-		if err == nil && len(recorded(r, "GET /first ← 200")) == 1 && len(recorded(r, `GET /events ← 200  "data: 1" …`)) == 1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("what has passed is not in the file: %v %v", r, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return err == nil && len(recorded(r, "GET /first ← 200")) == 1 && len(recorded(r, `GET /events ← 200  "data: 1" …`)) == 1
+	})
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	if text, err := os.ReadFile(out); err != nil || string(text) != "an older one" {
@@ -270,7 +264,7 @@ func TestARecordingIsWholeAfterKill(t *testing.T) {
 	if code := run(t.Context(), []string{"show", out + tape.Partial}, &shown, &shown); code != exitInPart || !strings.Contains(shown.String(), "no end") {
 		t.Errorf("exit code %d: %s", code, &shown)
 	}
-	// A file that was cut in the middle of a line is as good.
+	// A file that ends within a line can be read too.
 	text, err := os.ReadFile(out + tape.Partial)
 	if err != nil {
 		t.Fatal(err)
@@ -283,9 +277,9 @@ func TestARecordingIsWholeAfterKill(t *testing.T) {
 	}
 }
 
-// A recording of no lines, and one in which something was not understood, are
-// not the same as anything.
-func TestWhatCannotBeJudgedIsNotTheSame(t *testing.T) {
+// A recording without lines, or with something that was not understood, is never reported
+// as the same.
+func TestWhatCannotBeComparedIsNotTheSame(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()

@@ -1,12 +1,12 @@
-// Command siotape records what passes between Socket.IO clients and a server,
-// plays the clients' side of it against another server, and says where that one
-// does something else.
+// Command siotape records the traffic between Socket.IO clients and a server, replays
+// the clients' side of it against another server, and reports where that server behaves
+// differently.
 //
 //	siotape record -target http://localhost:5000 -out chat.jsonl
 //	siotape replay -target http://localhost:6000 chat.jsonl
 //
-// It works from outside, over polling and WebSocket and from the one to the
-// other, with servers in any language. README.md has a tour.
+// It works as a proxy, over polling, WebSocket and upgrades between them, with servers in
+// any language. README.md describes it.
 package main
 
 import (
@@ -24,27 +24,27 @@ import (
 
 // Exit codes.
 const (
-	exitSame      = 0 // done; of a replay: the same
+	exitSame      = 0 // success; of a replay: no differences
 	exitDifferent = 1 // a replay found differences
-	exitFailed    = 2 // it could not be done
-	exitInPart    = 3 // done, but for what is not understood, or not to be compared
+	exitFailed    = 2 // the command failed
+	exitInPart    = 3 // success, but something was not understood or could not be compared
 )
 
 const usage = `siotape records Socket.IO traffic and replays it against another server.
 
-  siotape record   stand between clients and a server, and write a recording
-  siotape replay   play recordings against a server, and say what differs
-  siotape learn    play a recording against its own server, and propose rules
+  siotape record   write a recording, as a proxy between clients and a server
+  siotape replay   replay recordings against a server, and report what differs
+  siotape learn    replay a recording against its own server, and propose rules
   siotape show     print a recording as text or as HAR
 
   siotape COMMAND -h explains a command; siotape -version prints the version.
 
-Exit codes: 0 done, or the same; 1 different; 2 it could not be done;
-3 done, but something was not understood or could not be compared.
+Exit codes: 0 success, or no differences; 1 differences; 2 failure;
+3 success, but something was not understood or could not be compared.
 `
 
 func main() {
-	log.SetOutput(io.Discard) // of net/http, about servers that are recorded as they are
+	log.SetOutput(io.Discard) // net/http logs what is unusual about servers
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	command := commands[args[0]]
 	if command == nil {
-		fmt.Fprintf(stderr, "siotape: there is no command %q\n\n%s", args[0], usage)
+		fmt.Fprintf(stderr, "siotape: unknown command %q\n\n%s", args[0], usage)
 		return exitFailed
 	}
 	code, err := command(ctx, args[1:], stdout, stderr)
@@ -98,7 +98,8 @@ func version() string {
 	return v
 }
 
-// newFlags returns the flags of a command whose -h prints about and the flags.
+// newFlags returns the flag set of a command. Its usage has the synopsis, about and the
+// flags.
 func newFlags(name, synopsis, about string, stderr io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -109,5 +110,5 @@ func newFlags(name, synopsis, about string, stderr io.Writer) *flag.FlagSet {
 	return flags
 }
 
-// errUsage is for arguments that are missing: the usage was printed.
+// errUsage is returned after the usage was printed.
 var errUsage = errors.New("see the usage above")

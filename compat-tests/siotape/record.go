@@ -16,14 +16,14 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-const aboutRecord = `Stands between clients and a server, passes bytes on unchanged, and writes what
-passed to FILE. Point clients at -listen. Ctrl-C or SIGTERM ends the recording.
-Until then it is in FILE.part, whole up to the last second whatever happens.
+const aboutRecord = `Forwards bytes unchanged between clients and a server, and records them in FILE.
+Point clients at -listen. Ctrl-C or SIGTERM ends the recording. Until then it is
+in FILE.part, complete up to the last second even if siotape is killed.
 
   siotape record -target http://localhost:5000 -listen localhost:5001 -out chat.jsonl
 
-Exit codes: 0 done; 2 it could not be done; 3 done, but something that passed was
-not understood; the recording says what.
+Exit codes: 0 success; 2 failure; 3 success, but something was not understood; the
+recording says what.
 `
 
 // record runs until ctx is done.
@@ -37,10 +37,10 @@ func record(ctx context.Context, args []string, stdout, stderr io.Writer) (int, 
 	flags.StringVar(&header.Name, "name", "", "the recording's name (default: the file's)")
 	flags.StringVar(&header.About, "about", "", "one sentence on what happens in it")
 	flags.StringVar(&header.Server, "server", "", "the server's libraries and their versions")
-	redact := flags.Bool("redact", false, "take out cookies, tokens and passwords: REDACTED-1, REDACTED-2, … stand in their place")
-	secrets := flags.String("secrets", capture.Secret, "with -redact, a `REGEXP` for the names of what is taken out")
+	redact := flags.Bool("redact", false, "replace cookies, tokens and passwords by REDACTED-1, REDACTED-2, …")
+	secrets := flags.String("secrets", capture.Secret, "with -redact, a `REGEXP` for the names of secrets")
 	logs := map[string]string{}
-	flags.Func("log", "`NAME=FILE` that a program printed to, to be kept with the recording; may be given again", func(v string) error {
+	flags.Func("log", "`NAME=FILE`: keep the output of a program in FILE with the recording; may be repeated", func(v string) error {
 		name, file, ok := strings.Cut(v, "=")
 		if !ok {
 			return errors.New("want NAME=FILE")
@@ -69,7 +69,7 @@ func record(ctx context.Context, args []string, stdout, stderr io.Writer) (int, 
 		}
 	}
 
-	// What cannot work is better known before the server starts.
+	// An error here should come before the server is started.
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *listen)
 	if err != nil {
 		return exitFailed, err
@@ -111,7 +111,7 @@ func record(ctx context.Context, args []string, stdout, stderr io.Writer) (int, 
 	return c.conclude(p, end.Counts, *out, stdout), nil
 }
 
-// conclude says what should not be passed over, and chooses the exit code.
+// conclude prints warnings about the recording, and returns the exit code.
 func (c *connectionFlags) conclude(p *capture.Proxy, counts tape.Counts, out string, stdout io.Writer) int {
 	code := exitSame
 	if counts.NotUnderstood > 0 {
@@ -128,7 +128,7 @@ func (c *connectionFlags) conclude(p *capture.Proxy, counts tape.Counts, out str
 		code = exitInPart
 	}
 	if counts.Sessions == 0 && counts.Exchanges == 0 {
-		fmt.Fprintln(stdout, "Nothing passed that could be replayed")
+		fmt.Fprintln(stdout, "Nothing was recorded that could be replayed")
 		code = exitInPart
 	}
 	return code

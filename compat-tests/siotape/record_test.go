@@ -5,11 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,46 +18,46 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/siotape/replay"
 	"counting/compat-tests/siotape/rules"
 	"counting/compat-tests/siotape/tape"
-	"counting/compat-tests/subject"
 )
 
-func TestMain(m *testing.M) { subject.Main(m) }
+func TestMain(m *testing.M) { harness.Main(m) }
 
-// A session is a recorder that runs.
-type session struct {
-	t    *testing.T
-	URL  string
-	stop context.CancelFunc
-	out  string
-	done chan int
-	code int
-	said tail // what the command printed
+// A recorder is a running siotape record.
+type recorder struct {
+	t      *testing.T
+	URL    string
+	stop   context.CancelFunc
+	out    string
+	done   chan int
+	code   int
+	output tail // of the command
 }
 
-// startRecorder starts the command in front of a server.
-func startRecorder(t *testing.T, target string, args ...string) *session {
+// startRecorder starts siotape record for a server.
+func startRecorder(t *testing.T, target string, args ...string) *recorder {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	s := &session{t: t, stop: stop, out: filepath.Join(t.TempDir(), "session.jsonl"), done: make(chan int, 1)}
-	said, saying := io.Pipe()
+	s := &recorder{t: t, stop: stop, out: filepath.Join(t.TempDir(), "session.jsonl"), done: make(chan int, 1)}
+	lines, printing := io.Pipe()
 	args = append([]string{"record", "-target", target, "-listen", "127.0.0.1:0", "-out", s.out}, args...)
-	go func() { s.done <- run(ctx, args, io.MultiWriter(saying, &s.said), os.Stderr); saying.Close() }()
+	go func() { s.done <- run(ctx, args, io.MultiWriter(printing, &s.output), os.Stderr); printing.Close() }()
 	var line strings.Builder
 	for b := make([]byte, 1); b[0] != '\n'; line.Write(b) {
-		if _, err := said.Read(b); err != nil {
+		if _, err := lines.Read(b); err != nil {
 			t.Fatalf("the recorder did not start: %v", <-s.done)
 		}
 	}
-	go func() { _, _ = io.Copy(io.Discard, said) }()
+	go func() { _, _ = io.Copy(io.Discard, lines) }()
 	s.URL = regexp.MustCompile(`http://127\S+$`).FindString(strings.TrimSpace(line.String()))
 	return s
 }
 
-// end stops the recorder, as SIGTERM does, and reads what it wrote.
-func (s *session) end() *tape.Recording {
+// end stops the recorder, as SIGTERM does, and returns the recording.
+func (s *recorder) end() *tape.Recording {
 	s.t.Helper()
 	s.stop()
 	s.code = <-s.done
@@ -71,8 +68,8 @@ func (s *session) end() *tape.Recording {
 	return r
 }
 
-// shape is what a recording says of one side of one session, or of HTTP, with
-// ids masked and without what depends on how long it took, such as pings.
+// shape returns what one side of a session did, or HTTP exchanges, with masked ids and
+// without what depends on timing, such as pings.
 func shape(r *tape.Recording, session, from string) []string {
 	ids := regexp.MustCompile(`"sid":"[^"]*"`)
 	var lines []string
@@ -80,16 +77,16 @@ func shape(r *tape.Recording, session, from string) []string {
 	for _, l := range r.Lines {
 		if l.Session == session && l.Close && l.Over == "polling" && l.From == tape.Client {
 			left = true
-			continue // whether a poll is waiting at the end is chance
+			continue // it is random whether a poll waits at the end
 		}
 		if l.Session != session || l.String() == "6" || l.String() == "an empty poll" || l.String() == "2" || l.String() == "3" {
 			continue
 		}
 		left = left || l.From == tape.Client && (l.Close || l.String() == "1")
 		if l.From != from || left && from == tape.Server {
-			continue // what still reaches a client that has left is chance
+			continue // it is random what a client receives after it has left
 		}
-		if l.HTTP != nil { // version 1 has few of the headers
+		if l.HTTP != nil { // version 1 has only some headers
 			x := *l.HTTP
 			x.ResponseHeaders = nil
 			l.HTTP = &x
@@ -109,7 +106,7 @@ func sameShape(t *testing.T, got, want *tape.Recording, without func(string) boo
 			g, w := shape(got, l.Session, l.From), shape(want, l.Session, l.From)
 			g, w = slices.DeleteFunc(g, without), slices.DeleteFunc(w, without)
 			if !slices.Equal(g, w) {
-				t.Errorf("session %s, from %s:\n  recorded now:\n    %s\n  given:\n    %s", l.Session, l.From,
+				t.Errorf("session %s, from %s:\n  recorded now:\n    %s\n  recorded before:\n    %s", l.Session, l.From,
 					strings.Join(g, "\n    "), strings.Join(w, "\n    "))
 			}
 		}
@@ -129,22 +126,22 @@ func isNumber(line string) bool { return strings.Contains(line, `42["number"`) }
 
 func TestPythonClientsGiveWhatWasRecorded(t *testing.T) {
 	t.Parallel()
-	flask := subject.Flask(t)
+	flask := harness.Flask(t)
 	s := startRecorder(t, flask.URL, "-state", filepath.Join(flask.Dir, "numbers.txt"))
 	quick := []string{"COUNT_SLEEP=0.1", "STEP_SLEEP=0.01"}
-	says := func(p *subject.Program, text string) {
+	awaitOutput := func(p *harness.Program, text string) {
 		t.Helper()
 		if !p.Wait(func(out string) bool { return strings.Contains(out, text) }) {
-			t.Fatalf("a client does not say %q but:\n%s", text, p.Output())
+			t.Fatalf("a client does not print %q:\n%s", text, p.Output())
 		}
 	}
-	client1 := subject.Client(t, s.URL, quick...)
-	says(client1, "Connected to server!")
-	client2 := subject.Client(t, s.URL, quick...)
-	says(client1, "counting: nine")
-	says(client2, "counting: eight")
+	client1 := harness.Client(t, s.URL, quick...)
+	awaitOutput(client1, "Connected to server!")
+	client2 := harness.Client(t, s.URL, quick...)
+	awaitOutput(client1, "counting: nine")
+	awaitOutput(client2, "counting: eight")
 	client1.Kill()
-	says(client2, "Game stopped!")
+	awaitOutput(client2, "Game stopped!")
 	client2.Kill()
 	flask.Wait(func(out string) bool { return strings.Contains(out, "client2 disconnected") })
 	got := s.end()
@@ -162,8 +159,8 @@ func TestPythonClientsGiveWhatWasRecorded(t *testing.T) {
 	}
 }
 
-// A recorder between the replayer and the server is not noticed, and writes
-// down again what was played.
+// A recorder between a replay and the server causes no differences, and records the same
+// again.
 func TestReplayedRecordingIsRecordedAgain(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -172,7 +169,7 @@ func TestReplayedRecordingIsRecordedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			flask := subject.Flask(t)
+			flask := harness.Flask(t)
 			s := startRecorder(t, flask.URL)
 			r := given(t, name)
 			rs, err := rules.ReadFile(filepath.Join("..", "recordings", rules.FileName))
@@ -188,9 +185,9 @@ func TestReplayedRecordingIsRecordedAgain(t *testing.T) {
 	}
 }
 
-func TestCompressedFramesAreWrittenDownPlain(t *testing.T) {
+func TestCompressedFramesAreRecordedUncompressed(t *testing.T) {
 	t.Parallel()
-	flask := subject.Flask(t)
+	flask := harness.Flask(t)
 	s := startRecorder(t, flask.URL)
 	dialer := websocket.Dialer{EnableCompression: true}
 	ws, res, err := dialer.Dial(strings.Replace(s.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
@@ -227,7 +224,7 @@ func TestCompressedFramesAreWrittenDownPlain(t *testing.T) {
 
 func TestBytesPassUnchanged(t *testing.T) {
 	t.Parallel()
-	// A server that sends back what it got when the client has said all.
+	// A server that sends back all data when the client has finished.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -269,134 +266,15 @@ func TestBytesPassUnchanged(t *testing.T) {
 	r := s.end()
 	for _, l := range r.Lines {
 		if l.NotUnderstood == "" {
-			t.Errorf("something was made of noise: %v", l)
+			t.Errorf("noise was recorded as %v", l)
 		}
 	}
 	if len(r.Lines) != 4 || s.code != exitInPart {
-		t.Errorf("%d lines, exit code %d: the noise was passed over in silence", len(r.Lines), s.code)
+		t.Errorf("%d lines, exit code %d: the noise was not reported", len(r.Lines), s.code)
 	}
 }
 
 func afterCloseWrite(conn net.Conn) net.Conn {
 	_ = conn.(*net.TCPConn).CloseWrite()
 	return conn
-}
-
-// A rude server does what the original does only after a minute.
-func TestClosesAreWrittenDown(t *testing.T) {
-	t.Parallel()
-	const handshake = `0{"sid":"abc","upgrades":[]}`
-	upgrader := websocket.Upgrader{}
-	polls, gone := make(chan string, 1), make(chan bool, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		switch {
-		case q.Get("transport") == "websocket":
-			ws, err := upgrader.Upgrade(w, r, nil)
-			if err != nil {
-				return
-			}
-			_ = ws.WriteMessage(websocket.TextMessage, []byte(handshake))
-			if q.Get("who") == "server" {
-				ws.Close()
-				return
-			}
-			_, _, _ = ws.ReadMessage()
-		case q.Get("sid") == "":
-			_, _ = io.WriteString(w, handshake)
-		case r.Method == http.MethodPost:
-			_, _ = io.WriteString(w, "ok")
-		default:
-			polls <- q.Get("who")
-			if q.Get("who") == "server" {
-				http.Error(w, `"gone"`, http.StatusBadRequest)
-				return
-			}
-			<-r.Context().Done()
-			gone <- true
-			panic(http.ErrAbortHandler) // no answer, which could overtake the end
-		}
-	}))
-	defer server.Close()
-
-	dial := func(t *testing.T, s *session, who string) *websocket.Conn {
-		t.Helper()
-		ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket&who="+who, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ws
-	}
-	get := func(t *testing.T, s *session, ctx context.Context, query string) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/socket.io/?EIO=4&transport=polling"+query, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if res, err := http.DefaultClient.Do(req); err == nil {
-			_, _ = io.Copy(io.Discard, res.Body)
-			res.Body.Close()
-		}
-	}
-	tests := []struct {
-		name string
-		act  func(*testing.T, *session)
-		want string
-	}{
-		{"the_server_closes_a_websocket", func(t *testing.T, s *session) {
-			ws := dial(t, s, "server")
-			for {
-				if _, _, err := ws.ReadMessage(); err != nil {
-					return
-				}
-			}
-		}, "server closes websocket"},
-		{"the_client_closes_a_websocket_politely", func(t *testing.T, s *session) {
-			ws := dial(t, s, "client")
-			_, _, _ = ws.ReadMessage()
-			_ = ws.WriteControl(websocket.CloseMessage, nil, time.Now().Add(time.Second))
-			_, _, _ = ws.ReadMessage()
-		}, "client closes websocket"},
-		{"the_client_drops_a_websocket", func(t *testing.T, s *session) {
-			ws := dial(t, s, "client")
-			_, _, _ = ws.ReadMessage()
-			_ = afterCloseWrite(ws.NetConn())
-			_, _, _ = ws.ReadMessage()
-		}, "client closes websocket"},
-		{"the_server_refuses_a_poll", func(t *testing.T, s *session) {
-			get(t, s, t.Context(), "")
-			get(t, s, t.Context(), "&sid=abc&who=server")
-			<-polls
-		}, "server closes polling"},
-		{"the_client_gives_up_a_poll", func(t *testing.T, s *session) {
-			get(t, s, t.Context(), "")
-			ctx, giveUp := context.WithCancel(t.Context())
-			go func() { <-polls; giveUp() }()
-			get(t, s, ctx, "&sid=abc&who=client")
-			<-gone
-		}, "client closes polling"},
-		{"a_poll_that_is_given_up_for_another_is_no_close", func(t *testing.T, s *session) {
-			get(t, s, t.Context(), "")
-			ctx, giveUp := context.WithCancel(t.Context())
-			go func() { <-polls; giveUp() }()
-			get(t, s, ctx, "&sid=abc&who=client")
-			<-gone
-			res, err := http.Post(s.URL+"/socket.io/?EIO=4&transport=polling&sid=abc", "text/plain", strings.NewReader("40"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-		}, "client 40"},
-	}
-	for _, tt := range tests { // one after the other: polls is theirs in common
-		t.Run(tt.name, func(t *testing.T) {
-			s := startRecorder(t, server.URL)
-			tt.act(t, s)
-			r := s.end()
-			last := r.Lines[len(r.Lines)-1]
-			if got := fmt.Sprintf("%s %s", last.From, last); got != tt.want {
-				t.Errorf("the last line is %q, want %q, of %v", got, tt.want, r.Lines)
-			}
-		})
-	}
 }

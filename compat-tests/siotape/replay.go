@@ -12,20 +12,20 @@ import (
 	"counting/compat-tests/siotape/rules"
 )
 
-const aboutReplay = `Plays the clients' side of recordings against a server and says where it does
-something else than was recorded, but for what the rules file forgives.
+const aboutReplay = `Replays the clients' side of recordings against a server and reports where the
+server does not do what was recorded, except for what the rules file allows.
 
   siotape replay -target http://localhost:6000 chat.jsonl
   siotape replay -start 'node server.js' recordings/*.jsonl
 
-A server carries its state from one recording to the next: with -start each
+A server keeps its state from one recording to the next: with -start each
 recording gets a server of its own.
 
-Exit codes: 0 the same; 1 different; 2 it could not be played; 3 the same, but
-for what of the recording could not be compared.
+Exit codes: 0 no differences; 1 differences; 2 it could not be replayed; 3 no
+differences, but a part of the recording could not be compared.
 `
 
-// usageError makes of the flag package's errors, which it has printed, errUsage.
+// usageError replaces errors that the flag package has printed by errUsage.
 func usageError(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return err
@@ -37,11 +37,11 @@ func replayAll(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 	flags := newFlags("replay", "-target URL [flags] RECORDING...", aboutReplay, stderr)
 	var p playFlags
 	p.add(flags)
-	mode := flags.String("expect", "", "what NAME.`MODE`.json beside a recording says is expected to differ")
+	mode := flags.String("expect", "", "apply the expected differences in NAME.`MODE`.json next to a recording")
 	asJSON := flags.Bool("json", false, "print the results as JSON")
 	junit := flags.String("junit", "", "write the results as JUnit XML to this `FILE`")
-	all := flags.Bool("all", false, "print every difference, not one of each kind")
-	play := flags.Bool("play", false, "only play the clients' side, at its recorded pace, and compare nothing; with\nsiotape record in between this makes a recording of one that is written by hand")
+	all := flags.Bool("all", false, "print all differences, not only the first of each kind")
+	play := flags.Bool("play", false, "only send what clients sent, at the recorded pace, and compare nothing; through\nsiotape record this completes a recording that was written by hand")
 	if err := flags.Parse(args); err != nil {
 		return exitFailed, usageError(err)
 	}
@@ -79,7 +79,7 @@ func replayAll(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 	return r.end(stderr)
 }
 
-// replay plays one recording, against a server of its own if -start is given.
+// replay replays one recording, against a server of its own if -start is given.
 func (p *playFlags) replay(ctx context.Context, name, mode string, o replay.Options) (*replay.Result, *rules.Rules, error) {
 	r, err := readRecording(name, mode)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 )
 
 const third = "../recordings/third-client.jsonl"
 
-func TestSaysSameOrWhereItDiffers(t *testing.T) {
+func TestReplayReportsDifferences(t *testing.T) {
 	t.Parallel()
 	changed := func(t *testing.T, from, to string) string {
 		t.Helper()
@@ -28,7 +28,7 @@ func TestSaysSameOrWhereItDiffers(t *testing.T) {
 	}
 	tests := []struct {
 		name     string
-		from, to string // what is changed in the recording
+		from, to string // a change of the recording
 		code     int
 		want     []string
 	}{
@@ -44,7 +44,7 @@ func TestSaysSameOrWhereItDiffers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			flask := subject.Flask(t)
+			flask := harness.Flask(t)
 			var out, complaints bytes.Buffer
 			args := []string{"replay", "-target", flask.URL, "-state", filepath.Join(flask.Dir, "numbers.txt"),
 				"-patience", "10s", "-rules", "../recordings/rules.yaml", changed(t, tt.from, tt.to)}
@@ -60,7 +60,7 @@ func TestSaysSameOrWhereItDiffers(t *testing.T) {
 	}
 }
 
-func TestSaysWhatItNeeds(t *testing.T) {
+func TestReplayReportsErrors(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -69,12 +69,12 @@ func TestSaysWhatItNeeds(t *testing.T) {
 	}{
 		{"no_target", []string{third}, "usage: siotape replay"},
 		{"no_recording", []string{"-target", "http://localhost:1"}, "usage: siotape replay"},
-		{"a_recording_that_is_not_there", []string{"-target", "http://localhost:1", "nothing.jsonl"}, "no such file"},
+		{"a_missing_recording", []string{"-target", "http://localhost:1", "nothing.jsonl"}, "no such file"},
 		{"no_url", []string{"-target", "localhost", third}, "want a URL"},
-		{"a_mode_that_there_is_not", []string{"-target", "http://localhost:1", "-expect", "nodee", third}, `mode "nodee"`},
+		{"an_unknown_mode", []string{"-target", "http://localhost:1", "-expect", "nodee", third}, `mode "nodee"`},
 		{"an_empty_target", []string{"-target", "", third}, "-target is empty"},
 		{"no_such_rules", []string{"-target", "http://localhost:1", "-rules", "nothing.yaml", third}, "nothing.yaml"},
-		{"a_pace_that_is_none", []string{"-target", "http://localhost:1", "-pace", "fast", third}, `-pace "fast"`},
+		{"an_invalid_pace", []string{"-target", "http://localhost:1", "-pace", "fast", third}, `-pace "fast"`},
 		{"nobody_listens", []string{"-target", "http://127.0.0.1:1", third}, "connection refused"},
 	}
 	for _, tt := range tests {

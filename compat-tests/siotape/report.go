@@ -36,19 +36,19 @@ func (r *report) add(res *replay.Result) {
 	}
 }
 
-// text is a result as a person would want to read it.
+// text returns a result as text for people.
 func text(res *replay.Result) string {
 	var b strings.Builder
 	if res.Same() {
-		fmt.Fprintf(&b, "%s: same%s\n", res.Name, forgiven(res))
+		fmt.Fprintf(&b, "%s: same%s\n", res.Name, allowed(res))
 	} else {
-		fmt.Fprintf(&b, "%s: different%s\n", res.Name, forgiven(res))
+		fmt.Fprintf(&b, "%s: different%s\n", res.Name, allowed(res))
 	}
 	for _, d := range res.Differences {
 		fmt.Fprintf(&b, "\n%s\n", d)
 	}
 	if res.Stopped {
-		b.WriteString("\nand perhaps more: these were enough to stop\n")
+		b.WriteString("\nstopped here; there may be more differences\n")
 	}
 	for _, n := range res.NotCompared {
 		fmt.Fprintf(&b, "  not compared: %s\n", n)
@@ -56,9 +56,9 @@ func text(res *replay.Result) string {
 	return b.String()
 }
 
-// forgiven says what of the differences the rules forgave, and how much slower
-// the server was where that is worth a word.
-func forgiven(res *replay.Result) string {
+// allowed describes the differences that the rules allowed, and how much slower the
+// server was if that is noticeable.
+func allowed(res *replay.Result) string {
 	var parts []string
 	if res.Masked > 0 {
 		parts = append(parts, fmt.Sprintf("%d masked", res.Masked))
@@ -66,8 +66,8 @@ func forgiven(res *replay.Result) string {
 	if res.Reordered > 0 {
 		parts = append(parts, fmt.Sprintf("%d in another order", res.Reordered))
 	}
-	const worthAWord = 250 * time.Millisecond
-	if res.Slowest >= worthAWord {
+	const noticeable = 250 * time.Millisecond
+	if res.Slowest >= noticeable {
 		parts = append(parts, fmt.Sprintf("up to %v later", res.Slowest.Round(10*time.Millisecond)))
 	}
 	if len(parts) == 0 {
@@ -76,7 +76,7 @@ func forgiven(res *replay.Result) string {
 	return "; " + strings.Join(parts, ", ")
 }
 
-// end prints what is printed at the end, and returns the exit code.
+// end prints the JSON report, if asked for, and returns the exit code.
 func (r *report) end(stderr io.Writer) (int, error) {
 	if r.json {
 		enc := json.NewEncoder(r.stdout)

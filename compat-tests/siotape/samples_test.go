@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/results"
-	"counting/compat-tests/subject"
 )
 
 // A kind is a kind of server that the sample chat is written for.
@@ -37,13 +37,10 @@ func (k kind) other() kind {
 	return flask
 }
 
-// soak reports whether the tests are to run at full length.
-func soak() bool { return os.Getenv("SOAK") != "" }
-
 // transports are the ways in which the sample's clients connect.
 var transports = []string{"polling", "websocket", "upgrade"}
 
-// python is the interpreter that has what the sample needs.
+// python returns the interpreter that has the packages of the sample.
 func python() string {
 	if p := os.Getenv("PYTHON"); p != "" {
 		return p
@@ -53,16 +50,16 @@ func python() string {
 
 func needSamples(t *testing.T) {
 	t.Helper()
-	subject.Need(t, subject.PythonProgram)
-	subject.Need(t, subject.NodeProgram)
+	harness.Need(t, harness.PythonProgram)
+	harness.Need(t, harness.NodeProgram)
 }
 
-// atOnce holds a place for each server that may be started at one time: more of
-// them would only wait for a processor.
+// atOnce bounds how many servers run at the same time: more of them would only wait for
+// the processor.
 var atOnce = make(chan struct{}, 8)
 
-// chat is the sample app in a directory of its own, with some of its texts
-// changed; every one of them has to be there once.
+// chat copies the sample app to a directory, replaces some of its texts, each of which
+// must occur once, and returns the command that starts it.
 func chat(t *testing.T, k kind, changes ...string) (start string) {
 	t.Helper()
 	modules, err := filepath.Abs("../javascript/node_modules")
@@ -77,12 +74,12 @@ func chat(t *testing.T, k kind, changes ...string) (start string) {
 		}
 		for i := 0; name == k.file && i+1 < len(changes); i += 2 {
 			if n := bytes.Count(text, []byte(changes[i])); n != 1 {
-				t.Fatalf("%s has %d times what is to be changed: %s", name, n, changes[i])
+				t.Fatalf("%s has %d times the text to replace: %s", name, n, changes[i])
 			}
 			text = bytes.Replace(text, []byte(changes[i]), []byte(changes[i+1]), 1)
 		}
 		if name == "server.js" {
-			name = "server.mjs" // no package.json says that it is a module
+			name = "server.mjs" // as there is no package.json that makes it a module
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
@@ -95,9 +92,9 @@ func chat(t *testing.T, k kind, changes ...string) (start string) {
 	return env + "node " + filepath.Join(dir, "server.mjs")
 }
 
-// recordChat records a client of the sample on a kind of server. On a busy machine
-// a client may poll once more after its session has ended, which the kinds of
-// server answer differently: then it is recorded again.
+// recordChat records a client of the sample on a kind of server. On a busy machine a
+// client may poll after its session has ended, which the kinds of server answer
+// differently: then recordChat records it again.
 func recordChat(t *testing.T, k kind, client, transport string) (file string) {
 	t.Helper()
 	for range 5 {
@@ -109,14 +106,14 @@ func recordChat(t *testing.T, k kind, client, transport string) (file string) {
 		if !pollAfterEnd.Match(text) {
 			return file
 		}
-		t.Log("a poll came after the end of its session: recorded again")
+		t.Log("a poll came after the end of its session: recording again")
 	}
 	t.Fatal("a poll came after the end of its session in five recordings")
 	return ""
 }
 
-// pollAfterEnd matches a recording in which a session that has ended was asked for:
-// Flask answers 500, and Node that it does not know it.
+// pollAfterEnd matches a recording with a poll for an ended session: Flask answers 500,
+// Node that the session is unknown.
 var pollAfterEnd = regexp.MustCompile(`"status":500|Session ID unknown`)
 
 func recordChatOnce(t *testing.T, k kind, client, transport string) (file string) {
@@ -136,7 +133,7 @@ func recordChatOnce(t *testing.T, k kind, client, transport string) (file string
 	return out
 }
 
-// recordStaying records client.js, one of whose people is still there at the end.
+// recordStaying records client.js, one of whose users is still connected at the end.
 func recordStaying(t *testing.T, k kind) (file string) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "chat.jsonl")
@@ -161,26 +158,26 @@ func recordStaying(t *testing.T, k kind) (file string) {
 	return out
 }
 
-// recordWith runs siotape record while clients do what they do.
+// recordWith runs siotape record while clients runs.
 func recordWith(t *testing.T, start, out string, clients func(url string)) {
 	t.Helper()
 	atOnce <- struct{}{}
 	defer func() { <-atOnce }()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	said, saying := io.Pipe()
+	lines, printing := io.Pipe()
 	printed := &tail{}
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, []string{"record", "-start", start, "-listen", "127.0.0.1:0", "-out", out}, io.MultiWriter(printed, saying), printed)
-		saying.Close()
+		code <- run(ctx, []string{"record", "-start", start, "-listen", "127.0.0.1:0", "-out", out}, io.MultiWriter(printed, printing), printed)
+		printing.Close()
 	}()
 	buf := make([]byte, 4096)
-	n, err := said.Read(buf)
+	n, err := lines.Read(buf)
 	if err != nil {
 		t.Fatalf("the recorder did not start: %s", printed)
 	}
-	go func() { _, _ = io.Copy(io.Discard, said) }()
+	go func() { _, _ = io.Copy(io.Discard, lines) }()
 	clients(regexp.MustCompile(`http://127\S+\s*$`).FindString(strings.TrimSpace(string(buf[:n]))))
 	stop()
 	if c := <-code; c != exitSame {
@@ -188,32 +185,32 @@ func recordWith(t *testing.T, start, out string, clients func(url string)) {
 	}
 }
 
-// replayChat plays a recording and returns the exit code and what was printed.
+// replayChat replays a recording and returns the exit code and output.
 func replayChat(t *testing.T, start, file string, args ...string) (int, string) {
 	t.Helper()
 	atOnce <- struct{}{}
 	defer func() { <-atOnce }()
 	var out bytes.Buffer
-	// A busy machine is no difference: 4 s for each thing.
+	// 4 s of patience, so that a busy machine does not cause differences.
 	all := append([]string{"replay", "-start", start, "-rules", "samples/chat/rules.yaml", "-patience", "4s"}, args...)
 	code := run(t.Context(), append(all, file), &out, &out)
 	return code, out.String()
 }
 
-// The same app on Flask and on Node is the same, recorded on either, over each
-// transport, with each client, again and again.
+// The same app on Flask and on Node shows no differences, recorded on either of them, over
+// each transport, with each client.
 func TestTheSameAppOnAnotherKindOfServerIsTheSame(t *testing.T) {
 	t.Parallel()
 	needSamples(t)
 	times := 1
-	if soak() {
+	if harness.Soak() {
 		times = 10
 	}
-	table := results.New(t, "siotape-same", "client", "transport", "recorded on", "played on", "times", "the same")
+	table := results.New(t, "siotape-same", "client", "transport", "recorded on", "replayed on", "times", "without differences")
 	for _, k := range kinds {
 		for _, transport := range transports {
 			for _, client := range []string{"client.js", "client.py"} {
-				if !soak() && client == "client.py" && transport != "upgrade" {
+				if !harness.Soak() && client == "client.py" && transport != "upgrade" {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s", k.name, transport, client), func(t *testing.T) {
@@ -221,12 +218,12 @@ func TestTheSameAppOnAnotherKindOfServerIsTheSame(t *testing.T) {
 					file := recordChat(t, k, client, transport)
 					for _, to := range []kind{k, k.other()} {
 						same, times := 0, times
-						if transport == "upgrade" { // which has the most that chance decides
+						if transport == "upgrade" { // which depends most on timing
 							times *= 2
 						}
 						for i := range times {
 							if code, out := replayChat(t, chat(t, to), file); code != exitSame || !strings.Contains(out, ": same") {
-								t.Errorf("played on %s, time %d: exit code %d\n%s", to.name, i+1, code, out)
+								t.Errorf("replayed on %s, time %d: exit code %d\n%s", to.name, i+1, code, out)
 								continue
 							}
 							same++
@@ -239,7 +236,7 @@ func TestTheSameAppOnAnotherKindOfServerIsTheSame(t *testing.T) {
 	}
 }
 
-// recordedOnce is one recording for all who need it.
+// recordedOnce returns a recording that tests share.
 var recordedOnce = map[kind]func(t *testing.T) string{flask: once(flask), node: once(node)}
 
 func once(k kind) func(*testing.T) string {

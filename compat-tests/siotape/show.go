@@ -11,22 +11,22 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-const aboutShow = `Prints a recording, one line for each thing that passed, or converts it. It reads
-recordings, those that were not finished too, and HAR files.
+const aboutShow = `Prints a recording, one line for each packet or request, or converts it. It reads
+recordings, also unfinished ones, and HAR files.
 
   siotape show chat.jsonl
   siotape show -har chat.jsonl > chat.har     for a browser's developer tools
-  siotape show -jsonl session.har > chat.jsonl   of what a browser has saved
+  siotape show -jsonl session.har > chat.jsonl   from a file that a browser saved
 
-Exit codes: 0 done; 2 it could not be read; 3 done, but the recording has things
-that were not understood, or no end.
+Exit codes: 0 success; 2 it could not be read; 3 success, but the recording has
+something that was not understood, or no end.
 `
 
 func show(_ context.Context, args []string, stdout, stderr io.Writer) (int, error) {
 	flags := newFlags("show", "[flags] RECORDING", aboutShow, stderr)
-	asHAR := flags.Bool("har", false, "as HAR, with _webSocketMessages")
-	asTape := flags.Bool("jsonl", false, "as a recording")
-	whole := flags.Bool("whole", false, "long packets and bodies in full")
+	asHAR := flags.Bool("har", false, "print it as HAR, with _webSocketMessages")
+	asTape := flags.Bool("jsonl", false, "print it as a recording")
+	whole := flags.Bool("whole", false, "print long packets and bodies in full")
 	if err := flags.Parse(args); err != nil {
 		return exitFailed, usageError(err)
 	}

@@ -5,45 +5,44 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"counting/compat-tests/freeport"
 	"counting/compat-tests/siotape/replay"
 )
 
 // How long a server may take to listen, and to end.
 const (
-	startPatience = time.Minute
-	stopPatience  = 5 * time.Second
+	startTimeout = time.Minute
+	stopTimeout  = 5 * time.Second
 )
 
-// A server is what a command speaks to: one that runs already, or one that
-// -start started.
+// A server is the server that a command connects to, which -start may have started.
 type server struct {
 	url   string
 	state string // file, or ""
 	stop  func()
 }
 
-// begin returns the server, started if need be. The caller has to stop it.
+// begin returns the server, and starts it first if -start is given. The caller must stop
+// it.
 func (c *connectionFlags) begin(ctx context.Context) (s *server, err error) {
 	switch {
 	case c.start == "" && c.target == "":
-		return nil, fmt.Errorf("-target or -start is needed; -h explains them")
+		return nil, fmt.Errorf("either -target or -start is required; see -h")
 	case c.start == "":
 		return &server{url: c.target, state: c.state, stop: func() {}}, nil
 	case c.target != "":
 		return c.startAt(ctx, c.target)
 	}
-	// The port that was free a moment ago may be gone: try another.
+	// Another process may have taken the port meanwhile: try another one.
 	for range 3 {
-		if s, err = c.startAt(ctx, "http://127.0.0.1:"+freePort()); err == nil || ctx.Err() != nil {
+		if s, err = c.startAt(ctx, "http://127.0.0.1:"+freeport.New()); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
@@ -57,7 +56,7 @@ func (c *connectionFlags) startAt(ctx context.Context, target string) (*server, 
 	}
 	if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("-start: something listens on %s already", address)
+		return nil, fmt.Errorf("-start: another process already listens on %s", address)
 	}
 	u, err := url.Parse(target)
 	if err != nil {
@@ -82,7 +81,7 @@ func (c *connectionFlags) startAt(ctx context.Context, target string) (*server, 
 		terminate(cmd)
 		select {
 		case <-ended:
-		case <-time.After(stopPatience):
+		case <-time.After(stopTimeout):
 			kill(cmd)
 			<-ended
 		}
@@ -95,9 +94,9 @@ func (c *connectionFlags) startAt(ctx context.Context, target string) (*server, 
 	return s, nil
 }
 
-// listens waits until somebody does.
+// listens waits until a process listens on the address.
 func listens(ctx context.Context, address string, ended <-chan struct{}) error {
-	deadline := time.After(startPatience)
+	deadline := time.After(startTimeout)
 	for {
 		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 			return conn.Close()
@@ -107,22 +106,9 @@ func listens(ctx context.Context, address string, ended <-chan struct{}) error {
 		case <-ended:
 			return fmt.Errorf("the command has ended and nothing listens on %s", address)
 		case <-deadline:
-			return fmt.Errorf("nothing listens on %s after %v", address, startPatience)
+			return fmt.Errorf("nothing listens on %s after %v", address, startTimeout)
 		case <-ctx.Done():
 			return ctx.Err()
-		}
-	}
-}
-
-// freePort returns a port that nobody listens on, below those that the system
-// gives away by itself: it stays free for a server that is about to start.
-func freePort() string {
-	const lowest, highest = 20000, 32000
-	for {
-		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
 		}
 	}
 }
@@ -135,7 +121,7 @@ func (s *server) lines() func() ([]string, error) {
 	return func() ([]string, error) { return replay.ReadLines(s.state) }
 }
 
-// A tail keeps the end of what is written to it, 4 KB unless most says otherwise.
+// A tail keeps the last bytes that are written to it: most, or 4 KB if that is 0.
 type tail struct {
 	most int
 	mu   sync.Mutex

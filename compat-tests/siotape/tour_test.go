@@ -15,22 +15,22 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"counting/compat-tests/browser"
+	"counting/compat-tests/harness"
 )
 
-// A tour runs the commands of TOUR.md as they stand, in the repository's root
-// and then in bin/tour.
+// A tour runs the commands of TOUR.md in the root of the repository and then in bin/tour.
 type tour struct {
 	*testing.T
-	path   string // with python3 as the tests know it
+	path   string // with the python3 of the tests
 	dir    string
-	other  *exec.Cmd // what runs in a terminal of its own
-	output *tail     // of the command that is looked at
+	other  *exec.Cmd // the command in another terminal
+	output *tail     // of the command whose output is compared next
 }
 
-// The pieces of the page that mean something.
+// pieces matches the commands, outputs and marks of the page.
 var pieces = regexp.MustCompile("(?ms)^```sh(.*?)\n(.*?)^```$|^```text\n(.*?)^```$|<!-- (Ctrl-C|browser) -->")
 
-func TestTheTourIsTrue(t *testing.T) {
+func TestTour(t *testing.T) {
 	t.Parallel()
 	needSamples(t)
 	browser.Program(t)
@@ -62,7 +62,7 @@ func TestTheTourIsTrue(t *testing.T) {
 			tr.browse()
 		case text != "":
 			tr.expect(text)
-		case note == "in a terminal of its own":
+		case note == "in another terminal":
 			tr.start(commands)
 		default:
 			tr.run(commands, note == "exits with 1")
@@ -106,19 +106,14 @@ func (t *tour) start(commands string) {
 	t.await("Recording")
 }
 
-// await waits until the program in a terminal of its own has printed a text.
+// await waits until the program in another terminal has printed a text.
 func (t *tour) await(text string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(t.output.String(), text); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%q is not printed:\n%s", text, t.output)
-		}
-	}
+	harness.WaitFor(t.T, text, func() bool { return strings.Contains(t.output.String(), text) })
 }
 
-// end ends what still runs in a terminal of its own, after a failure. siotape ends
-// the server that it has started, which is in a group of its own, unless it is
-// killed: so it is asked first.
+// end ends the command in another terminal after a failure. It first sends SIGINT, so
+// that siotape ends the server that it has started, which is in another process group.
 func (t *tour) end() {
 	if t.other == nil {
 		return
@@ -141,7 +136,7 @@ func (t *tour) interrupt() {
 	t.other, t.output = nil, out
 }
 
-// expect compares what was printed with the page, where … is any text.
+// expect compares the output with the page, where … stands for any text.
 func (t *tour) expect(text string) {
 	t.Helper()
 	rest := t.output.String()
@@ -150,7 +145,7 @@ func (t *tour) expect(text string) {
 		re := regexp.MustCompile(`(?m)^.*` + strings.ReplaceAll(regexp.QuoteMeta(line), "…", `.*`) + `.*$`)
 		at := re.FindStringIndex(rest)
 		if at == nil {
-			t.Fatalf("the page has %q, which was not printed here:\n%s", line, t.output)
+			t.Fatalf("the page has %q, which was not printed:\n%s", line, t.output)
 		}
 		rest = rest[at[1]:]
 	}

@@ -1,6 +1,6 @@
-// Package wire is a WebSocket client that does as little as the protocol allows,
-// so that a load measures servers and not itself: what is queued goes out in one
-// write, and nothing is allocated for a packet.
+// Package wire is a minimal WebSocket client for loads, whose own cost should not limit
+// what they measure: queued frames are sent in one write, and a packet needs no
+// allocation.
 package wire
 
 import (
@@ -19,8 +19,8 @@ const (
 	Ping = 9
 )
 
-// Conn is a client's connection, for one goroutine that receives and one that
-// sends. Its frames are masked with zero, which leaves the text as it is.
+// Conn is a client's connection. One goroutine may receive while another one sends. Its
+// frames are masked with zero, which does not change the text.
 type Conn struct {
 	net.Conn
 	r    *bufio.Reader
@@ -28,8 +28,8 @@ type Conn struct {
 	read int // bytes of the frame that Next returned last
 }
 
-// Dial opens a WebSocket within that time, which stays the connection's deadline.
-// No frame that it receives may be larger than buffer bytes.
+// Dial opens a WebSocket. It sets the connection's deadline to the given time from now,
+// and does not reset it. A frame of more than buffer bytes is an error of Next.
 func Dial(addr, path string, buffer int, within time.Duration) (*Conn, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -41,7 +41,7 @@ func Dial(addr, path string, buffer int, within time.Duration) (*Conn, error) {
 	r := bufio.NewReaderSize(conn, buffer)
 	response, err := http.ReadResponse(r, nil)
 	if err == nil && response.StatusCode != http.StatusSwitchingProtocols {
-		err = fmt.Errorf("no WebSocket: %s", response.Status)
+		err = fmt.Errorf("the server did not open a WebSocket: %s", response.Status)
 	}
 	if err != nil {
 		conn.Close()
@@ -53,13 +53,13 @@ func Dial(addr, path string, buffer int, within time.Duration) (*Conn, error) {
 // Queue adds a text frame, of at most 125 bytes, to what Flush sends.
 func (c *Conn) Queue(packet []byte) {
 	if len(packet) > 125 {
-		panic("a packet longer than this client writes")
+		panic("wire: the packet has more than 125 bytes")
 	}
 	c.out = append(c.out, 0x81, 0x80|byte(len(packet)), 0, 0, 0, 0)
 	c.out = append(c.out, packet...)
 }
 
-// Flush sends what is queued.
+// Flush sends the queued frames.
 func (c *Conn) Flush() error {
 	if len(c.out) == 0 {
 		return nil
@@ -95,11 +95,11 @@ func (c *Conn) Next() (opcode byte, payload []byte, err error) {
 	return opcode, frame[skip:], nil
 }
 
-// Buffered returns how many bytes have come after the frame that Next returned.
+// Buffered returns how many bytes have been received after the frame that Next returned.
 func (c *Conn) Buffered() int { return c.r.Buffered() - c.read }
 
-// Ready tells whether Next would not have to wait, within a millisecond. What is
-// received then has that long.
+// Ready reports whether there is something for Next within a millisecond. It sets the
+// read deadline to the given time from now.
 func (c *Conn) Ready(then time.Duration) bool {
 	c.SetReadDeadline(time.Now().Add(time.Millisecond))
 	defer c.SetReadDeadline(time.Now().Add(then))

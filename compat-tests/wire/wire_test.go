@@ -54,7 +54,7 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// What is no WebSocket, and a frame that is too large, are errors.
+// A response other than a WebSocket, and a frame that is too large, are errors.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	plain := httptest.NewServer(http.NotFoundHandler())

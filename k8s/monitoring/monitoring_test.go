@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/subject"
+	"counting/compat-tests/harness"
 	"counting/server/metrics"
 )
 
@@ -62,7 +62,7 @@ func read(t *testing.T, name string) string {
 
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	subject.Need(t, subject.PromtoolProgram)
+	harness.Need(t, harness.PromtoolProgram)
 	path, err := exec.LookPath("promtool")
 	if err != nil { // compat-tests/setup puts it there
 		path, err = exec.LookPath("../../compat-tests/.tools/promtool")

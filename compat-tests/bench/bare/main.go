@@ -1,5 +1,5 @@
-// Bare is the library that the server is built on, and nothing else: it acks
-// each number and keeps nothing. What the server costs is compared with it.
+// Bare is a server on the Socket.IO library alone, for comparison: it acks each number and
+// stores nothing.
 //
 //	bare host:port
 package main

@@ -1,5 +1,5 @@
-// Echo is an application on the server's packages engineio and socketio that
-// acks each number and keeps nothing: what these packages cost by themselves.
+// Echo is a server on the packages engineio and socketio, for comparison: it acks each
+// number and stores nothing.
 //
 //	echo host:port
 package main

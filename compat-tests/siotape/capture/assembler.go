@@ -13,7 +13,8 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// An assembler makes lines of what passed, and writes them as they become known.
+// An assembler turns the recorded traffic into lines, and writes each as soon as it is
+// complete.
 type assembler struct {
 	proxy *Proxy
 	out   *tape.Writer
@@ -32,7 +33,7 @@ type assembler struct {
 type session struct {
 	letter string
 	over   bool
-	left   time.Duration // when the server took the client's 1
+	left   time.Duration // when the server accepted the client's 1
 }
 
 func newAssembler(p *Proxy, w *tape.Writer) *assembler {
@@ -92,8 +93,8 @@ func (a *assembler) begin(sid, path string) *session {
 	return s
 }
 
-// find returns the session that a request belongs to, or nil. What passed before
-// it is waited for, if need be.
+// find returns the session that a request belongs to, or nil. If necessary, it waits
+// until earlier traffic has been read.
 func (a *assembler) find(x *exchange) *session {
 	sid := x.query.Get("sid")
 	look := func() *session {
@@ -104,7 +105,7 @@ func (a *assembler) find(x *exchange) *session {
 	if s := look(); s != nil || sid == "" {
 		return s
 	}
-	a.proxy.settle(x.asked, x.call)
+	a.proxy.awaitOthers(x.asked, x.call)
 	return look()
 }
 
@@ -131,7 +132,7 @@ func handshakeID(text string) string {
 	return handshake.Sid
 }
 
-// add records an exchange that is complete.
+// add records a complete exchange.
 func (a *assembler) add(x *exchange) {
 	ok := x.res.StatusCode == http.StatusOK
 	if !x.isEngineIO() {
@@ -166,7 +167,7 @@ func (a *assembler) add(x *exchange) {
 	}
 }
 
-// foreigner names a session that is not understood, once.
+// foreigner reports a session that is not understood, once.
 func (a *assembler) foreigner(x *exchange) {
 	sid := x.query.Get("sid")
 	if i := strings.Index(x.text(), `0{"sid":"`); sid == "" && i >= 0 {
@@ -197,7 +198,7 @@ func (a *assembler) opened(x *exchange, sid string) {
 	a.answer(x, s)
 }
 
-// uri is what was asked for, without what is new in each request.
+// uri returns the request's URL without the parameters that differ in each request.
 func (x *exchange) uri() string {
 	path, query, ok := strings.Cut(x.req.RequestURI, "?")
 	if !ok {
@@ -237,7 +238,7 @@ func (a *assembler) post(x *exchange, s *session) {
 	}
 }
 
-// packet writes a packet, and takes down what it says of its session.
+// packet writes a packet, and updates its session.
 func (a *assembler) packet(at time.Duration, s *session, l tape.Line) {
 	a.mu.Lock()
 	if *l.Packet != "" {
@@ -250,11 +251,11 @@ func (a *assembler) packet(at time.Duration, s *session, l tape.Line) {
 	a.put(at, l)
 }
 
-// pollRefused is how the server closes a polling session, unless the session was
-// over already. A poll that was under way when its client left belongs to the
-// session: what it is answered is chance.
+// pollRefused records a poll that was refused: the server has closed the session, unless
+// it had already ended. A poll that was pending when its client left belongs to the
+// session: its answer is random.
 func (a *assembler) pollRefused(x *exchange, s *session) {
-	a.proxy.settle(x.answered, x.call)
+	a.proxy.awaitOthers(x.answered, x.call)
 	a.mu.Lock()
 	over := s.over && (s.left == 0 || x.asked > s.left)
 	s.over = true
@@ -266,7 +267,7 @@ func (a *assembler) pollRefused(x *exchange, s *session) {
 	a.put(x.answered, tape.Line{Session: s.letter, From: tape.Server, Over: tape.Polling, Close: true})
 }
 
-// unanswered records a request whose client, or the recording, ended first.
+// unanswered records a request whose client, or the recording, ended before the answer.
 func (a *assembler) unanswered(x *exchange) {
 	s := (*session)(nil)
 	if x.isEngineIO() {
@@ -316,8 +317,8 @@ func (a *assembler) exchangeLine(x *exchange) tape.Line {
 	return tape.Line{HTTP: e}
 }
 
-// unsent are the request headers that are not recorded: the connection's. Those
-// of a WebSocket are recorded where it was refused.
+// unsent are request headers of the connection, which are not recorded. Those of a
+// WebSocket are recorded if it was refused.
 var unsent = []string{"Content-Length", "Keep-Alive", "Transfer-Encoding", "Trailer", "Sec-Websocket-Extensions"}
 
 func sentHeaders(req *http.Request, plain bool) tape.Headers {
@@ -346,8 +347,8 @@ func gotHeaders(res *http.Response) tape.Headers {
 	return h
 }
 
-// nameIDs puts a letter, or UNKNOWN, in the place of the session id in a URL of
-// Engine.IO's.
+// nameIDs replaces the session id in an Engine.IO URL by the session's letter, or by
+// UNKNOWN.
 func (a *assembler) nameIDs(u string) string {
 	path, query, _ := strings.Cut(u, "?")
 	pairs := strings.Split(query, "&")
@@ -370,7 +371,7 @@ func (a *assembler) nameIDs(u string) string {
 	return path + "?" + strings.Join(pairs, "&")
 }
 
-// letter names the nth session: A to Z, then AA, AB, ….
+// letter returns the name of the n-th session: A to Z, then AA, AB, ….
 func letter(n int) string {
 	if n < 26 {
 		return string(rune('A' + n))

@@ -15,7 +15,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// An exchange is an HTTP request and its answer, as they stood on a call.
+// An exchange is an HTTP request and its response on a call.
 type exchange struct {
 	call     *call
 	req      *http.Request
@@ -23,11 +23,11 @@ type exchange struct {
 	body     string
 	asked    time.Duration // when the request was complete
 	res      *http.Response
-	answered time.Duration // when the answer was complete, or as much as came
+	answered time.Duration // when the answer was complete, or was cut off
 
 	mu       sync.Mutex // guards what follows
 	answer   bytes.Buffer
-	written  int // bytes of it that were written in pieces
+	written  int // bytes of it that were written as pieces
 	id       int // if it is written in pieces
 	complete bool
 }
@@ -35,10 +35,10 @@ type exchange struct {
 // maxBody is the longest body that is kept.
 const maxBody = 64 << 20
 
-// errTooLong is for a body that is not kept.
+// errTooLong is the error for a longer body.
 var errTooLong = fmt.Errorf("a body of more than %d MB", maxBody>>20)
 
-// read records what passes on the call. What it cannot read it names.
+// read records the traffic of the call, and reports what it cannot read.
 func (c *call) read() {
 	requests, answers := bufio.NewReader(c.up), bufio.NewReader(c.down)
 	var before *exchange
@@ -50,7 +50,7 @@ func (c *call) read() {
 			return
 		}
 		if err != nil && x == nil {
-			c.giveUp(c.up, begins, "the client sent", err)
+			c.abandon(c.up, begins, "the client sent", err)
 			return
 		}
 		if err != nil && !c.cutOff(err) {
@@ -59,7 +59,7 @@ func (c *call) read() {
 		if err := x.readAnswer(answers, before); err != nil {
 			c.asm.unanswered(x)
 			if !isEnd(err) {
-				c.giveUp(c.down, c.down.offset-int64(answers.Buffered()), "the server sent", err)
+				c.abandon(c.down, c.down.offset-int64(answers.Buffered()), "the server sent", err)
 			}
 			c.drop()
 			return
@@ -73,17 +73,16 @@ func (c *call) read() {
 	}
 }
 
-// cutOff reports whether what could not be read ends early only because the
-// recording has ended. Whatever else is wrong with it came from client or server,
-// however late it is read.
+// cutOff reports whether a read error was caused only by the end of the recording. Any
+// other error was caused by the client or the server.
 func (c *call) cutOff(err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.over && isEnd(err)
 }
 
-// giveUp is for a call of which the rest cannot be read.
-func (c *call) giveUp(s *stream, from int64, what string, err error) {
+// abandon reports that the rest of the call cannot be read.
+func (c *call) abandon(s *stream, from int64, what string, err error) {
 	if !c.cutOff(err) {
 		c.asm.notUnderstood(s.at, fmt.Sprintf("connection %d, from byte %d of what %s: %v", c.number, from, what, err))
 	}
@@ -97,18 +96,18 @@ func (c *call) drop() {
 	c.down.waitEnd()
 }
 
-// leftOver names what a server sent that no request asked for.
+// leftOver reports bytes that the server sent without a request.
 func (c *call) leftOver(answers *bufio.Reader, before *exchange) {
 	stray, _ := io.ReadAll(io.LimitReader(answers, maxBody))
 	if !isHarmless(stray, before) {
-		c.asm.notUnderstood(c.down.at, fmt.Sprintf("connection %d: %d bytes from the server that no request asked for", c.number, len(stray)))
+		c.asm.notUnderstood(c.down.at, fmt.Sprintf("connection %d: %d bytes from the server without a request", c.number, len(stray)))
 	}
 	c.drop()
 }
 
-// isHarmless reports whether bytes between two answers are of a kind that
-// servers are known to send: an empty body, in chunks, after a status that has
-// no body, or a body after HEAD.
+// isHarmless reports whether bytes between two answers are among those that servers are
+// known to send: an empty chunked body after a status without a body, or a body after
+// HEAD.
 func isHarmless(stray []byte, before *exchange) bool {
 	if len(stray) == 0 || string(stray) == "0\r\n\r\n" {
 		return true
@@ -208,7 +207,7 @@ func (x *exchange) readAnswerBody() error {
 	}
 }
 
-// text is the answer without the compression that it may have.
+// text returns the uncompressed body of the answer.
 func (x *exchange) text() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -223,14 +222,14 @@ func (x *exchange) upgrades() bool {
 	return strings.EqualFold(x.req.Header.Get("Upgrade"), "websocket")
 }
 
-// A rewriter passes on what a client sends, with another Host and more headers
-// in each request.
+// A rewriter reads what a client sends, with another Host and additional headers in each
+// request.
 type rewriter struct {
 	in      *bufio.Reader
 	host    string
 	header  http.Header
 	pending bytes.Buffer
-	raw     bool // what follows is no HTTP
+	raw     bool // what follows is not HTTP
 }
 
 func newRewriter(client io.Reader, host string, header http.Header) *rewriter {

@@ -17,31 +17,31 @@ const (
 	opClose        = 0x8
 )
 
-// window is how much of what came before a compressed message may refer to.
+// window is how many of the preceding bytes a compressed message may refer to.
 const window = 32 << 10
 
-// maxFrame is what no frame of a tape can be larger than: it tells a broken
-// length from a long message.
+// maxFrame is the greatest length of a frame. A greater one is taken as an error in the
+// data.
 const maxFrame = 1 << 30
 
 // messages reads WebSocket messages from one side of a connection.
 type messages struct {
 	in io.Reader
-	// takeover says that a compressed message may refer to those before it.
+	// takeover reports whether a compressed message may refer to those before it.
 	takeover bool
 	before   []byte
 }
 
-// A wsMessage is a message, or the closing of the connection.
+// A wsMessage is a message or a close frame.
 type wsMessage struct {
 	data   []byte
 	binary bool
 	close  bool
 }
 
-// next returns the next message or closing; pings and pongs of the WebSocket
-// itself are left out. At the end of the tape, in mid-frame too, it returns
-// io.EOF or io.ErrUnexpectedEOF.
+// next returns the next message or close frame, and skips pings and pongs of the
+// WebSocket. At the end of the data, also within a frame, it returns io.EOF or
+// io.ErrUnexpectedEOF.
 func (m *messages) next() (wsMessage, error) {
 	var msg wsMessage
 	compressed := false

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// encode makes a frame as a client sends it: masked.
+// encode returns a masked frame, as a client sends it.
 func encode(op byte, final, compressed bool, data []byte) []byte {
 	head := op
 	if final {
@@ -118,7 +118,7 @@ func TestMessagesAreReadFromFrames(t *testing.T) {
 	}
 }
 
-func TestBinaryMessageIsToldFromText(t *testing.T) {
+func TestBinaryMessageIsNotText(t *testing.T) {
 	t.Parallel()
 	m := messages{in: bytes.NewReader(encode(2, true, false, []byte{1, 2, 255}))}
 	msg, err := m.next()

@@ -8,7 +8,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// answering and answeredBody are called before and after an answer's body.
+// answering and answeredBody are called before and after the body of an answer.
 func (a *assembler) answering(x *exchange) {
 	if x.isEngineIO() || x.res.Header.Get("Content-Encoding") != "" {
 		return
@@ -24,8 +24,8 @@ func (a *assembler) answeredBody(x *exchange) {
 	delete(a.open, x)
 }
 
-// writePieces writes the answers that take their time as they come, so that a
-// recorder that is killed has what there was.
+// writePieces writes long answers piece by piece, so that a recorder that is killed has
+// what was received before.
 func (a *assembler) writePieces(ctx context.Context) {
 	tick := time.NewTicker(time.Second / 2)
 	defer tick.Stop()
@@ -51,12 +51,12 @@ func (a *assembler) writePieces(ctx context.Context) {
 
 func (p *Proxy) elapsed() time.Duration { return time.Since(p.start) }
 
-// writePiece writes what has come of an answer since the last time.
+// writePiece writes what was received of an answer since the last piece.
 func (a *assembler) writePiece(x *exchange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	data := x.answer.Bytes()[x.written:]
-	if !x.complete { // no character in two pieces
+	if !x.complete { // do not split a character
 		for i := 1; i <= 3 && i <= len(data); i++ {
 			if b := data[len(data)-i]; b >= 0xc0 {
 				data = data[:len(data)-i]

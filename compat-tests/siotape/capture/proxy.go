@@ -1,5 +1,5 @@
-// Package capture stands between clients and a server, passes everything on
-// unchanged, and records what passed.
+// Package capture is a proxy between clients and a server that forwards all bytes
+// unchanged and records them.
 package capture
 
 import (
@@ -15,22 +15,22 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// Options say for which server a Proxy stands, and what it leaves out.
+// Options are the options of a Proxy.
 type Options struct {
-	// Target is the server's host:port; with TLS, it is spoken to by TLS.
+	// Target is the host:port of the server. If TLS is not nil, it is used to connect.
 	Target string
 	TLS    *tls.Config
-	// Host and Header, if set, are sent in the place of what clients send.
+	// Host and Header, if set, replace what clients send.
 	Host   string
 	Header http.Header
-	// Redact takes secrets out of what is recorded.
+	// Redact, if not nil, removes secrets from the recording.
 	Redact *Redactor
 	// Name is the host of the target as clients know it, for the header.
 	Path string
 }
 
-// A Proxy passes bytes on between clients and one server, and reads a copy of
-// them: clients wait for that only if it falls behind by more than maxBehind.
+// A Proxy forwards bytes between clients and one server, and reads a copy of them.
+// Clients wait for that reading only if more than maxBehind bytes are not read.
 type Proxy struct {
 	Options
 	start time.Time
@@ -60,8 +60,8 @@ func NewProxy(o Options, w *tape.Writer) *Proxy {
 	return p
 }
 
-// Serve passes on whatever comes to l until ctx is done, then ends all
-// connections. When it returns, everything was recorded.
+// Serve forwards connections to l until ctx is done, and then closes all of them. When it
+// returns, everything has been recorded.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
@@ -81,14 +81,14 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// Counts say what was recorded so far.
+// Counts returns how much has been recorded so far.
 func (p *Proxy) Counts() tape.Counts { return p.asm.total() }
 
 // Misplaced returns the paths at which sessions were opened, other than Path,
 // and whether one was opened at Path.
 func (p *Proxy) Misplaced() (elsewhere []string, there bool) { return p.asm.misplaced() }
 
-// end closes what is still open: nobody has hung up then.
+// end closes the open connections, without recording a close.
 func (p *Proxy) end() {
 	p.mu.Lock()
 	p.over = true
@@ -112,7 +112,7 @@ func (p *Proxy) connect(ctx context.Context, client net.Conn) {
 	}
 	if err != nil {
 		p.asm.notUnderstood(p.now(), "a client's connection: the server could not be reached: "+err.Error())
-		return // the client sees a connection that closes, as a dead server's would
+		return // the connection closes, as if the server had ended
 	}
 	defer server.Close()
 	c := p.begin(client, server)
@@ -152,8 +152,8 @@ func (p *Proxy) begin(client, server net.Conn) *call {
 	return c
 }
 
-// relay copies until one side is gone. A side that only stops sending is passed
-// on as such.
+// relay copies until one side closes the connection. If a side only closes its write
+// half, relay closes that half on the other connection.
 func (p *Proxy) relay(c *call, s *stream, to, conn net.Conn, from io.Reader) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -164,7 +164,7 @@ func (p *Proxy) relay(c *call, s *stream, to, conn net.Conn, from io.Reader) {
 			_, failed := to.Write(buf[:n])
 			s.put(at, buf[:n])
 			if failed != nil {
-				conn.Close() // the other relay knows that to is gone
+				conn.Close() // so that the other relay ends too
 				s.end(nil)
 				return
 			}
@@ -186,11 +186,10 @@ func closeWrite(conn net.Conn) error {
 	case *tls.Conn:
 		return c.CloseWrite()
 	}
-	return errors.New("no half of it can be closed")
+	return errors.New("the connection has no write half to close")
 }
 
-// hangUp returns the moment at which a side has hung up, if it was the first of
-// the two.
+// hangUp returns when a side closed the connection, if it was the first of the two.
 func (p *Proxy) hangUp(c *call) *time.Duration {
 	p.mu.Lock()
 	over := p.over
@@ -202,8 +201,8 @@ func (p *Proxy) hangUp(c *call) *time.Duration {
 	return &now
 }
 
-// now is the time since the start, a microsecond later at least than any other
-// that it has returned: in a recording, it orders what happened.
+// now returns the time since the start, which is at least a microsecond later than the
+// result of the previous call, so that it orders what is recorded.
 func (p *Proxy) now() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,9 +210,9 @@ func (p *Proxy) now() time.Duration {
 	return p.last
 }
 
-// settle waits until what passed before a moment on all other connections was
-// read, so that it is known which sessions there are.
-func (p *Proxy) settle(at time.Duration, but *call) {
+// awaitOthers waits until what all other connections received before a moment has been
+// read, so that the sessions are known.
+func (p *Proxy) awaitOthers(at time.Duration, but *call) {
 	p.await(at, func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -226,13 +225,13 @@ func (p *Proxy) settle(at time.Duration, but *call) {
 	})
 }
 
-// await waits until what passed before a moment was read, which takes long only on
-// a machine that has no time for it. What it was to decide is not known then.
+// await waits until what was received before a moment has been read. If a very busy
+// machine takes more than 10 s for that, the recording reports it.
 func (p *Proxy) await(at time.Duration, isRead func() bool) {
 	const enough = 10 * time.Second
 	for deadline := time.Now().Add(enough); !isRead(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.asm.notUnderstood(at, "what passed before this was not read within 10 s; the order of what stands around it is not certain")
+			p.asm.notUnderstood(at, "what passed before this was not read within 10 s; the order of the lines around it is not certain")
 			return
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// testProxy returns a proxy that records into a file, and what reads that file
-// when the recording has ended.
+// testProxy returns a proxy that records into a file, and a function that reads the file
+// after the recording.
 func testProxy(t *testing.T) (*Proxy, func() *tape.Recording) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "test.jsonl")
@@ -42,9 +42,9 @@ const (
 	okAnswer   = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 )
 
-// What is wrong with what passed is said, however late it is read; what only the
-// end of the recording cut off is not wrong.
-func TestWhatIsReadAfterTheEndIsJudgedAsBefore(t *testing.T) {
+// Errors in the traffic are reported, even if it is read after the end of the recording.
+// What is only cut off by that end is not an error.
+func TestErrorsAreReportedAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	badFrame := "\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff!"
 	tests := []struct {
@@ -52,14 +52,14 @@ func TestWhatIsReadAfterTheEndIsJudgedAsBefore(t *testing.T) {
 		up, down string
 		want     int
 	}{
-		{"a server's frame that is none", askUpgrade, switching + badFrame, 1},
-		{"a client's frame that is none", askUpgrade + badFrame, switching, 1},
+		{"an invalid frame of the server", askUpgrade, switching + badFrame, 1},
+		{"an invalid frame of the client", askUpgrade + badFrame, switching, 1},
 		{"a server's frame that is cut off", askUpgrade, switching + "\x81\x05he", 0},
-		{"an answer that is none", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-OpenSSH\r\n\r\n", 1},
+		{"an invalid answer", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-OpenSSH\r\n\r\n", 1},
 		{"an answer that is cut off", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", okAnswer[:len(okAnswer)-1], 0},
-		{"a request that is none", "\x00\x01\x02 noise\r\n\r\n", "", 1},
+		{"an invalid request", "\x00\x01\x02 noise\r\n\r\n", "", 1},
 		{"a request that is cut off", "GET / HTTP/1.1\r\n", "", 0},
-		{"a request's body that is none", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n", okAnswer, 1},
+		{"an invalid request body", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n", okAnswer, 1},
 		{"a request's body that is cut off", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody", "", 0},
 	}
 	for _, tt := range tests {
@@ -80,8 +80,8 @@ func TestWhatIsReadAfterTheEndIsJudgedAsBefore(t *testing.T) {
 	}
 }
 
-// A stalledConn is not done with writing what has an end until the gate is open,
-// as on a machine that has no time for who writes.
+// A stalledConn does not return from a write that contains the text end until the gate is
+// open, as on a busy machine.
 type stalledConn struct {
 	net.Conn
 	end  string
@@ -96,9 +96,9 @@ func (c *stalledConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// A server may answer before the one who passes on the client's closing has put it
-// into its stream: the client closed first all the same.
-func TestAnAnswerIsNotBeforeWhatItAnswers(t *testing.T) {
+// A server may answer before the goroutine that forwards the client's close has put it
+// into its stream. The client still closed first.
+func TestAnAnswerIsNotRecordedBeforeItsRequest(t *testing.T) {
 	t.Parallel()
 	p, recording := testProxy(t)
 	synctest.Test(t, func(t *testing.T) {

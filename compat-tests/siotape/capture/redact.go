@@ -13,10 +13,10 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A Redactor takes secrets out of what is recorded: the values of cookies and of
-// the Authorization header, and of what a query, a form or JSON names like one.
-// Each is replaced by REDACTED-1, REDACTED-2, … wherever it stands, so that a
-// replay can put what it is given in its place.
+// A Redactor removes secrets from a recording: the values of cookies and of the
+// Authorization header, and values in queries, forms and JSON whose names match. Each is
+// replaced by REDACTED-1, REDACTED-2, … wherever it occurs, so that a replay can insert
+// another value.
 type Redactor struct {
 	names *regexp.Regexp
 
@@ -24,7 +24,7 @@ type Redactor struct {
 	known map[string]string
 }
 
-// Secret is what the names of secrets look like unless -redact says otherwise.
+// Secret is the default regular expression for the names of secrets.
 const Secret = `(?i)token|secret|passw|authorization|api[-_]?key|session|credential|^auth$|^pid$`
 
 // NewRedactor returns a Redactor for secrets whose names match a regular
@@ -37,7 +37,7 @@ func NewRedactor(names string) (*Redactor, error) {
 	return &Redactor{names: re, known: map[string]string{}}, nil
 }
 
-// learn takes down a secret. Short values would be found everywhere.
+// learn adds a secret. It ignores short values, which may occur by chance.
 func (r *Redactor) learn(value string) {
 	const shortest = 4
 	if len(value) < shortest || strings.HasPrefix(value, "REDACTED-") || r.known[value] != "" {
@@ -110,7 +110,7 @@ func (r *Redactor) learnForm(form string) {
 	}
 }
 
-// learnJSON looks into the JSON in a text, behind what a packet has before it.
+// learnJSON learns from the JSON in a text, which may follow a packet's prefix.
 func (r *Redactor) learnJSON(text string) {
 	i := strings.IndexAny(text, "[{")
 	if i < 0 {
@@ -139,7 +139,7 @@ func (r *Redactor) learnValue(name string, v any) {
 	}
 }
 
-// replace puts the names of secrets in their place.
+// replace replaces secrets by their names.
 func (r *Redactor) replace(l *tape.Line) {
 	secrets := make([]string, 0, len(r.known))
 	for secret := range r.known {

@@ -7,25 +7,24 @@ import (
 	"time"
 )
 
-// maxBehind is how many bytes of one direction of a connection may wait to be
-// read. Beyond that, whoever sends them waits too: nothing is lost.
+// maxBehind is how many bytes of one direction of a connection may wait to be read. Above
+// it the sender is blocked, so that nothing is lost.
 const maxBehind = 4 << 20
 
-// A stream is a copy of what one side of a connection sends. It knows when each
-// chunk passed.
+// A stream is a copy of what one side of a connection sends, with the time of each chunk.
 type stream struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	chunks  []chunk
 	size    int
 	ended   bool
-	dropped bool           // nobody reads it any more
-	passing *time.Duration // when what is being passed on, and not put yet, came
+	dropped bool           // it is not read any longer
+	passing *time.Duration // when the chunk was received that is forwarded and not put yet
 	hungUp  *time.Duration
 
-	// The reader's own.
+	// Used by the reader only.
 	rest    []byte
-	at      time.Duration // when what was read last passed
+	at      time.Duration // time of the chunk that was read last
 	offset  int64         // bytes read
 	waiting bool          // guarded by mu: the reader has read all there is
 }
@@ -41,15 +40,15 @@ func newStream() *stream {
 	return s
 }
 
-// announce says that something came that is about to be passed on: what the other
-// side does in answer may be seen before put has it.
+// announce notes that a chunk was received and will be forwarded: the answer of the other
+// side may be received before the call of put.
 func (s *stream) announce(at time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.passing = &at
 }
 
-// put adds what was passed on, once it was announced.
+// put adds a chunk that was announced and forwarded.
 func (s *stream) put(at time.Duration, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +64,7 @@ func (s *stream) put(at time.Duration, data []byte) {
 	s.changed.Broadcast()
 }
 
-// end says that nothing more comes, and when the side hung up, if it did.
+// end notes that the stream has ended, and when the side closed the connection, if it did.
 func (s *stream) end(hungUp *time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,14 +78,15 @@ func (s *stream) hasHungUp() bool {
 	return s.hungUp != nil
 }
 
-// hangUp returns when the side hung up, or nil if it did not, or was second.
+// hangUp returns when the side closed the connection, or nil if it did not, or was the
+// second to do so.
 func (s *stream) hangUp() *time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hungUp
 }
 
-// isBehind reports whether something that passed before at is not read yet.
+// isBehind reports whether something from before at has not been read.
 func (s *stream) isBehind(at time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,8 +99,8 @@ func (s *stream) isBehind(at time.Duration) bool {
 	return len(s.chunks) > 0 && s.chunks[0].at < at || !s.waiting && s.at < at && s.offset > 0
 }
 
-// Read never reads beyond one chunk, so that a buffer on top of it is not ahead
-// of what it hands out.
+// Read returns bytes of one chunk only, so that at is the time of what a buffered reader
+// returns next.
 func (s *stream) Read(b []byte) (int, error) {
 	if len(s.rest) == 0 {
 		if !s.next() {
@@ -136,7 +136,7 @@ func (s *stream) next() bool {
 	return true
 }
 
-// drop lets everything pass that is still to come.
+// drop discards everything from now on, without blocking the sender.
 func (s *stream) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

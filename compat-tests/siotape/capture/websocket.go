@@ -21,14 +21,14 @@ type socket struct {
 	x *exchange
 
 	mu       sync.Mutex // guards what follows
-	session  *session   // nil until it is known what it is
+	session  *session   // nil until it is known whether it is Engine.IO
 	early    []tape.Line
 	earlyAt  []time.Duration
 	closed   bool
 	isCustom bool
 }
 
-// readFrames records what passes after an answer of 101.
+// readFrames records the traffic after a response of 101.
 func (c *call) readFrames(x *exchange, requests, answers *bufio.Reader) {
 	sid := x.query.Get("sid")
 	switch protocol := x.res.Header.Get("Upgrade"); {
@@ -60,7 +60,7 @@ func (c *call) readFrames(x *exchange, requests, answers *bufio.Reader) {
 	both.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil { // it ended before anything was said
+	if s.session == nil { // it ended before the first message
 		s.open(c.asm.begin("", x.req.URL.Path), false)
 		s.flush()
 	}
@@ -93,14 +93,14 @@ func (s *socket) write(at time.Duration, l tape.Line) {
 	s.asm.put(at, l)
 }
 
-// line takes down what one side did. The first thing that the server says tells
-// whether this is Engine.IO.
+// line records what one side did. The server's first message shows whether this is
+// Engine.IO.
 func (s *socket) line(at time.Duration, l tape.Line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.Close {
 		if s.closed {
-			return // who closes second only agrees
+			return // the second close is only a reply
 		}
 		s.closed = true
 	}
@@ -172,7 +172,7 @@ func (s *socket) side(from string, in *bufio.Reader, at, other *stream) {
 	}
 }
 
-// ended is a side whose connection has ended, or cannot be read any further.
+// ended handles the end of a side, or an error in reading it.
 func (s *socket) ended(from string, in *bufio.Reader, at, other *stream, err error) {
 	if !isEnd(err) {
 		s.asm.notUnderstood(at.at, fmt.Sprintf("connection %d, from byte %d of the WebSocket's frames from the %s: %v",
@@ -185,8 +185,8 @@ func (s *socket) ended(from string, in *bufio.Reader, at, other *stream, err err
 	}
 }
 
-// close writes that a side has closed, if it was the first: what the other did
-// before is waited for.
+// close records the close of a side, if it was the first, after what the other side did
+// before.
 func (s *socket) close(from string, at time.Duration, other *stream) {
 	s.await(at, func() bool { return !other.isBehind(at) })
 	s.line(at, tape.Line{From: from, Over: tape.WebSocket, Close: true})

@@ -1,5 +1,4 @@
-// Package packet reads Engine.IO 4 and Socket.IO 5 packets, so that two of them
-// can be compared by what they mean.
+// Package packet parses Engine.IO 4 and Socket.IO 5 packets for comparison.
 package packet
 
 import (
@@ -10,14 +9,14 @@ import (
 	"strings"
 )
 
-// Separator stands between the packets of a polling payload.
+// Separator separates the packets of a polling payload.
 const Separator = "\x1e"
 
-// A Kind is what a packet is for.
+// A Kind is the kind of a packet.
 type Kind string
 
-// The kinds. Those of Engine.IO come first; Text is a message or a packet that
-// has no known form, Binary one that belongs to no Socket.IO packet.
+// The kinds, first those of Engine.IO. Text is a message or packet of unknown form, Binary
+// a binary message that does not belong to a Socket.IO packet.
 const (
 	Handshake    Kind = "handshake"
 	Close        Kind = "close"
@@ -34,18 +33,18 @@ const (
 	Binary       Kind = "binary"
 )
 
-// A Packet is one Engine.IO packet. A Socket.IO packet with attachments is
-// complete when each of them was given to Attach.
+// A Packet is one Engine.IO packet. A Socket.IO packet with attachments is complete after
+// Attach was called for each of them.
 type Packet struct {
 	Kind      Kind
 	Namespace string // of a Socket.IO packet; "/" is the main one
 	ID        string // the ack id, or ""
 	Name      string // of an event
-	// Body is the JSON behind all of that, as decoded with json.Number: the
-	// arguments of an event or an ack, in a list. HasBody tells null from nothing.
+	// Body is the decoded JSON after that, with json.Number for numbers: the list of
+	// arguments of an event or an ack. HasBody is false if there is none.
 	Body    any
 	HasBody bool
-	// Raw is the packet as it stood on the wire; of a Binary packet, the bytes.
+	// Raw is the packet as it was sent; of a Binary packet, the bytes.
 	Raw string
 
 	attachments [][]byte
@@ -62,7 +61,7 @@ var types = map[string]Kind{
 	"0": Connect, "1": Disconnect, "2": Event, "3": Ack, "4": ConnectError, "5": Event, "6": Ack,
 }
 
-// Parse reads a text packet. It never fails: what has no known form is Text.
+// Parse parses a text packet. A packet of unknown form is returned as Text.
 func Parse(raw string) *Packet {
 	p := &Packet{Kind: Text, Raw: raw}
 	switch {
@@ -139,11 +138,11 @@ func Decode(text string) (any, bool) {
 	return v, true
 }
 
-// FromBytes is a binary message that belongs to no packet.
+// FromBytes returns a binary message as a packet.
 func FromBytes(data []byte) *Packet { return &Packet{Kind: Binary, Raw: string(data)} }
 
-// FromPolling reads one packet of a polling payload, where binary messages are
-// Base64 behind a "b".
+// FromPolling parses one packet of a polling payload, in which binary messages are "b"
+// followed by Base64.
 func FromPolling(raw string) *Packet {
 	if text, ok := strings.CutPrefix(raw, "b"); ok {
 		if data, err := base64.StdEncoding.DecodeString(text); err == nil {
@@ -156,11 +155,11 @@ func FromPolling(raw string) *Packet {
 // Attachment is a binary value within a Body.
 type Attachment string
 
-// Missing is the number of attachments that the packet still waits for.
+// Missing returns the number of attachments that the packet still lacks.
 func (p *Packet) Missing() int { return p.expected - len(p.attachments) }
 
-// Attach gives the packet its next attachment. With the last one, placeholders
-// in the Body become Attachments.
+// Attach adds the next attachment. After the last one, the placeholders in the Body are
+// replaced by Attachments.
 func (p *Packet) Attach(data []byte) {
 	p.attachments = append(p.attachments, data)
 	if p.Missing() == 0 {
@@ -189,7 +188,7 @@ func (p *Packet) fill(v any) any {
 	return v
 }
 
-// IsTransport reports whether the packet is Engine.IO's own business.
+// IsTransport reports whether the packet is internal to Engine.IO.
 func (p *Packet) IsTransport() bool {
 	switch p.Kind {
 	case Ping, Pong, Upgrade, Noop:
@@ -198,8 +197,8 @@ func (p *Packet) IsTransport() bool {
 	return p.Kind == Text && p.Raw == ""
 }
 
-// String is the packet as a person would want to read it: the text that stood
-// on the wire, and Base64 where it was binary.
+// String returns the packet for messages: its text as it was sent, and binary data as
+// Base64.
 func (p *Packet) String() string {
 	if p.Kind == Binary {
 		return "binary " + base64.StdEncoding.EncodeToString([]byte(p.Raw))
@@ -211,8 +210,7 @@ func (p *Packet) String() string {
 	return s
 }
 
-// Label is what kind of packet it is, in a few words, such as
-// `event "message" in /chat`.
+// Label describes the kind of packet, such as `event "message" in /chat`.
 func (p *Packet) Label() string {
 	s := string(p.Kind)
 	if p.Name != "" {

@@ -12,7 +12,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// exchange compares HTTP answers.
+// exchange compares HTTP responses.
 func (j *judge) exchange(want, got *tape.Exchange, all bool) {
 	if want.Status != got.Status {
 		j.differ("status", "", want.Status, got.Status)
@@ -27,11 +27,11 @@ func (j *judge) exchange(want, got *tape.Exchange, all bool) {
 	}
 }
 
-// AnyResponse stands in an Expectation for a body that is not compared.
+// AnyResponse, as the response in an Expectation, means that the body is not compared.
 const AnyResponse = "*"
 
-// headers compares the media type and the other headers. Of an answer in which
-// not all headers were recorded, those that were.
+// headers compares the media type and the other headers: all of them, or only the recorded
+// ones.
 func (j *judge) headers(want, got *tape.Exchange, all bool) {
 	if !j.masksHeader("Content-Type", want.ContentType, got.ContentType) && !sameMediaType(want.ContentType, got.ContentType) {
 		j.differ("header Content-Type", "Content-Type", want.ContentType, got.ContentType)
@@ -104,8 +104,8 @@ func (j *judge) masksHeader(name string, want, got any) bool {
 	return false
 }
 
-// cookie compares Set-Cookie fields, of which a value that looks like a token
-// may be another such value, and the time at which it expires another time.
+// cookie compares Set-Cookie fields. A value that looks like a token may be another token,
+// and the time of expiry may differ.
 func (j *judge) cookie(want, got string) bool {
 	w, err := http.ParseSetCookie(want)
 	g, err2 := http.ParseSetCookie(got)
@@ -119,7 +119,7 @@ func (j *judge) cookie(want, got string) bool {
 		j.masked++
 		j.values.names[w.Value] = "$cookie." + w.Name
 	}
-	// Max-Age, where there is one, is what counts.
+	// Max-Age takes precedence over Expires.
 	if w.MaxAge == 0 && w.Expires.IsZero() != g.Expires.IsZero() {
 		return false
 	}
@@ -130,7 +130,7 @@ func attributes(c *http.Cookie) []string {
 	return []string{c.Path, c.Domain, strconv.Itoa(c.MaxAge), fmt.Sprint(c.Secure, c.HttpOnly, c.SameSite, c.Partitioned)}
 }
 
-// isToken reports whether a text looks like one that a server made up.
+// isToken reports whether a text looks like a value that a server generated.
 func isToken(text string) bool {
 	const shortest = 16
 	return len(text) >= shortest && strings.ContainsAny(text, "0123456789") &&

@@ -9,14 +9,13 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A lull is a time, in seconds, in which nothing passes. A client's line after a
-// lull is not part of the burst before it. It is at least shortestLull, and
-// longer where the recorded server was slow: what comes of a line takes about as
-// long as its ack.
+// A lull is a time, in seconds, without traffic. A client's line after a lull is not part
+// of the burst before it. A lull is at least shortestLull, and longer if the recorded
+// server was slow: the effects of a line take about as long as its ack.
 const shortestLull, longestLull = 0.05, 1.0
 
-// lull is twice the time that the slowest answers took, but for the very slowest
-// ones: a handler may be slow on purpose.
+// lull returns twice the 95th percentile of the times that answers took. The slowest ones
+// are ignored, as some handlers are slow by design.
 func (p *plan) lull() float64 {
 	var took []float64
 	for _, st := range p.steps {
@@ -31,24 +30,24 @@ func (p *plan) lull() float64 {
 	return min(max(2*took[len(took)*95/100], shortestLull), longestLull)
 }
 
-// A burst is what clients did, and the server in answer, without a lull.
+// A burst is what clients did, and how the server answered, without a lull.
 type burst struct {
 	steps    []int
 	sessions map[string]bool
-	// turn has the steps since the server last said something to a client that
-	// did something. After that, what a lone client does next is its answer.
-	turn      []int
-	hasSpoken bool // the server, since the last of turn
+	// turn has the steps since the server last sent something to one of the burst's
+	// sessions. The next step of a single client after that may be its reaction to it.
+	turn     []int
+	answered bool // the server has sent something since the last step of turn
 }
 
-// findCauses finds for each item which steps may have caused it. Where that is
-// one step, order counts: a server that sends something before its cause, or
-// two things with one cause the other way round, is another server.
+// findCauses finds the steps that may have caused each item. If there is only one, order is
+// compared: an item before its cause, or two items of one cause in reverse order, are
+// differences.
 func (p *plan) findCauses() {
 	p.findExactCauses()
 	lull := p.lull()
-	// Two lulls: what a slow server sends may be late, so that its cause is one of
-	// many; in what order it comes is compared all the same.
+	// Two lulls: an item of a slow server may be late, so that it has many possible
+	// causes. Its order is still compared by the shorter lull.
 	short, long := newBurst(), newBurst()
 	acks := p.ackedSteps()
 	var last float64
@@ -58,20 +57,20 @@ func (p *plan) findCauses() {
 			it := st.item
 			if !it.exact {
 				it.causes, it.order = long.causesOf(it), short.causesOf(it)
-				// A client of version 1 may have polled long after the packet was there.
+				// A client of version 1 may have polled long after the packet was ready.
 				it.unclear = p.Version == 1 && it.line.Over == tape.Polling
 			}
 			if st.item.exact && st.item.packet != nil && st.item.packet.Kind == packet.Ack {
 				delete(acks, st.item.causes[0])
 			}
-			for cause, answered := range acks { // those that wait for an ack still
+			for cause, answered := range acks { // steps that still wait for an ack
 				if !it.exact && cause < i && answered > i {
 					it.causes, it.order = append(it.causes, cause), append(it.order, cause)
 				}
 			}
 			it.causes, it.order = sorted(it.causes), sorted(it.order)
-			short.hear(it)
-			long.hear(it)
+			short.receive(it)
+			long.receive(it)
 		case st.transport:
 			continue
 		default:
@@ -88,7 +87,7 @@ func (p *plan) findCauses() {
 	}
 }
 
-// findExactCauses finds the steps that items answer by name.
+// findExactCauses finds the causes of items that name the step they answer.
 func (p *plan) findExactCauses() {
 	open := map[string]int{}
 	for i, st := range p.steps {
@@ -107,8 +106,8 @@ func (p *plan) findExactCauses() {
 }
 
 func (b *burst) add(st *step) {
-	if b.hasSpoken {
-		b.turn, b.hasSpoken = nil, false
+	if b.answered {
+		b.turn, b.answered = nil, false
 	}
 	b.steps = append(b.steps, st.index)
 	b.turn = append(b.turn, st.index)
@@ -119,8 +118,8 @@ func (b *burst) add(st *step) {
 	}
 }
 
-// key names what a client did, for what answers it: the session alone for its
-// opening.
+// key identifies what a client did, for its answer. The key of opening a session is the
+// session's name.
 func key(session string, pkt *packet.Packet, kind packet.Kind) string {
 	if pkt == nil {
 		return session
@@ -136,13 +135,12 @@ func key(session string, pkt *packet.Packet, kind packet.Kind) string {
 
 func newBurst() *burst { return &burst{sessions: map[string]bool{}} }
 
-// hear takes down that the server said something.
-func (b *burst) hear(it *item) { b.hasSpoken = b.hasSpoken || b.sessions[it.line.Session] }
+// receive notes that the server sent an item.
+func (b *burst) receive(it *item) { b.answered = b.answered || b.sessions[it.line.Session] }
 
-// causesOf returns the steps of the burst that may have caused an item. What
-// reaches a lone speaker comes in the order in which it was sent: once it has an
-// answer, all that came of the step before has come. Others may receive that
-// later.
+// causesOf returns the steps of the burst that may have caused an item. A single client
+// receives items in the order in which they were sent: after an answer, all effects of
+// earlier steps have arrived. Other clients may receive them later.
 func (b *burst) causesOf(it *item) []int {
 	if len(b.sessions) == 1 && b.sessions[it.line.Session] {
 		return slices.Clone(b.turn)
@@ -155,7 +153,7 @@ func sorted(steps []int) []int {
 	return slices.Compact(steps)
 }
 
-// exactCause returns the step that an item answers, where packets say so.
+// exactCause returns the step that an item answers, if the packets identify it.
 func exactCause(it *item, open map[string]int) (int, bool) {
 	if it.isAnswer() {
 		return it.request, true
@@ -181,7 +179,7 @@ func exactCause(it *item, open map[string]int) (int, bool) {
 	return i, ok
 }
 
-// ackedSteps returns the steps that ask for an ack, and the step where it came.
+// ackedSteps returns the steps that ask for an ack, with the step of that ack.
 func (p *plan) ackedSteps() map[int]int {
 	asked, acked := map[string]int{}, map[int]int{}
 	for i, st := range p.steps {
@@ -199,12 +197,13 @@ func (p *plan) ackedSteps() map[int]int {
 	return acked
 }
 
-// stream names the items among which order counts: "" is none.
+// stream returns the name of the stream of items whose order is compared with this one, or
+// "" if there is none.
 func (p *plan) stream(it *item, over string) string {
 	if it.isAnswer() || it.anyOrder || it.optional {
 		return ""
 	}
-	// Two transports of one session have no order while both are open.
+	// The order between two open transports of a session is undefined.
 	where := it.line.Session + " " + it.line.Over + " " + over
 	if p.rules.Order == rules.Recorded {
 		return where
@@ -215,10 +214,10 @@ func (p *plan) stream(it *item, over string) string {
 	return fmt.Sprintf("%s %s %d", where, it.packet.Namespace, it.order[0])
 }
 
-// needs reports whether a client's step waits for an item that stands above it.
-// The end of an upgrade waits for the upgrade alone.
+// needs reports whether a client's step waits for an earlier item. The end of an upgrade
+// waits only for items of the upgrade.
 func (st *step) needs(it *item) bool {
-	if !st.impatient {
+	if !st.endsUpgrade {
 		return true
 	}
 	return !it.isAnswer() && it.line.Session == st.lines[0].Session && it.packet != nil &&

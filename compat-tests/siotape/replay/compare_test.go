@@ -9,7 +9,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// find returns the index of the nth line that has the text in it.
+// find returns the index of the n-th line of the server that contains the text.
 func find(t *testing.T, r *tape.Recording, text string, nth int) int {
 	t.Helper()
 	for i, l := range r.Lines {
@@ -23,7 +23,7 @@ func find(t *testing.T, r *tape.Recording, text string, nth int) int {
 	return 0
 }
 
-// found fails the test unless a difference says that.
+// found fails the test unless a difference contains the text.
 func found(t *testing.T, res *Result, want string) {
 	t.Helper()
 	var all []string
@@ -147,7 +147,7 @@ func change(r *tape.Recording, i int, f func(*tape.Exchange)) {
 	r.Lines[i].HTTP = &x
 }
 
-func TestWhatIsPassedOver(t *testing.T) {
+func TestWhatIsIgnored(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }
 	tests := []struct {
@@ -158,7 +158,7 @@ func TestWhatIsPassedOver(t *testing.T) {
 		{"an_empty_poll", "third-client", 5, tape.Line{Session: "A", Over: tape.Polling, Packet: text("")}},
 		{"a_noop", "third-client", 5, tape.Line{Session: "A", Over: tape.Polling, Packet: text("6")}},
 		{"a_ping_that_was_not_recorded", "third-client", 15, tape.Line{Session: "A", Over: tape.Polling, Packet: text("2")}},
-		{"the_end_of_the_poll_that_an_upgrade_leaves_behind", "upgrade-mid-game", 19, tape.Line{Session: "A", Over: tape.Polling, Packet: text("1")}},
+		{"the_end_of_the_last_poll_before_an_upgrade", "upgrade-mid-game", 19, tape.Line{Session: "A", Over: tape.Polling, Packet: text("1")}},
 		{"an_event_after_the_client_left", "third-client", 34, tape.Line{Session: "A", Over: tape.Polling, Packet: text(`42["stop_game"]`)}},
 		{"the_close_that_follows_the_client's", "websocket-only", 27, tape.Line{Session: "A", Over: tape.WebSocket, Close: true}},
 	}
@@ -169,13 +169,13 @@ func TestWhatIsPassedOver(t *testing.T) {
 			tt.came.From = tape.Server
 			came.Lines = slices.Insert(came.Lines, tt.before-2, tt.came) // the header is line 1
 			if res := compare(t, given(t, tt.recording), came, gameRules(t)); !res.Same() {
-				t.Errorf("not passed over: %v", res.Differences)
+				t.Errorf("not ignored: %v", res.Differences)
 			}
 		})
 	}
 }
 
-func TestLinesOfTheStateFileThatMayStandInEitherOrder(t *testing.T) {
+func TestLinesOfTheStateFileInEitherOrder(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, came string
@@ -183,7 +183,7 @@ func TestLinesOfTheStateFileThatMayStandInEitherOrder(t *testing.T) {
 	}{
 		{"as_recorded", "two one three four five six seven eight nine ten", true},
 		{"in_order", "one two three four five six seven eight nine ten", true},
-		{"pairs_the_other_way_round", "two one three four five six seven eight ten nine", true},
+		{"pairs_in_reverse_order", "two one three four five six seven eight ten nine", true},
 		{"one_client_after_the_other", "two four six eight ten one three five seven nine", true},
 		{"a_line_less", "one two three four five six seven eight ten", false},
 		{"another_line", "one two three four five six seven eight nine eleven", false},
@@ -202,9 +202,9 @@ func TestLinesOfTheStateFileThatMayStandInEitherOrder(t *testing.T) {
 	}
 }
 
-// What a step can be answered but once, and was answered otherwise, is not waited
-// for: a replay against another server takes no longer than against the same.
-func TestAnotherAnswerIsNotWaitedFor(t *testing.T) {
+// A replay does not wait for an answer after the step was answered differently, so that it
+// takes no longer against another server than against the same one.
+func TestAReplayDoesNotWaitAfterAnotherAnswer(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{`0{"sid"`, `40{"sid"`, "3probe", "431[]"} {
 		t.Run(answer, func(t *testing.T) {

@@ -5,31 +5,30 @@ import (
 	"strings"
 )
 
-// What kind of difference it is.
+// The kinds of differences.
 const (
-	Changed    = "changed"    // it came with something else in it
-	Missing    = "missing"    // it did not come
-	Late       = "late"       // it came, but not in time
-	Unexpected = "unexpected" // it came, and was not recorded
-	Order      = "order"      // it came before something that it was recorded after
-	Early      = "early"      // it came before what it was recorded to follow from
-	Refused    = "refused"    // the server did not take what a client did
+	Changed    = "changed"    // it arrived with another content
+	Missing    = "missing"    // it did not arrive
+	Late       = "late"       // it arrived too late
+	Unexpected = "unexpected" // it arrived and was not recorded
+	Order      = "order"      // it arrived before something that it was recorded after
+	Early      = "early"      // it arrived before its cause
+	Refused    = "refused"    // the server refused what a client sent
 	StateFile  = "state"      // the state file has other lines
 )
 
-// A Difference is one place where a server does something else than what was
-// recorded.
+// A Difference is one place where a server did not do what was recorded.
 type Difference struct {
 	Kind     string `json:"kind"`
-	Line     int    `json:"line"`  // of the file; 0 is after the last line
-	Where    string `json:"where"` // the session, or what else is compared there
+	Line     int    `json:"line"`  // in the file; 0 is after the last line
+	Where    string `json:"where"` // the session, the request or the state file
 	What     string `json:"what"`  // which event, ack, answer, …
 	Recorded string `json:"recorded"`
 	Came     string `json:"came"`
-	After    string `json:"after,omitempty"` // the last thing that the client side did
-	// Leaves are the values that differ, of something changed.
+	After    string `json:"after,omitempty"` // the last step of the clients
+	// Leaves are the values that differ, if Kind is Changed.
 	Leaves []Leaf `json:"values,omitempty"`
-	// Also is how many more differences are of the same kind; see Grouped.
+	// Also is the number of further differences of the same kind; see Grouped.
 	Also int `json:"also,omitempty"`
 
 	item *item
@@ -75,7 +74,7 @@ func (d Difference) headline() string {
 	return d.What
 }
 
-// short keeps long packets from hiding the rest.
+// short shortens a long text.
 func short(text string) string {
 	const head, tail = 200, 50
 	if len(text) <= head+tail {
@@ -84,9 +83,8 @@ func short(text string) string {
 	return fmt.Sprintf("%s … %d bytes … %s", text[:head], len(text)-head-tail, text[len(text)-tail:])
 }
 
-// Grouped returns the first of each kind of difference, with the number of
-// others that are like it: of the same kind, about the same event or answer and
-// the same values in it.
+// Grouped returns the first difference of each kind, with the number of others of the same
+// kind, with the same event or response and the same values in it.
 func Grouped(all []Difference) []Difference {
 	var groups []Difference
 	at := map[string]int{}

@@ -13,16 +13,16 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// An arrival is one thing that the server did now.
+// An arrival is something that the server did during the replay.
 type arrival struct {
-	tape.Line      // its session, transport, packet or close, or its answer
-	request   int  // of an answer: the step that asked
-	played    int  // the last step that clients had played by then
-	refused   bool // a close that is the refusal of a poll
+	tape.Line      // its session, transport, packet or close, or its response
+	request   int  // of a response: the step of the request
+	played    int  // the last step played before it
+	refused   bool // a close by refusing a poll
 	when      time.Time
 	number    int
 	packet    *packet.Packet
-	err       error // of an answer: why there is none
+	err       error // of a response: why there is none
 }
 
 func (a *arrival) String() string {
@@ -37,28 +37,28 @@ func (a *arrival) label() string {
 	return it.label()
 }
 
-// An engine plays a plan's steps in order, on one goroutine, and judges what
-// comes from others.
+// An engine plays the steps of a plan in order, on one goroutine, and compares what arrives
+// on others.
 type engine struct {
 	*plan
 	Options
-	values      *values
-	indifferent bool
+	values   *values
+	playOnly bool // compare nothing
 
 	mu       sync.Mutex // guards what follows
 	arrivals []*arrival
 	played   int
-	ready    chan struct{} // has something in it when there are arrivals
+	ready    chan struct{} // receives a value when there are arrivals
 
 	result              Result
-	pool                []*arrival // what came and was not matched yet
+	pool                []*arrival // arrivals that are not matched yet
 	items               []*item    // not yet matched, up to the step that is played
 	waiting             map[string]*packet.Packet
-	ids                 map[string]string // of the server's questions, by session, namespace and recorded id
-	left                map[string]bool   // as in plan.lay, but by what was played
+	ids                 map[string]string // ack ids of the server's events, by session, namespace and recorded id
+	left                map[string]bool   // as in plan.order, for the steps that were played
 	dead                map[string]bool   // sessions that the server has ended
-	highest             map[string]int    // by stream, the greatest step matched
-	streams             map[string]string // what had that step, for the report
+	highest             map[string]int    // by stream, the greatest matched step
+	streams             map[string]string // its item, for the report
 	count               int
 	playedAt, lastHeard time.Time
 	lastAt              float64
@@ -74,8 +74,8 @@ func newEngine(r *tape.Recording, o Options) *engine {
 	}
 }
 
-// hear takes down what the server did. It may be called from any goroutine.
-func (e *engine) hear(a *arrival) {
+// receive adds an arrival. It may be called concurrently.
+func (e *engine) receive(a *arrival) {
 	a.From = tape.Server
 	e.mu.Lock()
 	a.played, a.when = e.played, time.Now()
@@ -96,7 +96,7 @@ func (e *engine) run(ctx context.Context, p peer) (*Result, error) {
 			return &e.result, nil
 		}
 		if st.item != nil {
-			if !e.indifferent {
+			if !e.playOnly {
 				e.items = append(e.items, st.item)
 			}
 			continue
@@ -115,28 +115,28 @@ func (e *engine) run(ctx context.Context, p peer) (*Result, error) {
 		return nil, err
 	}
 	p.drain()
-	if err := e.settle(ctx); err != nil || e.indifferent {
+	if err := e.awaitQuiet(ctx); err != nil || e.playOnly {
 		return nil, err
 	}
 	return &e.result, e.finish(ctx)
 }
 
-// notCompared takes down what no replay can judge.
+// notCompared notes the parts of the recording that cannot be compared.
 func (e *engine) notCompared() {
 	for _, l := range e.Lines {
 		if l.NotUnderstood != "" {
 			e.result.NotCompared = append(e.result.NotCompared, fmt.Sprintf("line %d: %s", l.Number, l.NotUnderstood))
 		}
 	}
-	if e.End == nil && !e.indifferent {
-		e.result.NotCompared = append(e.result.NotCompared, "the recording has no end: its recorder was killed, and what came after is unknown")
+	if e.End == nil && !e.playOnly {
+		e.result.NotCompared = append(e.result.NotCompared, "the recording has no end: its recorder was killed, and what followed is unknown")
 	}
 	if e.State != nil && (e.End == nil || e.End.State == nil) {
 		e.result.NotCompared = append(e.result.NotCompared, "the state file: none was recorded")
 	}
 }
 
-// pause keeps the recorded pace, up to the limit.
+// pause waits as long as was recorded before the step, up to the limit.
 func (e *engine) pause(ctx context.Context, st *step) error {
 	gap := time.Duration((st.at - e.lastAt) * float64(time.Second))
 	if e.Pace == RecordedPace {
@@ -145,7 +145,7 @@ func (e *engine) pause(ctx context.Context, st *step) error {
 	return e.until(ctx, time.Now().Add(min(gap, e.Pace)), func() bool { return false })
 }
 
-// until judges what comes until enough is true or the deadline is over.
+// until compares arrivals until enough returns true or the deadline passes.
 func (e *engine) until(ctx context.Context, deadline time.Time, enough func() bool) error {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
@@ -166,7 +166,7 @@ func (e *engine) until(ctx context.Context, deadline time.Time, enough func() bo
 	}
 }
 
-// await waits for the items that a step needs, or at the end for all.
+// await waits for the items that a step needs, or for all if st is nil.
 func (e *engine) await(ctx context.Context, st *step) error {
 	due := func() *item {
 		for _, it := range e.items {
@@ -190,7 +190,7 @@ func (e *engine) await(ctx context.Context, st *step) error {
 	return nil
 }
 
-// forget drops the items that need no more attention.
+// forget removes items that are matched or missed.
 func (e *engine) forget() {
 	rest := e.items[:0]
 	for _, it := range e.items {
@@ -225,19 +225,19 @@ func (e *engine) play(p peer, st *step, i int) error {
 		return fmt.Errorf("line %d: %w", st.lines[0].Number, err)
 	}
 	if refused != "" && e.Version == 1 && e.session(l.Session).asked && l.Over == tape.Polling {
-		// Version 1 does not have the answer to a POST, and this session shows by
-		// its exchanges that it was over.
+		// Version 1 does not have responses to POSTs, and the exchanges of this
+		// session show that it had ended.
 		return nil
 	}
-	if refused != "" && !e.indifferent {
+	if refused != "" && !e.playOnly {
 		e.dead[l.Session] = true
 		e.report(Difference{Kind: Refused, Line: l.Number, Where: "session " + l.Session, What: l.String(),
-			Recorded: fmt.Sprintf("the server took the client's %s", l), Came: refused})
+			Recorded: fmt.Sprintf("the server accepted the client's %s", l), Came: refused})
 	}
 	return nil
 }
 
-// leave takes down what a client has left, or joined again.
+// leave notes which namespaces and transports a client has left or joined again.
 func (e *engine) leave(l tape.Line, pkt *packet.Packet) {
 	switch {
 	case l.Close:
@@ -252,14 +252,14 @@ func (e *engine) leave(l tape.Line, pkt *packet.Packet) {
 	}
 }
 
-// hasLeft reports whether what came is for a client that is gone.
+// hasLeft reports whether an arrival is for a client that has left.
 func (e *engine) hasLeft(a *arrival) bool {
 	return e.left[a.Session+" "+a.Over] || a.packet != nil && a.packet.Namespace != "" && e.left[a.Session+a.packet.Namespace]
 }
 
-// settle waits until the server has said nothing for a while.
-func (e *engine) settle(ctx context.Context) error {
-	const most = 15 // a server that goes on talking is not waited for
+// awaitQuiet waits until nothing has arrived for a while.
+func (e *engine) awaitQuiet(ctx context.Context) error {
+	const most = 15 // intervals, if the server does not stop sending
 	deadline := time.Now().Add(most * e.Quiet)
 	e.lastHeard = time.Now()
 	for time.Now().Before(deadline) {
@@ -274,10 +274,10 @@ func (e *engine) settle(ctx context.Context) error {
 	return nil
 }
 
-// finish reports what is left over, and compares the state.
+// finish reports unmatched arrivals, and compares the state.
 func (e *engine) finish(ctx context.Context) error {
 	for _, a := range e.pool {
-		if e.wasGivenUp(a) {
+		if e.isAbandonedProbe(a) {
 			continue
 		}
 		e.report(Difference{Kind: Unexpected, Where: "session " + a.Session, What: a.label(), After: e.steps[max(a.played, 0)].name(),
@@ -308,9 +308,9 @@ func (e *engine) finish(ctx context.Context) error {
 	}
 }
 
-// wasGivenUp reports whether an arrival answers the probe of a client that closed
-// its WebSocket before it had an answer: whether that comes before is chance.
-func (e *engine) wasGivenUp(a *arrival) bool {
+// isAbandonedProbe reports whether an arrival answers the probe of a client that closed its
+// WebSocket before the answer was recorded: it is random which of them comes first.
+func (e *engine) isAbandonedProbe(a *arrival) bool {
 	if a.packet == nil || a.packet.Kind != packet.Pong || a.Over != tape.WebSocket {
 		return false
 	}
@@ -337,7 +337,7 @@ func (e *engine) wasGivenUp(a *arrival) bool {
 	return probed
 }
 
-// name is the step as a report names it.
+// name returns the name of the step for reports.
 func (st *step) name() string {
 	switch {
 	case st.request != nil:
@@ -359,5 +359,5 @@ func (e *engine) report(d Difference) {
 // allHeaders reports whether the recording has all response headers.
 func (e *engine) allHeaders() bool { return e.Version > 1 }
 
-// masks are the rules that are about an item.
+// masks returns the masks that apply to a subject.
 func (e *engine) masks(s rules.Subject) []*rules.Mask { return e.rules.MasksFor(s) }

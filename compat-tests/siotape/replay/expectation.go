@@ -12,24 +12,24 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// An Expectation names what another server does otherwise on purpose. It
-// stands beside its recording: third-client.default.json says what the default
-// mode does otherwise in third-client.jsonl. Nothing but what it names passes,
-// and all that it names has to happen.
+// An Expectation lists the intended differences of another server. It is a file next to its
+// recording: third-client.default.json has the differences of the default mode from
+// third-client.jsonl. Other differences are not allowed, and all that are listed must
+// occur.
 type Expectation struct {
 	Changes []Change `json:"changes"`
 	// Numbers are other lines of the state file.
 	Numbers *LinesInstead `json:"numbers,omitempty"`
 }
 
-// A Change puts packets of the server's in the place of one of its lines, or
-// after any line. Without packets the line does not come.
+// A Change replaces one line of the server by packets, or adds packets after any line.
+// Without packets the line is removed.
 type Change struct {
 	Line    int      `json:"line,omitempty"`    // the line, or
 	After   int      `json:"after,omitempty"`   // the line after which
 	Session string   `json:"session,omitempty"` // this session receives more
 	Packets []string `json:"packets,omitempty"`
-	// HTTP is another answer. The response "*" is any.
+	// HTTP is another response. The body "*" is any.
 	HTTP *tape.Exchange `json:"http,omitempty"`
 	Why  string         `json:"why"`
 }
@@ -40,9 +40,8 @@ type LinesInstead struct {
 	Why   string   `json:"why"`
 }
 
-// ReadExpected reads a recording and what is expected to differ from it in a
-// mode, if a mode is named. It is an error if nothing at all is written down for
-// the mode beside the recording.
+// ReadExpected reads a recording and, if mode is not empty, applies the expectation for that
+// mode. It is an error if there is no expectation for the mode in the directory.
 func ReadExpected(name, mode string) (*tape.Recording, error) {
 	r, err := tape.ReadFile(name)
 	if err != nil || mode == "" {
@@ -53,7 +52,7 @@ func ReadExpected(name, mode string) (*tape.Recording, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		others := filepath.Join(filepath.Dir(name), "*."+mode+".json")
 		if found, err := filepath.Glob(others); err != nil || len(found) == 0 {
-			return nil, fmt.Errorf("mode %q: there is not one expectation for it, %s", mode, others)
+			return nil, fmt.Errorf("mode %q: there is no expectation for it, %s", mode, others)
 		}
 		return r, nil
 	}
@@ -70,8 +69,8 @@ func ReadExpected(name, mode string) (*tape.Recording, error) {
 	return r, nil
 }
 
-// ReadAll reads all recordings of a directory, each as ReadExpected does. It is
-// an error if there are none.
+// ReadAll reads all recordings of a directory as ReadExpected does. It is an error if there
+// are none.
 func ReadAll(dir, mode string) ([]*tape.Recording, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil {
@@ -91,10 +90,9 @@ func ReadAll(dir, mode string) ([]*tape.Recording, error) {
 	return all, nil
 }
 
-// Apply returns the recording that a server would give which does what e says.
-// What clients did stays as it is.
+// Apply returns the recording with the changes of e. The lines of clients do not change.
 func (e Expectation) Apply(r *tape.Recording) (*tape.Recording, error) {
-	instead, behind := map[int]*Change{}, map[int][]*Change{}
+	instead, added := map[int]*Change{}, map[int][]*Change{}
 	for i := range e.Changes {
 		c := &e.Changes[i]
 		at := max(c.Line, c.After)
@@ -108,7 +106,7 @@ func (e Expectation) Apply(r *tape.Recording) (*tape.Recording, error) {
 		case c.Line > 0:
 			instead[c.Line] = c
 		default:
-			behind[c.After] = append(behind[c.After], c)
+			added[c.After] = append(added[c.After], c)
 		}
 	}
 	other := &tape.Recording{Header: r.Header, End: r.End}
@@ -117,18 +115,18 @@ func (e Expectation) Apply(r *tape.Recording) (*tape.Recording, error) {
 			other.Lines = append(other.Lines, l)
 		} else {
 			if l.From == tape.Client || (c.HTTP != nil) != (l.HTTP != nil) {
-				return nil, fmt.Errorf("line %d: not such a line of the server's: %s", l.Number, l)
+				return nil, fmt.Errorf("line %d: the change does not fit this line: %s", l.Number, l)
 			}
 			other.Lines = append(other.Lines, c.lines(l, l.Session)...)
 		}
-		for _, c := range behind[l.Number] {
+		for _, c := range added[l.Number] {
 			other.Lines = append(other.Lines, c.lines(l, c.Session)...)
 		}
 		delete(instead, l.Number)
-		delete(behind, l.Number)
+		delete(added, l.Number)
 	}
-	if len(instead)+len(behind) > 0 {
-		return nil, fmt.Errorf("lines that the recording does not have: %d in all", len(instead)+len(behind))
+	if len(instead)+len(added) > 0 {
+		return nil, fmt.Errorf("%d changes are of lines that the recording does not have", len(instead)+len(added))
 	}
 	if e.Numbers != nil {
 		if e.Numbers.Why == "" {
@@ -144,7 +142,7 @@ func (e Expectation) Apply(r *tape.Recording) (*tape.Recording, error) {
 	return other, nil
 }
 
-// lines are what a change puts where l was or after it.
+// lines returns the lines that replace l or follow it.
 func (c *Change) lines(l tape.Line, session string) []tape.Line {
 	if c.HTTP != nil {
 		x := *c.HTTP

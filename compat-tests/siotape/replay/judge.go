@@ -13,7 +13,7 @@ import (
 	"counting/compat-tests/siotape/rules"
 )
 
-// A Leaf is one value that differs within a packet or an answer.
+// A Leaf is one value that differs within a packet or a response.
 type Leaf struct {
 	Where    string `json:"where"` // a path such as $[0].id, status, body or header NAME
 	Recorded string `json:"recorded"`
@@ -23,11 +23,11 @@ type Leaf struct {
 	recorded, came any
 }
 
-// A judge compares one thing that came with one that was recorded.
+// A judge compares an arrival with an item.
 type judge struct {
 	values *values
 	masks  []*rules.Mask
-	tx     map[string]string // the values that came, if this is the same
+	tx     map[string]string // the values to bind if there are no differences
 	masked int
 	leaves []Leaf
 }
@@ -36,7 +36,7 @@ func (j *judge) differ(where, general string, want, got any) {
 	j.leaves = append(j.leaves, Leaf{where, show(want), show(got), general, want, got})
 }
 
-// missing stands for a value that is not there.
+// missing is the value of what does not exist.
 type missing struct{}
 
 func show(v any) string {
@@ -85,8 +85,8 @@ func body(p *packet.Packet) any {
 	return p.Body
 }
 
-// opening compares what opens a session or a namespace, in which sid and pid
-// are any text. A handshake may say more than was recorded.
+// opening compares handshakes and CONNECTs, in which sid and pid may be any text. A
+// handshake may have more keys than were recorded.
 func (j *judge) opening(want, got *packet.Packet) {
 	w, ok := want.Body.(map[string]any)
 	g, cameOK := got.Body.(map[string]any)
@@ -100,7 +100,7 @@ func (j *judge) opening(want, got *packet.Packet) {
 		if !ok {
 			continue
 		}
-		// An id too short to be one was written by hand: it stands for any.
+		// A very short id was written by hand, and matches any.
 		if came, ok := g[key].(string); ok && came != "" && (len(id) < minToken || j.values.binds(j.tx, id, came)) {
 			delete(w, key)
 			delete(g, key)
@@ -116,7 +116,7 @@ func (j *judge) opening(want, got *packet.Packet) {
 	j.value(nil, w, g)
 }
 
-// maskAt reports whether a rule says that a value may be the one that came.
+// maskAt reports whether a rule allows the received value.
 func (j *judge) maskAt(at rules.Route, want, got any) bool {
 	for _, m := range j.masks {
 		if m.Path.IsZero() || !m.Path.Matches(at) {
@@ -144,7 +144,7 @@ func (j *judge) maskAt(at rules.Route, want, got any) bool {
 	return false
 }
 
-// scalar is a text or a number as it is kept among the values, or "".
+// scalar returns a text or a number as a key of values, or "".
 func scalar(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -229,7 +229,7 @@ func (j *judge) mayBeAbsent(at rules.Route) bool {
 	return false
 }
 
-// text compares texts, but for what patterns say may differ.
+// text compares texts, except for what patterns allow to differ.
 func (j *judge) text(want, got string) bool {
 	if j.values.same(j.tx, want, got) {
 		return true
@@ -259,7 +259,7 @@ func (j *judge) text(want, got string) bool {
 	return false
 }
 
-// cut takes what a pattern's groups match out of a text.
+// cut removes what the groups of a pattern match from a text.
 func cut(re rules.Regexp, text string) (rest string, groups []string) {
 	var b strings.Builder
 	at := 0
@@ -286,8 +286,8 @@ func (j *judge) json(at rules.Route, want, got string) {
 	}
 }
 
-// sameNumber compares by value: 3, 3.0 and 3e0 are one number. Whole numbers
-// are compared exactly, however long they are.
+// sameNumber compares by value: 3, 3.0 and 3e0 are equal. Integers of any length are
+// compared exactly.
 func sameNumber(a, b string) bool {
 	if isWhole(a) && isWhole(b) {
 		return a == b || zero(a) && zero(b)

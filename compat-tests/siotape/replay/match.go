@@ -11,7 +11,7 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// judgeArrivals matches what came with what is expected.
+// judgeArrivals compares all arrivals since the last call.
 func (e *engine) judgeArrivals() error {
 	for {
 		e.mu.Lock()
@@ -31,13 +31,13 @@ func (e *engine) judgeArrivals() error {
 }
 
 func (e *engine) judge(a *arrival) {
-	if e.indifferent {
+	if e.playOnly {
 		e.note(a)
 		return
 	}
 	if a.HTTP == nil && a.Packet != nil {
 		pkt := join(e.waiting, a.Session+" "+a.Over, e.parse(a.Line))
-		if pkt == nil || e.passesOver(a.Session, a.Over, pkt, e.left[a.Session+" "+tape.Polling] || e.session(a.Session).upgrades > 0) {
+		if pkt == nil || e.isIgnored(a.Session, a.Over, pkt, e.left[a.Session+" "+tape.Polling] || e.session(a.Session).upgrades > 0) {
 			return
 		}
 		a.packet = pkt
@@ -55,7 +55,7 @@ func (e *engine) judge(a *arrival) {
 	}
 }
 
-// answer compares an answer with the one that was recorded for its request.
+// answer compares a response with the recorded one.
 func (e *engine) answer(a *arrival) {
 	i := slices.IndexFunc(e.steps, func(st *step) bool { return st.item != nil && st.item.isAnswer() && st.item.request == a.request })
 	if i < 0 {
@@ -77,8 +77,7 @@ func (e *engine) answer(a *arrival) {
 	}
 }
 
-// shown is an answer as a report has it: of its headers, those that were
-// recorded or differ.
+// shown returns a response for reports, with the headers that were recorded or differ.
 func (e *engine) shown(it *item, a *arrival) string {
 	x := *a.HTTP
 	x.ResponseHeaders = maps.Clone(x.ResponseHeaders)
@@ -90,7 +89,7 @@ func (e *engine) shown(it *item, a *arrival) string {
 	return x.String()
 }
 
-// note is for a replay that compares nothing: sessions end, questions have ids.
+// note handles an arrival of a replay that compares nothing: it keeps ack ids.
 func (e *engine) note(a *arrival) {
 	if a.Packet != nil && !a.Binary {
 		e.noteID(a.Session, packet.Parse(*a.Packet), packet.Parse(*a.Packet))
@@ -98,7 +97,7 @@ func (e *engine) note(a *arrival) {
 	e.lastHeard = a.when
 }
 
-// match finds the item that an arrival is, among those that may have come.
+// match finds the item of an arrival.
 func (e *engine) match(a *arrival) bool {
 	for _, it := range e.candidates(a) {
 		if it.matched || it.earliest() > a.played || !e.alike(it, a) {
@@ -119,7 +118,7 @@ func (e *engine) match(a *arrival) bool {
 	return false
 }
 
-// candidates are the items of an arrival's session.
+// candidates returns the items of an arrival's session that are not matched.
 func (e *engine) candidates(a *arrival) []*item {
 	s := e.session(a.Session)
 	for len(s.items) > 0 && s.items[0].matched {
@@ -128,8 +127,7 @@ func (e *engine) candidates(a *arrival) []*item {
 	return s.items
 }
 
-// alike reports whether an arrival could be an item at all: what differs then
-// is its values.
+// alike reports whether an arrival and an item can differ only in their values.
 func (e *engine) alike(it *item, a *arrival) bool {
 	if it.packet == nil || a.packet == nil {
 		return it.packet == nil && a.packet == nil && it.line.Close == a.Close && (it.line.Over == a.Over || e.session(a.Session).upgrades > 0)
@@ -138,7 +136,7 @@ func (e *engine) alike(it *item, a *arrival) bool {
 	if w.Kind != g.Kind || w.Namespace != g.Namespace || w.Name != g.Name {
 		return false
 	}
-	if w.Kind == packet.Event { // a question: its id is the server's own
+	if w.Kind == packet.Event { // its ack id may differ
 		return (w.ID == "") == (g.ID == "")
 	}
 	return w.ID == g.ID
@@ -158,7 +156,7 @@ func (e *engine) compare(it *item, a *arrival) *judge {
 	return j
 }
 
-// accept takes an arrival for an item, and looks at the order.
+// accept matches an arrival with an item, and compares the order.
 func (e *engine) accept(it *item, a *arrival, j *judge) {
 	e.came(it, a)
 	e.values.bind(j.tx)
@@ -191,28 +189,27 @@ func (e *engine) came(it *item, a *arrival) {
 	e.noteClose(a)
 }
 
-// noteID keeps the id of a question of the server's, for the client's answer.
+// noteID keeps the ack id of a server's event, for the client's ack.
 func (e *engine) noteID(session string, recorded, came *packet.Packet) {
 	if recorded != nil && recorded.Kind == packet.Event && recorded.ID != "" {
 		e.ids[session+recorded.Namespace+","+recorded.ID] = came.ID
 	}
 }
 
-// noteClose takes down that the server has ended a session.
+// noteClose notes that the server has ended a session.
 func (e *engine) noteClose(a *arrival) {
-	if a.Close && !e.left[a.Session+" "+a.Over] && !e.goesOnByPolling(a) {
+	if a.Close && !e.left[a.Session+" "+a.Over] && !e.fallsBack(a) {
 		e.dead[a.Session] = true
 	}
 }
 
-// goesOnByPolling reports whether a WebSocket that the server closed was an
-// upgrade that is not done.
-func (e *engine) goesOnByPolling(a *arrival) bool {
+// fallsBack reports whether a WebSocket that the server closed was an unfinished upgrade,
+// so that the session continues polling.
+func (e *engine) fallsBack(a *arrival) bool {
 	return a.Over == tape.WebSocket && a.number >= 0 && e.upgrading(a.Session)
 }
 
-// upgrading reports whether a session that began by polling has not sent the 5
-// that ends it, or will not.
+// upgrading reports whether a session that began by polling has not finished its upgrade.
 func (e *engine) upgrading(session string) bool {
 	polls := false
 	for i, st := range e.steps {
@@ -232,8 +229,7 @@ func (e *engine) upgrading(session string) bool {
 	return polls
 }
 
-// miss reports that an item has not come: perhaps it came too early, or as
-// something else.
+// miss reports that an item has not arrived, unless it arrived too early or changed.
 func (e *engine) miss(it *item) {
 	it.missed = true
 	d := Difference{Kind: Missing, Line: it.line.Number, Where: it.where(), What: it.label(), Recorded: it.String(), Came: "nothing", item: it}
@@ -257,15 +253,15 @@ func (e *engine) miss(it *item) {
 	e.report(d)
 }
 
-// answeredOtherwise reports whether something else has come in the place of the one
-// answer that a step has: it is not waited for any longer.
+// answeredOtherwise reports whether a step was answered differently, so that waiting for
+// the item is useless.
 func (e *engine) answeredOtherwise(it *item) bool {
 	return it.exact && slices.ContainsFunc(e.pool, func(a *arrival) bool {
 		return a.Session == it.line.Session && a.played >= it.earliest() && e.alike(it, a)
 	})
 }
 
-// late turns a report that something is missing into one that it is late.
+// late changes the report of a missing item to a late one.
 func (e *engine) late(it *item, a *arrival) {
 	for i := range e.result.Differences {
 		if d := &e.result.Differences[i]; d.item == it && d.Kind == Missing {
@@ -274,8 +270,8 @@ func (e *engine) late(it *item, a *arrival) {
 	}
 }
 
-// clientPacket is a client's packet with what the server gave in the place of
-// what it gave when it was recorded.
+// clientPacket returns a client's packet in which recorded values of the server are
+// replaced by the received ones.
 func (e *engine) clientPacket(l tape.Line, pkt *packet.Packet) string {
 	text := *l.Packet
 	if l.Binary {
@@ -289,7 +285,7 @@ func (e *engine) clientPacket(l tape.Line, pkt *packet.Packet) string {
 	return e.values.substitute(text, inJSON)
 }
 
-// withID puts another id into an ack.
+// withID replaces the id of an ack.
 func withID(text string, pkt *packet.Packet, id string) string {
 	before, after, ok := strings.Cut(text, pkt.ID+"[")
 	if !ok {

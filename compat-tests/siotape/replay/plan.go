@@ -12,43 +12,43 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A step is one thing of a recording: what a client did, or what the server is
-// expected to do.
+// A step is an action of a client in a recording, or an item that the server is expected
+// to send.
 type step struct {
 	index int
 	at    float64
-	// One of these is set. Lines are one line of a client, or the packets of one
-	// POST; request is an HTTP request; item is what the server did.
+	// One of these is set. lines is one line of a client, or the packets of one POST;
+	// request is an HTTP request; item is what the server did.
 	lines   []tape.Line
 	request *tape.Line
 	item    *item
 	packets []*packet.Packet // of lines
-	// transport says that the line is part of an upgrade, which causes nothing.
+	// transport reports whether the line is part of an upgrade, which causes no items.
 	transport bool
-	// impatient says that it ends an upgrade: what is still to come by polling
-	// may come only after it.
-	impatient bool
+	// endsUpgrade reports whether the step ends an upgrade. Pending packets of the
+	// polling transport may arrive after it.
+	endsUpgrade bool
 }
 
-// An item is one thing that the server did when it was recorded: a packet with
-// its attachments, a close, or an answer.
+// An item is a recorded action of the server: a packet with its attachments, a close, or a
+// response.
 type item struct {
 	step    int
 	at      float64
 	line    tape.Line
 	subject rules.Subject
 	packet  *packet.Packet // nil for a close or an answer
-	request int            // of an answer: the step that asked
+	request int            // of a response: the step of the request
 
-	optional bool  // it may come or not
-	anyOrder bool  // its place does not matter
-	causes   []int // the steps of which one caused it
-	exact    bool  // causes has the one step that did
-	order    []int // as causes, but with the shortest lull: where it is one, order counts
-	unclear  bool  // it may have come long before it was recorded
+	optional bool  // it need not arrive
+	anyOrder bool  // its order is not compared
+	causes   []int // the steps that may have caused it
+	exact    bool  // causes has the one step that caused it
+	order    []int // as causes, by the shortest lull; if there is one, order is compared
+	unclear  bool  // it may have been sent long before it was recorded
 
 	matched bool
-	came    int // which arrival it was
+	came    int // the number of the arrival
 	missed  bool
 }
 
@@ -61,7 +61,7 @@ func (it *item) String() string {
 	return it.line.String()
 }
 
-// where names the session or the request that it belongs to.
+// where returns the session or the request of the item.
 func (it *item) where() string {
 	if it.isAnswer() {
 		return it.line.HTTP.Method + " " + it.line.HTTP.URL
@@ -69,7 +69,7 @@ func (it *item) where() string {
 	return "session " + it.line.Session
 }
 
-// label says in a few words what it is.
+// label describes the item.
 func (it *item) label() string {
 	switch {
 	case it.packet != nil && it.packet.Kind == packet.Ack && it.subject.Name != "":
@@ -82,7 +82,7 @@ func (it *item) label() string {
 	return "close of " + it.line.Over
 }
 
-// earliest is the step before which the item cannot have come.
+// earliest returns the first step that may have caused the item.
 func (it *item) earliest() int {
 	if len(it.causes) == 0 || it.unclear {
 		return 0
@@ -90,7 +90,7 @@ func (it *item) earliest() int {
 	return slices.Min(it.causes)
 }
 
-// A plan is a recording made ready for replay.
+// A plan is a recording prepared for replay.
 type plan struct {
 	*tape.Recording
 	rules    *rules.Rules
@@ -99,14 +99,14 @@ type plan struct {
 	paths    map[string]string // of WebSockets that are not Socket.IO, by session
 }
 
-// A sessionPlan is what is known of a session beforehand.
+// A sessionPlan is what is known about a session before the replay.
 type sessionPlan struct {
 	raw       bool
 	heartbeat bool // pings are compared, and recorded pongs sent
 	pinged    bool // the recording has pings
-	polled    int  // how many packets it got by polling
-	pollsOnly bool // it polls for no more than was recorded; see player.mayPoll
-	asked     bool // an exchange of the recording polls for it
+	polled    int  // how many packets it received by polling
+	pollsOnly bool // it polls only for as many packets as were recorded; see session.awaitTurn
+	asked     bool // an exchange of the recording has its id
 	upgrades  int  // steps with its 5
 	items     []*item
 }
@@ -114,7 +114,7 @@ type sessionPlan struct {
 func newPlan(r *tape.Recording, rs *rules.Rules) *plan {
 	p := &plan{Recording: r, rules: rs, sessions: map[string]*sessionPlan{}, paths: map[string]string{}}
 	p.survey()
-	p.lay()
+	p.order()
 	p.findCauses()
 	return p
 }
@@ -128,7 +128,7 @@ func (p *plan) session(name string) *sessionPlan {
 	return s
 }
 
-// survey finds what has to be known of each session before its first line.
+// survey sets the sessionPlans.
 func (p *plan) survey() {
 	polled := map[string]float64{}
 	for _, l := range p.Lines {
@@ -153,8 +153,8 @@ func (p *plan) survey() {
 			polled[l.Session] = l.At
 		}
 	}
-	// In recordings of version 1 clients were often no real ones, and polled when
-	// they chose to: a poll too many could meet what they did not.
+	// In recordings of version 1 many clients were scripts, which polled only at certain
+	// times. Additional polls could receive what they did not.
 	const heartbeat = 15 // seconds
 	for name, s := range p.sessions {
 		s.asked = slices.ContainsFunc(p.Lines, func(l tape.Line) bool {
@@ -165,14 +165,13 @@ func (p *plan) survey() {
 	}
 }
 
-// counts reports whether a packet that came by polling is one of those that a
-// session polls for.
+// counts reports whether a packet received by polling counts for polled.
 func (s *sessionPlan) counts(text string) bool {
 	return text != "" && text != "6" && text != "3" && (text != "2" || s.heartbeat)
 }
 
-// lay puts what happened in order: an answer where it was complete.
-func (p *plan) lay() {
+// order makes the steps, sorted by time. A response is where it was complete.
+func (p *plan) order() {
 	left := map[string]bool{}                                                         // sessions, and sessions with a namespace
 	waiting := map[string]*packet.Packet{}                                            // for attachments, by session and transport
 	opened, upgraded, done := map[string]bool{}, map[string]bool{}, map[string]bool{} // done: its 5 was sent
@@ -184,7 +183,7 @@ func (p *plan) lay() {
 		case l.NotUnderstood != "":
 		case l.HTTP != nil:
 			steps = append(steps, &step{at: l.At, request: &p.Lines[i]})
-			if l.HTTP.Status == 0 { // nobody waited for the answer
+			if l.HTTP.Status == 0 { // the client did not wait for the response
 				continue
 			}
 			it := &item{at: l.At + l.HTTP.Took, line: l, subject: p.subject(l, nil, "")}
@@ -193,7 +192,7 @@ func (p *plan) lay() {
 			n := p.together(i)
 			st := &step{at: l.At, lines: p.Lines[i : i+n]}
 			i += n - 1
-			if p.sentAgain(st, i+1) {
+			if p.isRefusedPost(st, i+1) {
 				continue
 			}
 			for _, l := range st.lines {
@@ -205,7 +204,7 @@ func (p *plan) lay() {
 					upgraded[l.Session] = upgraded[l.Session] || l.Over == tape.WebSocket && opened[l.Session]
 					opened[l.Session] = true
 				case l.Close && (l.Over == tape.WebSocket || !upgraded[l.Session]) || pkt != nil && pkt.Kind == packet.Close:
-					if !l.Close || !p.goesOn(l.Session, i+1) {
+					if !l.Close || !p.continues(l.Session, i+1) {
 						left[l.Session] = true
 					}
 				case pkt == nil:
@@ -217,11 +216,11 @@ func (p *plan) lay() {
 					names[l.Session+pkt.Namespace+","+pkt.ID] = pkt.Name
 				}
 			}
-			givenUp := l.Close && l.Over == tape.WebSocket && upgraded[l.Session] && !done[l.Session]
-			st.transport = st.transport || givenUp || isTransport(st)
-			st.impatient = givenUp || st.packets[0] != nil && st.packets[0].Kind == packet.Upgrade
-			done[l.Session] = done[l.Session] || st.impatient && !givenUp
-			left[l.Session+" "+tape.WebSocket] = givenUp || left[l.Session+" "+tape.WebSocket] && !l.Open
+			abandoned := l.Close && l.Over == tape.WebSocket && upgraded[l.Session] && !done[l.Session]
+			st.transport = st.transport || abandoned || isTransport(st)
+			st.endsUpgrade = abandoned || st.packets[0] != nil && st.packets[0].Kind == packet.Upgrade
+			done[l.Session] = done[l.Session] || st.endsUpgrade && !abandoned
+			left[l.Session+" "+tape.WebSocket] = abandoned || left[l.Session+" "+tape.WebSocket] && !l.Open
 			steps = append(steps, st)
 		default:
 			if it := p.serverItem(l, waiting, upgraded, names); it != nil && !left[l.Session] && !left[l.Session+" "+l.Over] {
@@ -248,7 +247,7 @@ func (p *plan) lay() {
 	}
 }
 
-// together counts the lines from i on that went in one POST.
+// together returns how many lines from i on were sent in one POST.
 func (p *plan) together(i int) int {
 	posts := func(l tape.Line) bool {
 		return l.From == tape.Client && l.Over == tape.Polling && l.Packet != nil
@@ -263,9 +262,9 @@ func (p *plan) together(i int) int {
 	return n
 }
 
-// sentAgain reports whether a POST stands in the recording a second time, as an
-// exchange with the answer that refused it.
-func (p *plan) sentAgain(st *step, next int) bool {
+// isRefusedPost reports whether a POST also occurs as an exchange, with the response that
+// refused it.
+func (p *plan) isRefusedPost(st *step, next int) bool {
 	if next >= len(p.Lines) || p.Lines[next].HTTP == nil || st.lines[0].Over != tape.Polling || st.lines[0].Packet == nil {
 		return false
 	}
@@ -278,8 +277,8 @@ func (p *plan) sentAgain(st *step, next int) bool {
 		strings.Contains(x.URL, "sid=$"+st.lines[0].Session)
 }
 
-// goesOn reports whether anything happens on a session from line i on.
-func (p *plan) goesOn(session string, i int) bool {
+// continues reports whether the client of a session does anything from line i on.
+func (p *plan) continues(session string, i int) bool {
 	return slices.ContainsFunc(p.Lines[i:], func(l tape.Line) bool { return l.Session == session && l.From == tape.Client })
 }
 
@@ -306,8 +305,8 @@ func isTransport(st *step) bool {
 	return st.packets[0].Kind == packet.Upgrade || st.packets[0].Raw == "2probe"
 }
 
-// serverItem makes an item of a server's line, unless it is the transport's own
-// business or a packet whose attachments are still to come.
+// serverItem returns the item of a server's line, or nil if it is internal to the
+// transport or a packet whose attachments follow.
 func (p *plan) serverItem(l tape.Line, waiting map[string]*packet.Packet, upgraded map[string]bool, names map[string]string) *item {
 	it := &item{at: l.At, line: l}
 	if l.Packet == nil {
@@ -315,7 +314,7 @@ func (p *plan) serverItem(l tape.Line, waiting map[string]*packet.Packet, upgrad
 		return it
 	}
 	pkt := join(waiting, l.Session+" "+l.Over, p.parse(l))
-	if pkt == nil || p.passesOver(l.Session, l.Over, pkt, upgraded[l.Session]) {
+	if pkt == nil || p.isIgnored(l.Session, l.Over, pkt, upgraded[l.Session]) {
 		return nil
 	}
 	it.packet = pkt
@@ -329,8 +328,8 @@ func (p *plan) serverItem(l tape.Line, waiting map[string]*packet.Packet, upgrad
 	return it
 }
 
-// join gives attachments to the packet that waits for them. It returns nil until
-// a packet is complete.
+// join adds attachments to the packet that they belong to. It returns nil until a packet is
+// complete.
 func join(waiting map[string]*packet.Packet, key string, pkt *packet.Packet) *packet.Packet {
 	if head := waiting[key]; head != nil {
 		if pkt.Kind == packet.Binary {
@@ -348,10 +347,10 @@ func join(waiting map[string]*packet.Packet, key string, pkt *packet.Packet) *pa
 	return pkt
 }
 
-// passesOver reports whether a packet of the server's is the transport's own
-// business: an empty poll, a noop, the end of a poll that an upgrade leaves
-// behind, and heartbeats where they are not compared.
-func (p *plan) passesOver(session, over string, pkt *packet.Packet, upgraded bool) bool {
+// isIgnored reports whether a packet of the server is internal to the transport: an empty
+// poll, a noop, the end of the last poll before an upgrade, and heartbeats if they are not
+// compared.
+func (p *plan) isIgnored(session, over string, pkt *packet.Packet, upgraded bool) bool {
 	s := p.session(session)
 	switch {
 	case s.raw:
@@ -366,7 +365,7 @@ func (p *plan) passesOver(session, over string, pkt *packet.Packet, upgraded boo
 	return false
 }
 
-// subject is what rules are to know of a line of the server's.
+// subject returns the subject of a server's line, for the rules.
 func (p *plan) subject(l tape.Line, pkt *packet.Packet, name string) rules.Subject {
 	s := rules.Subject{Recording: p.Name}
 	switch {

@@ -1,6 +1,5 @@
-// Package replay plays the client side of a recording against a server and
-// compares what the server does with what was recorded. The rules by which it
-// compares are in recordings/FORMAT.md.
+// Package replay replays the clients' side of a recording against a server, and compares
+// what the server does with what was recorded. recordings/FORMAT.md says how.
 package replay
 
 import (
@@ -18,26 +17,25 @@ import (
 
 // Defaults of Options.
 const (
-	// DefaultPatience is how much longer than the recorded server another one may
-	// take for each thing.
+	// DefaultPatience is how much later than recorded each item may arrive.
 	DefaultPatience = time.Second
-	// DefaultPace is the longest pause that is kept between two things that
-	// clients do, so that packets which get no answer are taken in their order.
+	// DefaultPace is the longest pause between two steps of clients. It keeps packets
+	// without an answer in order.
 	DefaultPace = 50 * time.Millisecond
-	// DefaultQuiet is how long a server has to say nothing more at the end.
+	// DefaultQuiet is how long a replay waits for further packets at the end.
 	DefaultQuiet = 2 * time.Second
-	// DefaultMost is how many differences end a replay.
+	// DefaultMost is the number of differences after which a replay stops.
 	DefaultMost = 20
 )
 
-// RecordedPace keeps every pause as it was.
+// RecordedPace keeps all recorded pauses.
 const RecordedPace = time.Duration(1<<63 - 1)
 
-// Options say against what a recording is played, and how.
+// Options are the options of a replay.
 type Options struct {
 	// Target is the server, such as http://localhost:5000.
 	Target string
-	// Rules say what may differ; nil is nothing.
+	// Rules say what may differ. If nil, nothing may.
 	Rules *rules.Rules
 	// State returns the lines of the server's state file. If it is nil, or no
 	// state was recorded, they are not compared.
@@ -45,15 +43,15 @@ type Options struct {
 	// Patience, Pace, Quiet and Most are the defaults above if they are 0.
 	Patience, Pace, Quiet time.Duration
 	Most                  int
-	// Path, if not "", is where the server has Socket.IO, other than recorded.
+	// Path, if not "", replaces the recorded path of Socket.IO.
 	Path string
-	// Host, if not "", is sent in the place of the recorded Host.
+	// Host, if not "", replaces the recorded Host.
 	Host string
-	// Headers are sent with each request, in the place of recorded ones.
+	// Headers are sent with each request, and replace recorded ones.
 	Headers tape.Headers
 	// Insecure accepts any certificate.
 	Insecure bool
-	// Values are sent where the recording has their names: what -redact took out.
+	// Values are sent in place of their names, such as REDACTED-1.
 	Values map[string]string
 }
 
@@ -79,30 +77,30 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	return o, target, nil
 }
 
-// A Result is what a replay found.
+// A Result is the result of a replay.
 type Result struct {
 	Name        string       `json:"recording"`
 	Differences []Difference `json:"differences"`
-	// Masked and Reordered count what the rules forgave: other values, and
-	// packets that came in another order.
+	// Masked and Reordered count allowed differences: other values, and packets in
+	// another order.
 	Masked    int `json:"masked"`
 	Reordered int `json:"reordered"`
-	// NotCompared says what of the recording could not be judged.
+	// NotCompared lists the parts of the recording that could not be compared.
 	NotCompared []string `json:"not_compared,omitempty"`
-	// Slowest is by how much the slowest thing came later than it was recorded.
+	// Slowest is the greatest delay of an item compared with the recording.
 	Slowest time.Duration `json:"slowest_ns"`
-	// Stopped says that there were too many differences to go on.
+	// Stopped reports whether the replay stopped after too many differences.
 	Stopped bool `json:"stopped,omitempty"`
 }
 
-// Same reports whether nothing was found.
+// Same reports whether there are no differences.
 func (r *Result) Same() bool { return len(r.Differences) == 0 }
 
 // ErrEmpty is the error for a recording in which nothing happens.
 var ErrEmpty = errors.New("the recording has no lines: there is nothing to compare")
 
-// Replay plays r and compares. An error says that the replay itself could not
-// go on: the server cannot be reached, say.
+// Replay replays r and compares. It returns an error if the replay could not continue, for
+// example because the server cannot be reached.
 func Replay(ctx context.Context, r *tape.Recording, o Options) (*Result, error) {
 	if len(r.Lines) == 0 {
 		return nil, ErrEmpty
@@ -112,24 +110,23 @@ func Replay(ctx context.Context, r *tape.Recording, o Options) (*Result, error) 
 		return nil, err
 	}
 	e := newEngine(r, o)
-	p := newPlayer(ctx, e, target)
+	p := newReplayer(ctx, e, target)
 	defer p.close()
 	return e.run(ctx, p)
 }
 
-// A peer does what clients did, and has the engine hear what the server does.
+// A peer does what clients did, and passes what the server does to the engine.
 type peer interface {
-	// play does what one step of a client says. It returns how the server refused
-	// it, or "".
+	// play plays one step of a client. It returns the server's refusal, or "".
 	play(st *step) (refused string, err error)
-	// exchange makes an HTTP exchange, whose answer the engine hears later.
+	// exchange sends an HTTP request. The engine receives the response later.
 	exchange(step int, x tape.Exchange)
-	// drain has every session take what the server still has for it.
+	// drain makes every session receive all pending packets.
 	drain()
 }
 
-// Play plays the client's lines of r at the pace at which they were recorded,
-// and compares nothing. With a recorder in between this makes a recording.
+// Play sends the clients' lines of r at the recorded pace, and compares nothing. Through a
+// recorder this makes a new recording.
 func Play(ctx context.Context, r *tape.Recording, o Options) error {
 	if len(r.Lines) == 0 {
 		return ErrEmpty
@@ -148,15 +145,15 @@ func Play(ctx context.Context, r *tape.Recording, o Options) error {
 		}
 	}
 	e := newEngine(clients, o)
-	e.indifferent = true
-	p := newPlayer(ctx, e, target)
+	e.playOnly = true
+	p := newReplayer(ctx, e, target)
 	defer p.close()
 	_, err = e.run(ctx, p)
 	return err
 }
 
-// ReadLines returns the lines of a file, for Options.State. A file that is not
-// there has no lines.
+// ReadLines returns the lines of a file, for Options.State. A file that does not exist has
+// no lines.
 func ReadLines(name string) ([]string, error) {
 	text, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {

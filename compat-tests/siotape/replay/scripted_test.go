@@ -10,16 +10,15 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A scripted is the peer that does what another recording has: after each thing
-// that clients do, what the server did then.
+// A scripted peer does what another recording has: after each step of the clients, what
+// the server did then.
 type scripted struct {
 	engine *engine
-	steps  [][]tape.Line // what the server does after each step of the clients
+	steps  [][]tape.Line // what the server does after each step
 	next   int
 }
 
-// script cuts what came into what followed each step of the clients. A recording
-// and what came have the same steps.
+// script splits a recording into what followed each step of the clients.
 func script(e *engine, came *tape.Recording) *scripted {
 	p := newPlan(came, e.rules)
 	s := &scripted{engine: e}
@@ -32,7 +31,7 @@ func script(e *engine, came *tape.Recording) *scripted {
 			n := p.together(i)
 			st := &step{lines: came.Lines[i : i+n]}
 			i += n - 1
-			if !p.sentAgain(st, i+1) {
+			if !p.isRefusedPost(st, i+1) {
 				s.steps = append(s.steps, nil)
 			}
 		case len(s.steps) > 0:
@@ -44,7 +43,7 @@ func script(e *engine, came *tape.Recording) *scripted {
 
 func (s *scripted) act(request int) {
 	for _, l := range s.steps[s.next] {
-		s.engine.hear(&arrival{Line: l, request: request})
+		s.engine.receive(&arrival{Line: l, request: request})
 	}
 	s.next++
 }
@@ -58,13 +57,13 @@ func (s *scripted) exchange(step int, _ tape.Exchange) { s.act(step) }
 
 func (s *scripted) drain() {}
 
-// compare compares what came with a recording, in no time.
+// compare compares a recording with what came, without waiting.
 func compare(t *testing.T, r, came *tape.Recording, rs *rules.Rules) *Result {
 	t.Helper()
 	return compareWithin(t, r, came, rs, 20*time.Millisecond)
 }
 
-// compareWithin compares with another patience.
+// compareWithin is compare with another patience.
 func compareWithin(t *testing.T, r, came *tape.Recording, rs *rules.Rules, patience time.Duration) *Result {
 	t.Helper()
 	if rs == nil {
@@ -78,7 +77,7 @@ func compareWithin(t *testing.T, r, came *tape.Recording, rs *rules.Rules, patie
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rs.Order == rules.Recorded { // when things happened does not matter then
+	if rs.Order == rules.Recorded { // times do not matter then
 		quick := *r
 		quick.Lines = slices.Clone(r.Lines)
 		for i := range quick.Lines {
@@ -112,7 +111,7 @@ func gameRules(t *testing.T) *rules.Rules {
 	return rs
 }
 
-func TestEveryRecordingIsSameAsItself(t *testing.T) {
+func TestNoRecordingDiffersFromItself(t *testing.T) {
 	t.Parallel()
 	all, err := ReadAll(filepath.Join("..", "..", "recordings"), "")
 	if err != nil {
@@ -126,7 +125,7 @@ func TestEveryRecordingIsSameAsItself(t *testing.T) {
 				t.Errorf("%s", d)
 			}
 			if res.Masked != 0 || res.Reordered != 0 || len(res.NotCompared) != 0 {
-				t.Errorf("something was forgiven: %+v", res)
+				t.Errorf("differences were allowed: %+v", res)
 			}
 		})
 	}

@@ -17,45 +17,45 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A refusal is the answer of a server that did not take what a client did.
+// A refusal is the response of a server that refused what a client did.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// A session is one Engine.IO client, or one other WebSocket, that sends what was
-// recorded, broken packets included.
+// A session is one Engine.IO client, or one other WebSocket, that sends what was recorded,
+// including broken packets.
 type session struct {
-	*player
+	*replayer
 	name   string
 	plan   *sessionPlan
 	ctx    context.Context // of its requests
 	cancel context.CancelFunc
 
 	running sync.WaitGroup
-	posting chan struct{} // closed when the last POST was answered
-	changed chan struct{} // has something in it when polling may go on or end
+	posting chan struct{} // closed when the last POST is answered
+	changed chan struct{} // receives a value when polling may continue or end
 
 	mu       sync.Mutex // guards what follows, and writing to ws
-	base     string     // of its requests by polling, without an id
+	base     string     // URL of its polling requests, without an id
 	headers  http.Header
 	host     string
 	sid      string
 	ws       *websocket.Conn
-	polled   int           // packets that the plan counts
-	inPoll   chan struct{} // closed when the poll that waits has ended; nil if none does
-	paused   bool          // an upgrade is about to be done
+	polled   int           // packets received, as counted by the plan
+	inPoll   chan struct{} // closed when the pending poll ends; nil if there is none
+	paused   bool          // an upgrade is being finished
 	probed   bool          // the server has answered the probe
-	stopped  bool          // no poll is to begin any more
+	stopped  bool          // no further poll may begin
 	draining bool
 }
 
-func newSession(p *player, name string) *session {
-	s := &session{player: p, name: name, plan: p.engine.session(name), changed: make(chan struct{}, 1)}
+func newSession(p *replayer, name string) *session {
+	s := &session{replayer: p, name: name, plan: p.engine.session(name), changed: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(p.ctx)
 	return s
 }
 
-// play does what one step says.
+// play plays one step.
 func (s *session) play(st *step) error {
 	l := st.lines[0]
 	switch {
@@ -69,7 +69,7 @@ func (s *session) play(st *step) error {
 	case l.Over == tape.Polling:
 		packets := []string{}
 		for k, l := range st.lines {
-			if !s.answersItself(l) {
+			if !s.isPong(l) {
 				packets = append(packets, s.clientPacket(l, st.packets[k]))
 			}
 		}
@@ -77,7 +77,7 @@ func (s *session) play(st *step) error {
 			return nil
 		}
 		return s.post(l.Headers, packets...)
-	case s.answersItself(l):
+	case s.isPong(l):
 		return nil
 	case st.packets[0].Kind == packet.Upgrade && !s.plan.raw:
 		s.beforeUpgrade()
@@ -86,14 +86,14 @@ func (s *session) play(st *step) error {
 	return s.write(s.clientPacket(l, st.packets[0]), l.Binary)
 }
 
-// answersItself reports whether a line is the answer to a ping that is not
-// compared: those that come now are answered as they come.
-func (s *session) answersItself(l tape.Line) bool {
+// isPong reports whether a line answers a ping that is not compared. Received pings are
+// answered independently of the recording.
+func (s *session) isPong(l tape.Line) bool {
 	return s.plan.pinged && !s.plan.heartbeat && !s.plan.raw && !l.Binary && *l.Packet == "3"
 }
 
-// beforeUpgrade holds the 5 back until the poll has ended that the server was
-// asked to end, as every client does.
+// beforeUpgrade waits, before the 5, until the server has ended the pending poll, as every
+// client does.
 func (s *session) beforeUpgrade() {
 	s.mu.Lock()
 	s.paused = true
@@ -104,7 +104,7 @@ func (s *session) beforeUpgrade() {
 	}
 	select {
 	case <-waits:
-	case <-time.After(time.Second): // the server does not end it: go on as recorded
+	case <-time.After(time.Second): // the server does not end it: continue as recorded
 	case <-s.ctx.Done():
 	}
 }
@@ -135,13 +135,13 @@ func (s *session) openPolling(l tape.Line) error {
 		if i == 0 {
 			line.Headers = x.ResponseHeaders
 		}
-		s.hearLine(line)
+		s.receiveLine(line)
 	}
 	s.running.Go(s.poll)
 	return nil
 }
 
-// poll keeps a request waiting for packets, for as long as it may.
+// poll keeps a poll pending until polling stops.
 func (s *session) poll() {
 	for s.awaitTurn() {
 		x, err := s.request(http.MethodGet, nil, "")
@@ -153,13 +153,13 @@ func (s *session) poll() {
 			return
 		}
 		if err != nil {
-			s.hearLine(tape.Line{Over: tape.Polling, Close: true})
+			s.receiveLine(tape.Line{Over: tape.Polling, Close: true})
 			return
 		}
 		for _, packet := range split(x.Response) {
-			s.hearLine(tape.Line{Over: tape.Polling, Packet: &packet})
+			s.receiveLine(tape.Line{Over: tape.Polling, Packet: &packet})
 		}
-		if x.Response == "6" { // for as long as an upgrade is under way, there may be nothing but this
+		if x.Response == "6" { // during an upgrade all polls may be answered like this
 			select {
 			case <-time.After(10 * time.Millisecond):
 			case <-s.ctx.Done():
@@ -168,8 +168,7 @@ func (s *session) poll() {
 	}
 }
 
-// awaitTurn waits until the next poll may begin. It returns false if there is
-// to be none.
+// awaitTurn waits until the next poll may begin. It returns false if polling has stopped.
 func (s *session) awaitTurn() bool {
 	for {
 		s.mu.Lock()
@@ -197,7 +196,7 @@ func (s *session) drain() {
 	s.wake()
 }
 
-// plainText is what clients send with a POST, unless it was recorded otherwise.
+// plainText is the default header of POSTs.
 var plainText = tape.Headers{"Content-Type": {"text/plain;charset=UTF-8"}}
 
 func (s *session) post(headers tape.Headers, packets ...string) error {
@@ -207,7 +206,7 @@ func (s *session) post(headers tape.Headers, packets ...string) error {
 	if headers.Get("Content-Type") == "" {
 		headers = plainText
 	}
-	// One after the other, as every client does.
+	// Clients send one POST after the other.
 	if s.posting != nil {
 		select {
 		case <-s.posting:
@@ -225,16 +224,16 @@ func (s *session) post(headers tape.Headers, packets ...string) error {
 	select {
 	case <-done:
 		return err
-	case <-time.After(postPatience):
-		return nil // some servers answer only when the session polls again
+	case <-time.After(postTimeout):
+		return nil // some servers respond only when the session polls again
 	}
 }
 
-// postPatience is how long a client that posted waits for the answer before it
-// goes on with what was recorded next.
-const postPatience = 500 * time.Millisecond
+// postTimeout is how long a client waits for the response to a POST before it plays its
+// next step.
+const postTimeout = 500 * time.Millisecond
 
-// request makes a request of Engine.IO's. An answer other than 200 is a refusal.
+// request sends an Engine.IO request. A status other than 200 is a refusal.
 func (s *session) request(method string, more tape.Headers, body string) (*tape.Exchange, error) {
 	req, err := http.NewRequestWithContext(s.ctx, method, s.withID(s.base), strings.NewReader(body))
 	if err != nil {
@@ -260,13 +259,12 @@ func (s *session) request(method string, more tape.Headers, body string) (*tape.
 	return &tape.Exchange{Response: string(answer), ResponseHeaders: tape.Headers(res.Header)}, nil
 }
 
-// hearLine takes down what the server did, and does what every client does: it
-// answers a ping that is not compared, so that the session lives, and makes
-// ready for an upgrade.
-func (s *session) hearLine(l tape.Line) {
+// receiveLine handles what the server did as every client does: it answers a ping that is
+// not compared, so that the session lives, and prepares for an upgrade.
+func (s *session) receiveLine(l tape.Line) {
 	l.Session = s.name
 	s.observe(l)
-	s.hear(&arrival{Line: l, refused: l.Close && l.Over == tape.Polling && s.isDraining()})
+	s.receive(&arrival{Line: l, refused: l.Close && l.Over == tape.Polling && s.isDraining()})
 	if l.Packet != nil && !l.Binary && !s.plan.raw && *l.Packet == "2" && !s.plan.heartbeat {
 		if l.Over == tape.Polling {
 			s.running.Go(func() { _, _ = s.request(http.MethodPost, plainText, "3") })
@@ -302,7 +300,7 @@ func (s *session) isDraining() bool {
 	return s.draining && s.plan.pollsOnly
 }
 
-// leave closes the transport from the client's side.
+// leave closes a transport.
 func (s *session) leave(transport string) {
 	if transport == tape.Polling {
 		s.stopPolling()
@@ -319,8 +317,8 @@ func (s *session) leave(transport string) {
 	}
 }
 
-// hangUp ends a session without ceremony.
-func (s *session) hangUp() {
+// abort ends a session without a close frame.
+func (s *session) abort() {
 	s.stopPolling()
 	s.cancel()
 	s.mu.Lock()
@@ -343,8 +341,8 @@ func (s *session) id() string {
 	return s.sid
 }
 
-// requestURL is the URL of a session's requests over a transport: as recorded,
-// but without an id.
+// requestURL returns the recorded URL of a session's requests over a transport, without an
+// id.
 func (s *session) requestURL(recorded, transport string) string {
 	path, query, _ := strings.Cut(recorded, "?")
 	if path == "" {
@@ -366,7 +364,7 @@ func (s *session) requestURL(recorded, transport string) string {
 	return s.url(path, false) + "?" + q.Encode()
 }
 
-// withID adds the id that the session has now.
+// withID adds the current id of the session.
 func (s *session) withID(u string) string {
 	if sid := s.id(); sid != "" {
 		return u + "&sid=" + url.QueryEscape(sid)

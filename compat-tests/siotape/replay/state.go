@@ -10,8 +10,8 @@ import (
 	"counting/compat-tests/siotape/rules"
 )
 
-// sameState reports whether the state file has the lines that were recorded, but
-// for lines that may have changed places.
+// sameState reports whether the state file has the recorded lines, in an order that the
+// rules allow.
 func (e *engine) sameState(came []string) bool {
 	recorded := *e.End.State
 	if slices.Equal(came, recorded) {
@@ -28,8 +28,8 @@ func (e *engine) sameState(came []string) bool {
 	sent := e.senders(recorded, rule.Cause)
 	for i := range places {
 		for k := i + 1; k < len(places); k++ {
-			// Recorded i before k; did they change places, and could they?
-			if places[i] > places[k] && !e.mayChangePlaces(sent[i], sent[k]) {
+			// i was recorded before k: were they swapped, and may they be?
+			if places[i] > places[k] && !e.maySwap(sent[i], sent[k]) {
 				return false
 			}
 		}
@@ -37,8 +37,8 @@ func (e *engine) sameState(came []string) bool {
 	return true
 }
 
-// placesOf says where each recorded line stands in what came. ok is false if the
-// lines are others altogether.
+// placesOf returns the index of each recorded line in what came. ok is false if a line is
+// missing.
 func placesOf(recorded, came []string) (places []int, ok bool) {
 	taken := make([]bool, len(came))
 	for _, line := range recorded {
@@ -58,8 +58,8 @@ func placesOf(recorded, came []string) (places []int, ok bool) {
 	return places, true
 }
 
-// senders finds for each line the step whose event caused it, or -1: such a line
-// stays in its place.
+// senders returns for each line the step whose event caused it, or -1 if there is none:
+// such a line may not be swapped.
 func (e *engine) senders(lines []string, cause *rules.Cause) []int {
 	senders := make([]int, len(lines))
 	used := map[*packet.Packet]bool{}
@@ -81,7 +81,7 @@ func (e *engine) senders(lines []string, cause *rules.Cause) []int {
 	return senders
 }
 
-// valueAt is the value that a path names, as text.
+// valueAt returns the value that a path selects, as text.
 func valueAt(p rules.Path, at rules.Route, v any) string {
 	if p.Matches(at) {
 		switch v := v.(type) {
@@ -109,9 +109,9 @@ func valueAt(p rules.Path, at rules.Route, v any) string {
 	return ""
 }
 
-// mayChangePlaces reports whether two steps are those of two sessions, with
-// nothing from the server in between.
-func (e *engine) mayChangePlaces(i, k int) bool {
+// maySwap reports whether two steps are of different sessions, and the server sent nothing
+// between them.
+func (e *engine) maySwap(i, k int) bool {
 	if i < 0 || k < 0 || e.steps[i].lines[0].Session == e.steps[k].lines[0].Session {
 		return false
 	}

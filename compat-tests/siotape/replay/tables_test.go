@@ -10,11 +10,11 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// taped makes a recording of lines such as
+// taped returns a recording of lines such as
 //
 //	0.1 A client websocket 42["hello"]
 //
-// Instead of a packet there may be open, close, or binary and some text.
+// In place of a packet there may be open, rawopen, close, or binary and a text.
 func taped(t *testing.T, lines string) *tape.Recording {
 	t.Helper()
 	var file strings.Builder
@@ -61,7 +61,7 @@ const opened = `
 	0.03 A server websocket 40{"sid":"aaaaaaaaaaaa"}
 `
 
-// probing is a session by polling whose WebSocket has sent its probe.
+// probing is a polling session whose WebSocket has sent its probe.
 const probing = `
 	0.50 P client polling open
 	0.51 P server polling 0{"sid":"PPPPPPPPPPPP"}
@@ -69,12 +69,12 @@ const probing = `
 	0.53 P client websocket 2probe
 `
 
-// A changedCase is something that a server does, and does otherwise.
+// A changedCase is something that was recorded, and what a server does in the replay.
 type changedCase struct {
 	name           string
 	recorded, came string // after opened
 	rules          string
-	want           string // in a difference; "" is: the same
+	want           string // in a difference; "" if there are none
 	masked         int
 	reordered      int
 }
@@ -98,9 +98,9 @@ func (tt changedCase) run(t *testing.T) {
 	}
 }
 
-// What is not the same is never said to be. Each is a case in which an earlier
-// comparer said so, or one of its kind.
-func TestNeverAFalseSame(t *testing.T) {
+// Differences are found in cases in which an earlier version did not find them, and in
+// similar ones.
+func TestDifferencesAreFound(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []changedCase{
 		{"a_second_answer_to_a_probe", probing + `
@@ -109,7 +109,7 @@ func TestNeverAFalseSame(t *testing.T) {
 			0.54 P server websocket 3probe
 			0.54 P server websocket 3probe
 			0.55 P client websocket 5`, "", "3probe", 0, 0},
-		{"an_answer_to_a_probe_that_was_not_given_up", probing + `
+		{"an_answer_to_a_probe_that_was_not_abandoned", probing + `
 			0.55 P client websocket 5`, probing + `
 			0.54 P server websocket 3probe
 			0.55 P client websocket 5`, "", "3probe", 0, 0},
@@ -164,7 +164,7 @@ func TestNeverAFalseSame(t *testing.T) {
 			0.6 A server websocket 431[1` + strings.Repeat("0", 200) + `1]`, `
 			0.5 A client websocket 421["n"]
 			0.6 A server websocket 431[1` + strings.Repeat("0", 200) + `2]`, "", `ack of "n" has changed`, 0, 0},
-		{"two_events_of_one_cause_the_other_way_round", `
+		{"two_events_of_one_cause_in_reverse_order", `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 42["ready"]
 			0.6 A server websocket 42["steady"]`, `
@@ -217,7 +217,7 @@ func TestNeverAFalseSame(t *testing.T) {
 			0.8 A client websocket 42["two"]
 			0.9 A server websocket 42["first"]
 			0.9 A server websocket 42["second"]`, "", `event "first" came late`, 0, 0},
-		{"a_question_that_asks_for_no_ack_any_more", `
+		{"an_event_that_no_longer_asks_for_an_ack", `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 420["question"]`, `
 			0.5 A client websocket 42["go"]
@@ -252,7 +252,7 @@ func TestNeverAFalseSame(t *testing.T) {
 			0.5 W client websocket rawopen
 			0.6 W client websocket hello
 			0.7 W server websocket {"got":2}`, "", `$.got: 2, was 1`, 0, 0},
-		{"a_cookie_that_is_gone", `
+		{"a_missing_cookie", `
 			0.5 http {"method":"GET","url":"/","status":200,"content_type":"","response":"","response_headers":{"Set-Cookie":"a=b; Path=/"}}`, `
 			0.5 http {"method":"GET","url":"/","status":200,"content_type":"","response":""}`, "", `header Set-Cookie: nothing`, 0, 0},
 		{"a_cookie_with_another_value", `
@@ -264,7 +264,7 @@ func TestNeverAFalseSame(t *testing.T) {
 		{"a_header_that_is_new", `
 			0.5 http {"method":"GET","url":"/","status":200,"content_type":"","response":""}`, `
 			0.5 http {"method":"GET","url":"/","status":200,"content_type":"","response":"","response_headers":{"Cache-Control":"no-store"}}`, "", `header Cache-Control: "no-store", was nothing`, 0, 0},
-		{"a_redirect_to_elsewhere", `
+		{"a_redirect_to_another_URL", `
 			0.5 http {"method":"POST","url":"/in","status":302,"content_type":"","response":"","response_headers":{"Location":"/chat"}}`, `
 			0.5 http {"method":"POST","url":"/in","status":302,"content_type":"","response":"","response_headers":{"Location":"/"}}`, "", `header Location: "/", was "/chat"`, 0, 0},
 		{"bytes_of_a_body", `
@@ -275,9 +275,8 @@ func TestNeverAFalseSame(t *testing.T) {
 	}
 }
 
-// An app is the same as itself: what chance decides is no difference, and is
-// counted where a rule was needed for that.
-func TestTheSameAppIsTheSame(t *testing.T) {
+// Random behavior of the same app is not a difference. It is counted if it needed a rule.
+func TestTheSameAppHasNoDifferences(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []changedCase{
 		{"other_ids_of_sessions_everywhere", `
@@ -320,12 +319,12 @@ func TestTheSameAppIsTheSame(t *testing.T) {
 			0.50 A client websocket 42["go"]
 			0.52 A server websocket 42/chat,["y"]
 			0.53 A server websocket 42["x"]`, "", "", 0, 1},
-		{"ids_of_the_server's_questions", `
+		{"ack_ids_of_the_server", `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 420["question"]`, `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 421["question"]`, "", "", 0, 0},
-		{"the_end_of_an_upgrade_that_was_given_up", probing + `
+		{"the_end_of_an_abandoned_upgrade", probing + `
 			0.54 P client websocket close
 			0.55 P server websocket 3probe
 			0.70 P client polling 40
@@ -333,7 +332,7 @@ func TestTheSameAppIsTheSame(t *testing.T) {
 			0.54 P client websocket close
 			0.70 P client polling 40
 			0.71 P server polling 40{"sid":"pppppppppppp"}`, "", "", 0, 0},
-		{"the_answer_to_a_probe_that_was_given_up", probing + `
+		{"the_answer_to_an_abandoned_probe", probing + `
 			0.54 P client websocket close
 			0.70 P client polling 40
 			0.71 P server polling 40{"sid":"pppppppppppp"}`, probing + `
@@ -359,7 +358,7 @@ func TestTheSameAppIsTheSame(t *testing.T) {
 			0.6 A server websocket 42["x","hello at 10:31"]`, `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 42["x","hello at 10:42"]`, "masks:\n- {event: x, pattern: 'at ([0-9:]+)', why: now}", "", 1, 0},
-		{"a_free_event_that_is_gone", `
+		{"a_missing_free_event", `
 			0.5 A client websocket 42["go"]
 			0.6 A server websocket 42["tick"]
 			0.6 A server websocket 42["x"]`, `

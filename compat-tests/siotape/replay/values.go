@@ -10,16 +10,16 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// Values shorter than this are replaced only where a rule names them: a short
-// text may occur by chance.
+// Values shorter than this are replaced only if a rule names them, as a short text may
+// occur by chance.
 const minToken, minNumber = 8, 6
 
-// values know which value came where another one was recorded: the ids of
-// sessions, what rules name, and what was taken out of a recording.
+// values maps recorded values to received ones: session ids, values that rules name, and
+// redacted values.
 type values struct {
-	came     map[string]string // by what was recorded
-	recorded map[string]string // by what came
-	names    map[string]string // of recorded values that may be others
+	came     map[string]string // by recorded value
+	recorded map[string]string // by received value
+	names    map[string]string // of recorded values that may differ
 }
 
 func newValues(r *tape.Recording, given map[string]string) *values {
@@ -51,15 +51,15 @@ func newValues(r *tape.Recording, given map[string]string) *values {
 	return v
 }
 
-// bind takes down that some values came for others.
+// bind adds received values.
 func (v *values) bind(came map[string]string) {
 	for want, got := range came {
 		v.came[want], v.recorded[got] = got, want
 	}
 }
 
-// binds adds to tx that got came for want, unless either stands for another
-// value already.
+// binds adds want and got to tx. It returns false if either of them is bound to another
+// value.
 func (v *values) binds(tx map[string]string, want, got string) bool {
 	if bound, ok := v.came[want]; ok {
 		return bound == got
@@ -74,10 +74,10 @@ func (v *values) binds(tx map[string]string, want, got string) bool {
 	return true
 }
 
-// redacted are the values that were taken out of a recording.
+// redacted matches the names of redacted values.
 var redacted = regexp.MustCompile(`REDACTED-\d+`)
 
-// tokens are the values within a recorded text that may be others, in order.
+// tokens returns the values in a recorded text that may differ, longest first.
 func (v *values) tokens(text string) []string {
 	if len(text) < minToken {
 		return nil
@@ -97,14 +97,14 @@ func (v *values) tokens(text string) []string {
 	return all
 }
 
-// same reports whether a text is the recorded one, with other values where it
-// may have them.
+// same reports whether a text is equal to the recorded one, except for values that may
+// differ.
 func (v *values) same(tx map[string]string, want, got string) bool {
 	tokens := v.tokens(want)
 	if len(tokens) == 0 {
 		return want == got
 	}
-	// A pattern of the text, with a group for each token.
+	// The pattern matches the text, with a group for each token.
 	quoted := make([]string, len(tokens))
 	for i, t := range tokens {
 		quoted[i] = regexp.QuoteMeta(t)
@@ -142,11 +142,11 @@ func (v *values) same(tx map[string]string, want, got string) bool {
 	return true
 }
 
-// number is how a number is kept among the values.
+// number returns the key of a number in values.
 func number(n json.Number) string { return "#" + n.String() }
 
-// substitute puts what came in the place of what was recorded, in something
-// that a client sends. Quote writes a value as it stands in there.
+// substitute replaces recorded values by received ones in what a client sends. quote
+// encodes a value as in that text.
 func (v *values) substitute(text string, quote func(string) string) string {
 	var pairs []string
 	wants := make([]string, 0, len(v.came))
@@ -181,7 +181,7 @@ func replaceNumber(text, want, got string) string {
 	return re.ReplaceAllString(re.ReplaceAllString(text, "${1}"+got+"${2}"), "${1}"+got+"${2}")
 }
 
-// inJSON writes a text as it stands within a JSON string.
+// inJSON encodes a text as the content of a JSON string.
 func inJSON(text string) string {
 	b, _ := json.Marshal(text)
 	return string(b[1 : len(b)-1])

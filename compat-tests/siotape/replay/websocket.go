@@ -55,13 +55,12 @@ func (s *session) read(ws *websocket.Conn, headers tape.Headers) {
 		if binary {
 			text = base64.StdEncoding.EncodeToString(data)
 		}
-		s.hearLine(tape.Line{Over: tape.WebSocket, Packet: &text, Binary: binary, Headers: headers})
+		s.receiveLine(tape.Line{Over: tape.WebSocket, Packet: &text, Binary: binary, Headers: headers})
 		headers = nil
 	}
 }
 
-// closed is a WebSocket that has ended. A session that was upgrading goes on
-// polling.
+// closed handles the end of a WebSocket. A session that was upgrading continues polling.
 func (s *session) closed(ws *websocket.Conn) {
 	s.mu.Lock()
 	if !s.stopped {
@@ -72,7 +71,7 @@ func (s *session) closed(ws *websocket.Conn) {
 	}
 	s.mu.Unlock()
 	s.wake()
-	s.hearLine(tape.Line{Over: tape.WebSocket, Close: true})
+	s.receiveLine(tape.Line{Over: tape.WebSocket, Close: true})
 }
 
 func (s *session) write(text string, binary bool) error {
@@ -90,7 +89,7 @@ func (s *session) write(text string, binary bool) error {
 		kind = websocket.BinaryMessage
 	}
 	if err := s.ws.WriteMessage(kind, data); err != nil {
-		return refusal(fmt.Sprintf("the connection is gone: %v", err))
+		return refusal(fmt.Sprintf("the connection is closed: %v", err))
 	}
 	return nil
 }

@@ -20,14 +20,14 @@ func Key(name string) Step { return Step{Key: name} }
 // Index makes a step into a list.
 func Index(i int) Step { return Step{Index: i, list: true} }
 
-// A Route is the way from the whole to one value in it.
+// A Route leads from a JSON value to one value within it.
 type Route []Step
 
-// String writes a route as a rule would name it: $[0].user["first name"].
+// String returns the route as a path, such as $[0].user["first name"].
 func (r Route) String() string { return r.write(false) }
 
-// General is String with [*] for every index but the first step's, which tells
-// an event's arguments apart.
+// General is String with [*] for every index except the first step's, which is the
+// argument of an event.
 func (r Route) General() string { return r.write(true) }
 
 func (r Route) write(general bool) string {
@@ -57,9 +57,9 @@ func isName(key string) bool {
 	return key != ""
 }
 
-// A Path names values within JSON, in a small part of JSONPath: $ is the whole,
-// .key or ["key"] and [0] lead on, .* and [*] lead to each, and ..key to each
-// of that name at any depth.
+// A Path selects values within JSON, by a subset of JSONPath: $ is the root, .key or
+// ["key"] and [0] select one value, .* and [*] all, and ..key all with that key at any
+// depth.
 type Path struct {
 	text string
 	segs []segment
@@ -67,7 +67,7 @@ type Path struct {
 
 type segment struct {
 	step Step
-	any  bool // * : whatever step
+	any  bool // *: any step
 	deep bool // ..: after any number of steps
 }
 
@@ -129,7 +129,7 @@ func (p Path) String() string { return p.text }
 // IsZero reports whether no path was given.
 func (p Path) IsZero() bool { return p.text == "" }
 
-// Matches reports whether a route leads to a value that the path names.
+// Matches reports whether the path selects the value at the route.
 func (p Path) Matches(r Route) bool { return matches(p.segs, r) }
 
 func matches(segs []segment, r Route) bool {

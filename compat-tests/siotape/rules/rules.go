@@ -1,6 +1,5 @@
-// Package rules reads rules files. Such a file stands beside recordings and
-// says, for people and for the replayer, what a server may do otherwise than it
-// did when it was recorded, and why.
+// Package rules reads rules files. A rules file, next to recordings, says what a server may
+// do differently from the recordings, and why.
 package rules
 
 import (
@@ -24,30 +23,29 @@ const FileName = "rules.yaml"
 
 // Orders, for Rules.Order.
 const (
-	// Caused compares the order of packets that one thing caused. What several
-	// things caused that clients did at about the same time may come in any order.
+	// Caused compares the order of packets with the same cause. Packets with different
+	// causes from about the same time may come in any order.
 	Caused = "caused"
 	// Recorded compares the order of all packets of a session.
 	Recorded = "recorded"
 )
 
-// Rules are what a rules file says. The zero value has no exceptions.
+// Rules is the content of a rules file. The zero value has no exceptions.
 type Rules struct {
 	// Order is Caused or Recorded; "" is Caused.
 	Order string `yaml:"order,omitempty"`
 	// Heartbeats compares pings too, in sessions that have one.
 	Heartbeats bool `yaml:"heartbeats,omitempty"`
-	// Masks are values that may be others.
+	// Masks are values that may differ.
 	Masks []*Mask `yaml:"masks,omitempty"`
-	// Free are packets that may come or not.
+	// Free are packets that are optional.
 	Free []*Packets `yaml:"free,omitempty"`
-	// AnyOrder are packets whose place among the others does not matter.
+	// AnyOrder are packets whose order does not matter.
 	AnyOrder []*Packets `yaml:"any_order,omitempty"`
 	State    *State     `yaml:"state,omitempty"`
 }
 
-// Where says what a rule is about. Of the fields that choose a packet one is
-// set.
+// Where selects what a rule applies to. One of the fields that select a packet is set.
 type Where struct {
 	Event        string `yaml:"event,omitempty"` // its name
 	Ack          string `yaml:"ack,omitempty"`   // the name of the client's event that is answered
@@ -58,30 +56,30 @@ type Where struct {
 	HTTP         string `yaml:"http,omitempty"`      // METHOD /path
 
 	Namespace string `yaml:"namespace,omitempty"` // default: any
-	Status    int    `yaml:"status,omitempty"`    // with HTTP: that was recorded; default: any
+	Status    int    `yaml:"status,omitempty"`    // with HTTP: the recorded status; default: any
 	Recording string `yaml:"recording,omitempty"` // default: any
 }
 
-// A Mask is about one value in packets or answers: that it may be another.
+// A Mask allows a value in packets or answers to differ.
 type Mask struct {
 	Where `yaml:",inline"`
-	// Path, Header or Pattern say which value. Pattern is a regular expression
-	// for text; what its groups match may be another text.
+	// Path, Header or Pattern selects the value. Pattern is a regular expression for
+	// text; what its groups match may differ.
 	Path    Path   `yaml:"path,omitempty"`
 	Header  string `yaml:"header,omitempty"`
 	Pattern Regexp `yaml:"pattern,omitempty"`
-	// Is says what it has to be: any, string, number, uuid, time or absent.
-	// Without it: of the type that was recorded.
+	// Is is what the value must be: any, string, number, uuid, time or absent. By
+	// default it must have the recorded type.
 	Is string `yaml:"is,omitempty"`
-	// As names the value. It is the same wherever it was the same in the
-	// recording, and clients send what they were given.
+	// As names the value. It must be equal wherever it was equal in the recording, and
+	// clients send the value that they received.
 	As  string `yaml:"as,omitempty"`
 	Why string `yaml:"why"`
 
 	used atomic.Bool
 }
 
-// Packets are packets that a rule is about.
+// Packets selects packets.
 type Packets struct {
 	Where `yaml:",inline"`
 	Why   string `yaml:"why"`
@@ -91,9 +89,9 @@ type Packets struct {
 
 // State says how the lines of the state file are compared.
 type State struct {
-	// Order is "recorded", "any", or "caused": two lines may have changed places
-	// if Cause finds two sessions that sent what caused them, and the server
-	// said nothing to anybody in between. "" is recorded.
+	// Order is "recorded", "any", or "caused": two lines may be swapped if, by Cause,
+	// two sessions sent the events that caused them, and the server sent nothing in
+	// between. "" is recorded.
 	Order string `yaml:"order,omitempty"`
 	Cause *Cause `yaml:"cause,omitempty"`
 	Why   string `yaml:"why"`
@@ -138,8 +136,8 @@ func ReadFile(name string) (*Rules, error) {
 	return r, nil
 }
 
-// Beside reads the rules file that stands beside a recording. Where there is
-// none, there are no exceptions.
+// Beside reads the rules file next to a recording. If there is none, there are no
+// exceptions.
 func Beside(recording string) (*Rules, error) {
 	r, err := ReadFile(filepath.Join(filepath.Dir(recording), FileName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -148,7 +146,7 @@ func Beside(recording string) (*Rules, error) {
 	return r, err
 }
 
-// Parse reads the text of a rules file. A key that it does not know is an error.
+// Parse parses the text of a rules file. An unknown key is an error.
 func Parse(text []byte) (*Rules, error) {
 	r := &Rules{}
 	d := yaml.NewDecoder(bytes.NewReader(text))
@@ -198,7 +196,7 @@ func (w Where) check(why string) error {
 		}
 	}
 	if why == "" {
-		return errors.New("why is missing: say why this may differ")
+		return errors.New("why is missing: write why this may differ")
 	}
 	return nil
 }
@@ -220,7 +218,7 @@ func (m *Mask) check() error {
 		return fmt.Errorf("pattern %q: want a group, in parentheses, around what may differ", m.Pattern)
 	}
 	if m.Header != "" && m.HTTP == "" && !m.Handshake && !m.Connect {
-		return errors.New("a header is of http or of a handshake")
+		return errors.New("header requires http or handshake")
 	}
 	switch m.Is {
 	case "", "any", "string", "number", "uuid", "time", "absent":
@@ -241,18 +239,18 @@ func (s *State) check() error {
 	return nil
 }
 
-// A Subject is what a rule may be about.
+// A Subject is a packet or answer that a rule may apply to.
 type Subject struct {
 	Recording string
 	Kind      string // event, ack, connect, connect_error, handshake, websocket or http
-	Name      string // an event's, or that of the event that an ack answers
+	Name      string // of an event, or of the event that an ack answers
 	Namespace string
 	Method    string // of http
 	Path      string // of http and websocket, without a query
 	Status    int
 }
 
-// about reports whether the rule is about the subject.
+// about reports whether the rule applies to the subject.
 func (w Where) about(s Subject) bool {
 	if w.Recording != "" && !glob(w.Recording, s.Recording) {
 		return false
@@ -280,8 +278,8 @@ func (w Where) about(s Subject) bool {
 	return false
 }
 
-// glob matches as path.Match does, but that * alone, and a /* at the end, stand
-// for anything.
+// glob matches as path.Match does, except that * alone, and /* at the end, match
+// anything.
 func glob(pattern, name string) bool {
 	if pattern == "*" || pattern == name {
 		return true
@@ -293,7 +291,7 @@ func glob(pattern, name string) bool {
 	return ok
 }
 
-// MasksFor returns the masks that are about the subject.
+// MasksFor returns the masks that apply to the subject.
 func (r *Rules) MasksFor(s Subject) []*Mask {
 	var masks []*Mask
 	for _, m := range r.Masks {
@@ -304,10 +302,10 @@ func (r *Rules) MasksFor(s Subject) []*Mask {
 	return masks
 }
 
-// IsFree reports whether the packet may come or not.
+// IsFree reports whether the packet is optional.
 func (r *Rules) IsFree(s Subject) bool { return anyAbout(r.Free, s) }
 
-// IsInAnyOrder reports whether the packet's place does not matter.
+// IsInAnyOrder reports whether the order of the packet does not matter.
 func (r *Rules) IsInAnyOrder(s Subject) bool { return anyAbout(r.AnyOrder, s) }
 
 func anyAbout(list []*Packets, s Subject) bool {
@@ -320,7 +318,7 @@ func anyAbout(list []*Packets, s Subject) bool {
 	return false
 }
 
-// Unused describes the rules that forgave nothing, which may be misspelt.
+// Unused describes the rules that did not apply to anything, which may be misspelt.
 func (r *Rules) Unused() []string {
 	var all []string
 	for i, m := range r.Masks {
@@ -351,5 +349,5 @@ func (r *Rules) Add(other *Rules) {
 	r.AnyOrder = append(r.AnyOrder, other.AnyOrder...)
 }
 
-// Text is the rules as a file has them.
+// Text returns the text of a rules file.
 func (r *Rules) Text() ([]byte, error) { return yaml.Marshal(r) }

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Allows reports whether a value of that kind may stand for a recorded one, and
-// notes that the rule is of use.
+// Allows reports whether a value may replace a recorded one, and marks the rule as used.
 func (m *Mask) Allows(recorded, came any) bool {
 	ok := false
 	switch m.Is {

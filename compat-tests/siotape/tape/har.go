@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// The parts of a HAR file that matter here. _webSocketMessages are an extension
-// of Chromium's, which Firefox has too.
+// The parts of a HAR file that are used. _webSocketMessages is an extension of Chromium
+// and Firefox.
 // http://www.softwareishard.com/blog/har-12-spec/
 type har struct {
 	Log harLog `json:"log"`
@@ -96,7 +96,7 @@ type harMessage struct {
 
 const separator = "\x1e"
 
-// A harWriter makes HAR entries of a recording.
+// A harWriter converts a recording to HAR entries.
 type harWriter struct {
 	start   time.Time
 	base    string // of URLs
@@ -106,8 +106,8 @@ type harWriter struct {
 	ids     map[string]string
 }
 
-// WriteHAR writes a recording as HAR. Polls and posts become requests, as they
-// were; of a session's headers, those of its first request stand in each.
+// WriteHAR writes a recording as HAR. Polls and posts become requests, with the headers of
+// the session's first request.
 func WriteHAR(to io.Writer, r *Recording) error {
 	start, err := time.Parse(time.DateOnly, r.Recorded)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// ReadHARFile reads a HAR file as a recording: what the browser's requests to
-// the first host in it were.
+// ReadHARFile reads a HAR file as a recording of the browser's requests to the first host
+// in it.
 func ReadHARFile(name string) (*Recording, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -39,7 +39,7 @@ func ReadHARFile(name string) (*Recording, error) {
 	return r, nil
 }
 
-// A harReader makes lines of HAR entries.
+// A harReader converts HAR entries to lines.
 type harReader struct {
 	r       *Recording
 	start   time.Time
@@ -143,7 +143,7 @@ func (h *harReader) socket(e harEntry, asked float64, uri, sid string, headers H
 	}
 }
 
-// idOf is the session id in a handshake packet, or "".
+// idOf returns the session id in a handshake packet, or "".
 func idOf(text string) string {
 	first, _, _ := strings.Cut(text, separator)
 	var open struct{ Sid string }
@@ -153,7 +153,7 @@ func idOf(text string) string {
 	return open.Sid
 }
 
-// without leaves out of a URL what is new in each request.
+// without removes the parameters from a URL that differ in each request.
 func without(uri string) string {
 	path, query, ok := strings.Cut(uri, "?")
 	if !ok {
@@ -165,7 +165,7 @@ func without(uri string) string {
 	return path + "?" + strings.Join(kept, "&")
 }
 
-// headersOf are the headers that a recording keeps, but for one.
+// headersOf returns the headers that are recorded, except one.
 func headersOf(all []harPair, but string) Headers {
 	h := Headers{}
 	for _, p := range all {

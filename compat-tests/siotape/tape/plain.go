@@ -9,8 +9,7 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// Plain undoes the compression of a body. What it cannot undo it returns as it
-// is.
+// Plain decompresses a body. It returns the body unchanged if that fails.
 func Plain(body []byte, encoding string) []byte {
 	var r io.Reader
 	var err error

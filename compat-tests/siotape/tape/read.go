@@ -32,8 +32,8 @@ func ReadFile(name string) (*Recording, error) {
 	return r, nil
 }
 
-// Read reads a recording. Empty lines are passed over, and so are keys that it
-// does not know. The last line of a file without an end may be cut off.
+// Read reads a recording. It ignores empty lines and unknown keys. The last line of a file
+// without an end may be incomplete.
 func Read(from io.Reader) (*Recording, error) {
 	r := &Recording{}
 	in := bufio.NewReader(from)
@@ -84,7 +84,7 @@ func (r *Recording) add(text []byte, n int) error {
 		return nil
 	}
 	if r.End != nil {
-		return fmt.Errorf("the recording goes on after its end")
+		return fmt.Errorf("there are lines after the end")
 	}
 	l := struct {
 		Line
@@ -104,7 +104,7 @@ func (r *Recording) add(text []byte, n int) error {
 	return nil
 }
 
-// check finds lines that nothing could be done with.
+// check returns an error for a line without the required keys.
 func (l Line) check() error {
 	if l.HTTP != nil || l.More != nil || l.NotUnderstood != "" {
 		return nil
@@ -127,9 +127,9 @@ func (l Line) check() error {
 	return nil
 }
 
-// putInOrder sorts the lines, which stand in the order in which they became
-// known, by when they happened; joins answers that were written in pieces; and
-// decides which given up polls were the end of their session.
+// putInOrder sorts the lines, which are written when they are complete, by time; joins
+// answers that were written in pieces; and decides which cancelled polls ended their
+// session.
 func (r *Recording) putInOrder() error {
 	started := map[int]*Exchange{}
 	lines := r.Lines[:0]
@@ -143,7 +143,7 @@ func (r *Recording) putInOrder() error {
 		}
 		x := started[l.More.ID]
 		if x == nil {
-			return fmt.Errorf("line %d: more of exchange %d, which is not there", l.Number, l.More.ID)
+			return fmt.Errorf("line %d: more of exchange %d, which does not exist", l.Number, l.More.ID)
 		}
 		more, err := fromText(l.More.Response, l.More.Base64)
 		if err != nil {
@@ -173,7 +173,7 @@ func (r *Recording) putInOrder() error {
 	return nil
 }
 
-// Count counts what the recording has.
+// Count returns how much the recording has.
 func (r *Recording) Count() Counts {
 	if r.End != nil {
 		return r.End.Counts

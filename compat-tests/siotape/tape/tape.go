@@ -98,7 +98,7 @@ type Line struct {
 	GaveUp bool      `json:"gave_up,omitempty"`
 	HTTP   *Exchange `json:"http,omitempty"`
 	More   *More     `json:"more,omitempty"`
-	// NotUnderstood says what passed that could not be recorded, in words.
+	// NotUnderstood describes traffic that could not be recorded.
 	NotUnderstood string `json:"not_understood,omitempty"`
 
 	// Number is the line's number in its file, where the header is line 1.
@@ -115,15 +115,15 @@ type Exchange struct {
 	ContentType     string
 	Response        string
 	ResponseHeaders Headers
-	// Took is how many seconds after the request the answer was complete.
+	// Took is the time from the request to the complete answer, in seconds.
 	Took float64
-	// Incomplete says that the client, or the recording, ended before the answer.
+	// Incomplete reports that the client, or the recording, ended before the answer.
 	Incomplete bool
-	// ID is set where More lines carry on the answer.
+	// ID is set if More lines continue the answer.
 	ID int
 }
 
-// More carries on the body of an answer that took its time.
+// More is a further piece of the body of a long answer.
 type More struct {
 	ID       int    `json:"id"`
 	Response string `json:"response,omitempty"`
@@ -136,8 +136,8 @@ type More struct {
 // is a string.
 type Headers map[string][]string
 
-// Never are the response headers that are neither recorded nor compared: they
-// are the connection's, or say when and by what an answer was made.
+// Never are the response headers that are neither recorded nor compared: headers of the
+// connection, Date and Server.
 var Never = []string{
 	"Connection", "Content-Length", "Date", "Keep-Alive", "Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Server",
 	"Trailer", "Transfer-Encoding", "Upgrade",
@@ -187,7 +187,7 @@ func (h *Headers) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// exchange is an Exchange in JSON, where what is not UTF-8 is Base64.
+// exchange is the JSON form of an Exchange, in which a body that is not UTF-8 is Base64.
 type exchange struct {
 	Method          string  `json:"method"`
 	URL             string  `json:"url"`
@@ -250,7 +250,7 @@ func fromText(text string, isBase64 bool) (string, error) {
 	return string(data), err
 }
 
-// escaped is the line as it stands in a file.
+// escaped returns the line as it is written to a file.
 func (l Line) escaped() Line {
 	if l.Packet != nil && !l.Binary {
 		var text string
@@ -280,8 +280,8 @@ func marshal(v any) ([]byte, error) {
 	return []byte(strings.TrimSuffix(b.String(), "\n")), err
 }
 
-// Data is the packet's bytes: those of a binary one are decoded. A line that
-// Read has passed always has valid Base64.
+// Data returns the bytes of the packet, decoded if it is binary. A line that Read returned
+// always has valid Base64.
 func (l Line) Data() []byte {
 	if l.Packet == nil {
 		return nil
@@ -293,7 +293,7 @@ func (l Line) Data() []byte {
 	return data
 }
 
-// String says what happened on the line, as a person would want to read it.
+// String describes the line for messages.
 func (l Line) String() string {
 	switch {
 	case l.HTTP != nil:
@@ -316,7 +316,7 @@ func (l Line) String() string {
 	return *l.Packet
 }
 
-// String gives the answer, without the request.
+// String describes the answer, without the request.
 func (x Exchange) String() string {
 	text, isBase64 := toText(x.Response)
 	s := fmt.Sprintf("%d %s %q", x.Status, x.ContentType, text)

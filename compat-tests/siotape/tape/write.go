@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Write writes r in the form that Read reads.
+// Write writes r in the format that Read reads.
 func (r *Recording) Write(to io.Writer) error {
 	out := bufio.NewWriter(to)
 	enc := encoder(out)
@@ -35,15 +35,14 @@ func encoder(to io.Writer) *json.Encoder {
 	return enc
 }
 
-// Partial is what a file's name ends in while it is being written.
+// Partial is the suffix of the name of an unfinished file.
 const Partial = ".part"
 
-// flushEvery is how much of a recording a kill may cost.
+// flushEvery bounds how much of a recording is lost if the recorder is killed.
 const flushEvery = 250 * time.Millisecond
 
-// A Writer writes a recording as it happens. Its file is NAME.part, readable by
-// nobody else, until Finish gives it its name. It may be used from several
-// goroutines.
+// A Writer writes a recording while it is made. Its file is NAME.part, which only the user
+// can read, until Finish renames it. Its methods may be called concurrently.
 type Writer struct {
 	name string
 	file *os.File
@@ -53,11 +52,10 @@ type Writer struct {
 	mu  sync.Mutex // guards what follows
 	out *bufio.Writer
 	enc *json.Encoder
-	err error // the first that writing met with
+	err error // the first write error
 }
 
-// Create starts the recording of that name. An older file of that name stays as
-// it is until Finish.
+// Create creates a recording. An older file with the name is kept until Finish.
 func Create(name string, h Header) (*Writer, error) {
 	f, err := os.OpenFile(name+Partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -71,11 +69,11 @@ func Create(name string, h Header) (*Writer, error) {
 		f.Close()
 		return nil, w.err
 	}
-	w.done.Go(w.flushNowAndThen)
+	w.done.Go(w.flushRegularly)
 	return w, nil
 }
 
-func (w *Writer) flushNowAndThen() {
+func (w *Writer) flushRegularly() {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
@@ -104,17 +102,17 @@ func (w *Writer) flush() {
 	}
 }
 
-// Put writes a line. Err tells whether that worked.
+// Put writes a line. Err returns the error, if any.
 func (w *Writer) Put(l Line) { w.put(l.escaped()) }
 
-// Err is the first error that writing met with.
+// Err returns the first write error.
 func (w *Writer) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// Finish writes the end, and gives the file its name.
+// Finish writes the end and renames the file.
 func (w *Writer) Finish(end End) error {
 	close(w.stop)
 	w.done.Wait()

@@ -1,6 +1,6 @@
 //go:build !race
 
-package subject
+package harness
 
 // raceFlag is for tests without the race detector, which needs a C compiler.
 const raceFlag = "-race=false"

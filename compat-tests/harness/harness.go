@@ -1,14 +1,12 @@
-// Package subject starts what the compatibility tests are run on: the
-// original's stand-in in Python, the Go server, and clients of either kind.
-// Everything that it starts ends with the test that asked for it.
-package subject
+// Package harness starts what the compatibility tests run against, the original's
+// stand-in in Python, the Go server and clients of all kinds, and has the helpers that
+// the tests share. Whatever it starts ends with the test that started it.
+package harness
 
 import (
 	"bytes"
 	"flag"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,18 +19,19 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/freeport"
 	"counting/compat-tests/siotape/replay"
 )
 
-// patience is how long a program may take to start on a busy machine.
-const patience = 60 * time.Second
+// startTimeout is how long a program may take to start, or to end, on a busy machine.
+const startTimeout = 60 * time.Second
 
-// starting holds a place for each Python server that may start at one time: a
-// second of processor each, more of them at once would only wait for another.
+// starting bounds how many Python servers start at the same time. Each takes a second
+// of processor time, so that more of them would only wait for each other.
 var starting = make(chan struct{}, 3)
 
-// standing holds a place for each pair of servers that Standby may start at one
-// time: built with the race detector, each of them takes much memory.
+// standing bounds how many pairs of servers Standby runs at the same time: built with
+// the race detector, each server takes much memory.
 var standing = make(chan struct{}, 16)
 
 // A Program is a running process whose output is kept.
@@ -41,10 +40,10 @@ type Program struct {
 	name string
 	cmd  *exec.Cmd
 	out  output
-	done chan struct{} // closed when it has ended
+	done chan struct{} // closed when the process has ended
 }
 
-// A Server is a running server on a data directory of its own.
+// A Server is a running server with its data directory.
 type Server struct {
 	*Program
 	URL string
@@ -56,18 +55,18 @@ func (s *Server) Numbers() ([]string, error) {
 	return replay.ReadLines(filepath.Join(s.Dir, "numbers.txt"))
 }
 
-// Flask starts the original's stand-in on an empty data directory and waits
-// until it serves. More of its environment can be given as "NAME=value".
+// Flask starts the original's stand-in on an empty data directory and waits until it
+// serves. More environment variables can be given as "NAME=value".
 func Flask(t testing.TB, env ...string) *Server {
 	t.Helper()
 	dir := t.TempDir()
-	// The port that was free a moment ago may be gone: try another.
+	// Another process may have taken the port meanwhile: try another one.
 	for range 3 {
-		if s := flask(t, dir, freePort(), env); s != nil {
+		if s := flask(t, dir, freeport.New(), env); s != nil {
 			return s
 		}
 	}
-	t.Fatal("the stand-in did not start in three tries")
+	t.Fatal("the stand-in did not start in three attempts")
 	return nil
 }
 
@@ -78,7 +77,7 @@ func flask(t testing.TB, dir, port string, env []string) *Server {
 	defer func() { <-starting }()
 	cmd := exec.Command(python(t), original("server.py"))
 	cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+dir,
-		"EVENTLET_NO_GREENDNS=yes") // looks up no names, and so starts in half the time
+		"EVENTLET_NO_GREENDNS=yes") // halves the time to start
 	cmd.Env = append(cmd.Env, env...)
 	s := &Server{Program: start(t, "the stand-in", cmd), URL: "http://127.0.0.1:" + port, Dir: dir}
 	if !s.waitFor("/health") {
@@ -89,7 +88,7 @@ func flask(t testing.TB, dir, port string, env []string) *Server {
 }
 
 // GoServer starts the Go server on an empty data directory and waits until it
-// listens. The arguments come behind -addr and -data.
+// listens. The arguments follow -addr and -data.
 func GoServer(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return goServer(t, t.TempDir(), "0", args)
@@ -104,8 +103,8 @@ func goServer(t testing.TB, dir, port string, args []string) *Server {
 func Soak() bool { return os.Getenv("SOAK") != "" }
 
 // Standby starts two Go servers on one empty data directory, and waits until the
-// second stands by for the first, to which it forwards all requests. It returns the
-// first, with the URL of the second.
+// second is a standby, which forwards all requests to the first. It returns the first,
+// with the URL of the second.
 func Standby(t testing.TB, args ...string) *Server {
 	t.Helper()
 	standing <- struct{}{}
@@ -116,7 +115,7 @@ func Standby(t testing.TB, args ...string) *Server {
 }
 
 // Standby starts another Go server on the data directory of this one, and waits until
-// it stands by for it.
+// it is a standby of this one.
 func (s *Server) Standby(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return s.standby(t, server, args)
@@ -132,13 +131,13 @@ func (s *Server) standby(t testing.TB, server *program, args []string) *Server {
 	t.Helper()
 	standby := startServer(t, server, s.Dir, "0", args)
 	if !standby.waitFor("/ready") {
-		t.Fatalf("the Go server does not stand by:\n%s", standby.Output())
+		t.Fatalf("the second Go server did not become a standby:\n%s", standby.Output())
 	}
 	return standby
 }
 
-// ReleasedServer starts the Go server as GoServer does, built as it is released:
-// without the race detector, so that what it uses can be measured.
+// ReleasedServer starts the Go server as GoServer does, but built as it is released,
+// without the race detector, so that its use of memory and time can be measured.
 func ReleasedServer(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return startServer(t, released, t.TempDir(), "0", args)
@@ -156,12 +155,12 @@ func startServer(t testing.TB, server *program, dir, port string, args []string)
 		}
 		return m != nil
 	}) {
-		t.Fatalf("the Go server did not say where it listens:\n%s", s.Output())
+		t.Fatalf("the Go server did not print its address:\n%s", s.Output())
 	}
 	return s
 }
 
-// Client starts the stand-in's Python client against a server.
+// Client starts the stand-in's Python client. It connects to the server at the URL.
 func Client(t testing.TB, url string, env ...string) *Program {
 	t.Helper()
 	cmd := exec.Command(python(t), original("client.py"))
@@ -187,13 +186,13 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *Program {
 	return p
 }
 
-// Output is what the program has printed so far.
+// Output returns what the program has printed so far.
 func (p *Program) Output() string { return p.out.String() }
 
-// Wait waits until what the program has printed is enough. It reports false if
-// the program ends or patience does before.
+// Wait waits until enough reports true for what the program has printed. It returns
+// false if the program ends or a minute passes before that.
 func (p *Program) Wait(enough func(output string) bool) bool {
-	deadline := time.After(patience)
+	deadline := time.After(startTimeout)
 	for !enough(p.Output()) {
 		select {
 		case <-p.done:
@@ -206,7 +205,7 @@ func (p *Program) Wait(enough func(output string) bool) bool {
 	return true
 }
 
-// waitFor waits until the server answers 200 there.
+// waitFor waits until the server answers a GET of the path with 200.
 func (s *Server) waitFor(path string) bool {
 	client := http.Client{Timeout: time.Second}
 	return s.Wait(func(string) bool {
@@ -219,8 +218,8 @@ func (s *Server) waitFor(path string) bool {
 	})
 }
 
-// python finds an interpreter that has what the original needs. PYTHON may name
-// one.
+// python returns the path of an interpreter that has the original's packages, which
+// PYTHON may name.
 func python(t testing.TB) string {
 	t.Helper()
 	Need(t, PythonProgram)
@@ -245,23 +244,23 @@ var interpreter = sync.OnceValues(func() (string, error) {
 		}
 		last = bytes.TrimSpace(out)
 	}
-	return "", fmt.Errorf("no Python here has what the original needs (tried %s; %s).\n"+
+	return "", fmt.Errorf("no Python has the original's packages (tried %s; %s).\n"+
 		"On Debian: apt-get install python3-flask-socketio python3-eventlet python3-num2words python3-websocket python3-requests\n"+
-		"Elsewhere: set PYTHON to an interpreter that has them", strings.Join(tried, ", "), last)
+		"Elsewhere: set PYTHON to an interpreter that has them, such as $(compat-tests/setup)", strings.Join(tried, ", "), last)
 })
 
-// buildDir names the directory in which Main lets subjects be built.
-const buildDir = "COUNTING_SUBJECT_DIR"
+// buildDir is the environment variable that names the directory for built programs.
+const buildDir = "COUNTING_HARNESS_DIR"
 
-// Main runs a package's tests with a place for what subjects build. Call it
-// from TestMain.
+// Main runs the tests of a package, with a directory in which programs are built. Call
+// it from TestMain.
 func Main(m *testing.M) { MainAtOnce(m, 128) }
 
-// MainAtOnce is Main with that many parallel tests at once, unless -parallel
-// was given. 128 suits tests that wait for servers, some of them for more than a
-// minute, and need next to no processor.
+// MainAtOnce is Main with at most n parallel tests at the same time, unless -parallel is
+// given. The 128 of Main suit tests that mostly wait for servers, some of them for more
+// than a minute, and use little processor time.
 func MainAtOnce(m *testing.M, n int) {
-	dir, err := os.MkdirTemp("", "counting-subject-")
+	dir, err := os.MkdirTemp("", "counting-harness-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -275,7 +274,7 @@ func MainAtOnce(m *testing.M, n int) {
 
 func atOnce(n int) {
 	flag.Parse()
-	given := flag.Lookup("test.fuzz").Value.String() != "" // it counts its workers by it
+	given := flag.Lookup("test.fuzz").Value.String() != "" // it is also the number of fuzz workers
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
 		_ = flag.Set("test.parallel", strconv.Itoa(n))
@@ -285,19 +284,6 @@ func atOnce(n int) {
 func original(file string) string {
 	_, here, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(here), "..", "original", file)
-}
-
-// freePort returns a port that nobody listens on, below those that the system
-// gives away by itself: it stays free for a server that is about to start.
-func freePort() string {
-	const lowest, highest = 20000, 32000
-	for {
-		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
 }
 
 // output keeps what is written to it.

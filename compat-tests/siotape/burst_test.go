@@ -11,12 +11,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// square is a server where all hear what each says: "said", then "count", then
-// the ack. Swapped, it says "count" first.
-func square(t *testing.T, swapped bool) *httptest.Server {
+// broadcaster is a server that sends each message to all clients: "said", then "count",
+// and then the ack to the sender. If swapped, it sends "count" first.
+func broadcaster(t *testing.T, swapped bool) *httptest.Server {
 	t.Helper()
 	var mu sync.Mutex
-	people := map[*websocket.Conn]bool{}
+	clients := map[*websocket.Conn]bool{}
 	heard, next := 0, 0
 	upgrader := websocket.Upgrader{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,9 +35,9 @@ func square(t *testing.T, swapped bool) *httptest.Server {
 			mu.Lock()
 			switch text := string(data); {
 			case err != nil:
-				delete(people, ws)
+				delete(clients, ws)
 			case text == "40":
-				people[ws] = true
+				clients[ws] = true
 				say(ws, fmt.Sprintf(`40{"sid":"socket-%p-%d"}`, ws, next))
 			default:
 				heard++
@@ -46,7 +46,7 @@ func square(t *testing.T, swapped bool) *httptest.Server {
 					events[0], events[1] = events[1], events[0]
 				}
 				for _, e := range events {
-					for p := range people {
+					for p := range clients {
 						say(p, e)
 					}
 				}
@@ -62,8 +62,8 @@ func square(t *testing.T, swapped bool) *httptest.Server {
 	return s
 }
 
-// crowd is n clients of square, all at once.
-func crowd(t *testing.T, url string, n int) {
+// sayAll runs n clients of a broadcaster, which send a message at the same time.
+func sayAll(t *testing.T, url string, n int) {
 	t.Helper()
 	var all, joined sync.WaitGroup
 	joined.Add(n)
@@ -93,13 +93,13 @@ func crowd(t *testing.T, url string, n int) {
 	all.Wait()
 }
 
-// recordCrowd records n clients of square that say something in one burst. If the
-// machine was too busy for one burst, they do it again.
-func recordCrowd(t *testing.T, n int) *session {
+// recordBurst records n clients of a broadcaster whose messages are one burst. If the
+// machine was too busy for one burst, it records them again.
+func recordBurst(t *testing.T, n int) *recorder {
 	t.Helper()
 	for {
-		s := startRecorder(t, square(t, false).URL)
-		crowd(t, s.URL, n)
+		s := startRecorder(t, broadcaster(t, false).URL)
+		sayAll(t, s.URL, n)
 		var last, longest float64 // in seconds
 		for _, line := range s.end().Lines {
 			if line.Packet == nil || !strings.HasPrefix(*line.Packet, "42") {
@@ -113,32 +113,32 @@ func recordCrowd(t *testing.T, n int) *session {
 		if longest < 0.025 {
 			return s
 		}
-		t.Logf("there was a lull of %.3f s: once more", longest)
+		t.Logf("there was a lull of %.3f s: recording again", longest)
 	}
 }
 
-// Eight clients at once: what reaches each of them comes in any order, and is
-// the same again and again.
+// Eight clients at the same time: what each receives comes in any order, and replays show
+// no differences.
 func TestEightClientsAtOnceAreTheSame(t *testing.T) {
 	t.Parallel()
-	s := recordCrowd(t, 8)
+	s := recordBurst(t, 8)
 	for range 10 {
-		if code, out := tool(t, "replay", "-target", square(t, false).URL, "-quiet", "100ms", s.out); code != exitSame {
+		if code, out := tool(t, "replay", "-target", broadcaster(t, false).URL, "-quiet", "100ms", s.out); code != exitSame {
 			t.Errorf("exit code %d: %s", code, out)
 		}
 	}
 }
 
-// Of one client alone the order counts.
+// The order of what a single client receives is compared.
 func TestOneClientAloneIsComparedInOrder(t *testing.T) {
 	t.Parallel()
-	s := startRecorder(t, square(t, false).URL)
-	crowd(t, s.URL, 1)
+	s := startRecorder(t, broadcaster(t, false).URL)
+	sayAll(t, s.URL, 1)
 	s.end()
-	if code, out := tool(t, "replay", "-target", square(t, false).URL, "-quiet", "100ms", s.out); code != exitSame {
+	if code, out := tool(t, "replay", "-target", broadcaster(t, false).URL, "-quiet", "100ms", s.out); code != exitSame {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	if code, out := tool(t, "replay", "-target", square(t, true).URL, "-quiet", "100ms", s.out); code != exitDifferent || !strings.Contains(out, "in another order") {
-		t.Errorf("the other way round: exit code %d: %s", code, out)
+	if code, out := tool(t, "replay", "-target", broadcaster(t, true).URL, "-quiet", "100ms", s.out); code != exitDifferent || !strings.Contains(out, "in another order") {
+		t.Errorf("in reverse order: exit code %d: %s", code, out)
 	}
 }

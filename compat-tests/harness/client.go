@@ -1,4 +1,4 @@
-package subject
+package harness
 
 import (
 	"fmt"
@@ -27,8 +27,8 @@ const (
 // Kinds are all kinds of clients.
 var Kinds = []Kind{Go, Python, JavaScript}
 
-// Need skips the test if it is to do without the program that runs such clients.
-// It comes before anything is started.
+// Need skips the test if WITHOUT names the program that runs such clients.
+// Call it before anything is started.
 func (k Kind) Need(t testing.TB) {
 	t.Helper()
 	switch k {
@@ -39,9 +39,9 @@ func (k Kind) Need(t testing.TB) {
 	}
 }
 
-// Start starts a client of that kind against a server. From one of its numbers
-// to the next it takes the interval, and it leaves after the limit. More of its
-// environment can be given as "NAME=value".
+// Start starts a client of that kind. It connects to the server at the URL, sends a
+// number each interval, and leaves after the limit. More environment variables can
+// be given as "NAME=value".
 func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int, env ...string) *Program {
 	t.Helper()
 	var cmd *exec.Cmd
@@ -51,7 +51,7 @@ func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int,
 		cmd = client.command(t)
 	case Python:
 		cmd = exec.Command(python(t), original("client.py"))
-		// From one of its numbers to the next it takes two steps.
+		// It takes two steps between two of its numbers.
 		step = interval / 3
 		count -= 2 * step
 	case JavaScript:
@@ -63,20 +63,20 @@ func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int,
 	return start(t, fmt.Sprintf("the %s client", k), cmd)
 }
 
-var said = regexp.MustCompile(`(?m)^client[12] counting: (.+)$|^.+$`)
+var printed = regexp.MustCompile(`(?m)^client[12] counting: (.+)$|^.+$`)
 
-// Acked returns the greatest number of which a Go client is known to have had
-// the ack: within a session it sends the next one only then.
+// Acked returns the greatest number whose ack a Go client is known to have received:
+// within a session it sends its next number only then.
 func (p *Program) Acked() (acked int64) {
 	output := p.Output()
 	output = output[:strings.LastIndexByte(output, '\n')+1]
 	var last int64
-	for _, m := range said.FindAllStringSubmatch(output, -1) {
+	for _, m := range printed.FindAllStringSubmatch(output, -1) {
 		n, isNumber := spelling.Parse(m[1])
 		if isNumber && last > 0 && n == last+2 {
 			acked = max(acked, last)
 		}
-		last = n // 0 behind a line that says anything else
+		last = n // 0 after a line that says anything else
 	}
 	return acked
 }
@@ -85,14 +85,14 @@ func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), '
 
 var javascript = filepath.Join(filepath.Dir(original("")), "javascript")
 
-// node finds Node.js and the official client. It fails the test if either is
-// missing, and never skips it.
+// node returns the path of Node.js. The test fails if Node.js or the official client
+// is missing.
 func node(t testing.TB) string {
 	t.Helper()
 	Need(t, NodeProgram)
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Fatal("Node.js is missing, which runs the official JavaScript client: install node 18 or later, or run compat-tests/setup")
+		t.Fatal("Node.js, which runs the official JavaScript client, is missing: install node 18 or later, or run compat-tests/setup")
 	}
 	if _, err := os.Stat(filepath.Join(javascript, "node_modules", "socket.io-client")); err != nil {
 		t.Fatal("the official JavaScript client is not installed: run compat-tests/setup, which does npm ci in compat-tests/javascript")

@@ -18,8 +18,8 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// A player is the peer that talks to a server.
-type player struct {
+// A replayer is the peer that connects to a server.
+type replayer struct {
 	*engine
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -30,13 +30,13 @@ type player struct {
 	running  sync.WaitGroup // exchanges
 }
 
-func newPlayer(ctx context.Context, e *engine, target *url.URL) *player {
+func newReplayer(ctx context.Context, e *engine, target *url.URL) *replayer {
 	ctx, cancel := context.WithCancel(ctx)
 	config := &tls.Config{InsecureSkipVerify: e.Insecure} //nolint:gosec // asked for with -insecure
-	return &player{
+	return &replayer{
 		engine: e, ctx: ctx, cancel: cancel, target: target, tls: config,
 		http: &http.Client{
-			// What was asked for, and nothing more: no compression, no redirects.
+			// Send only what was recorded: no compression, no redirects.
 			Transport:     &http.Transport{DisableCompression: true, TLSClientConfig: config},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -44,9 +44,9 @@ func newPlayer(ctx context.Context, e *engine, target *url.URL) *player {
 	}
 }
 
-func (p *player) close() {
+func (p *replayer) close() {
 	for _, s := range p.sessions {
-		s.hangUp()
+		s.abort()
 	}
 	p.cancel()
 	for _, s := range p.sessions {
@@ -57,7 +57,7 @@ func (p *player) close() {
 }
 
 // play implements peer.
-func (p *player) play(st *step) (refused string, err error) {
+func (p *replayer) play(st *step) (refused string, err error) {
 	name := st.lines[0].Session
 	s := p.sessions[name]
 	if s == nil {
@@ -75,21 +75,21 @@ func (p *player) play(st *step) (refused string, err error) {
 }
 
 // drain implements peer.
-func (p *player) drain() {
+func (p *replayer) drain() {
 	for _, s := range p.sessions {
 		s.drain()
 	}
 }
 
-// connection are the headers that belong to a connection, not to a request.
+// connection has the headers of a connection, not of a request.
 var connection = []string{
 	"Connection", "Content-Length", "Host", "Keep-Alive", "Sec-Websocket-Extensions", "Sec-Websocket-Key",
 	"Sec-Websocket-Protocol", "Sec-Websocket-Version", "Transfer-Encoding", "Upgrade",
 }
 
-// header makes the header of a request: as recorded, but with what the server
-// gave, and what Options say.
-func (p *player) header(recorded tape.Headers, upgrade bool) (h http.Header, host string) {
+// header returns the header of a request: the recorded one with the received values and
+// the headers in Options.
+func (p *replayer) header(recorded tape.Headers, upgrade bool) (h http.Header, host string) {
 	h = http.Header{}
 	same := func(s string) string { return s }
 	for name, values := range recorded {
@@ -112,8 +112,8 @@ func (p *player) header(recorded tape.Headers, upgrade bool) (h http.Header, hos
 
 var sessionName = regexp.MustCompile(`\$([A-Z]+)`)
 
-// url makes the URL of a request: $A is the id of session A.
-func (p *player) url(recorded string, engineIO bool) string {
+// url returns the URL of a request. $A is replaced by the id of session A.
+func (p *replayer) url(recorded string, engineIO bool) string {
 	recorded = p.values.substitute(p.values.substitute(recorded, url.QueryEscape), func(s string) string { return s })
 	if engineIO {
 		recorded = sessionName.ReplaceAllStringFunc(recorded, func(name string) string {
@@ -131,7 +131,7 @@ func (p *player) url(recorded string, engineIO bool) string {
 }
 
 // exchange implements peer.
-func (p *player) exchange(step int, x tape.Exchange) {
+func (p *replayer) exchange(step int, x tape.Exchange) {
 	engineIO := strings.Contains(x.URL, "EIO=") || strings.Contains(x.URL, "sid=$")
 	target := p.url(x.URL, engineIO)
 	body := p.values.substitute(x.Body, inJSON)
@@ -156,11 +156,11 @@ func (p *player) exchange(step int, x tape.Exchange) {
 			}
 			a.HTTP = &tape.Exchange{Method: x.Method, URL: x.URL, Response: err.Error()}
 		}
-		p.hear(a)
+		p.receive(a)
 	})
 }
 
-func (p *player) ask(x tape.Exchange, target, body string, header http.Header, host string) (*tape.Exchange, error) {
+func (p *replayer) ask(x tape.Exchange, target, body string, header http.Header, host string) (*tape.Exchange, error) {
 	req, err := http.NewRequestWithContext(p.ctx, x.Method, target, strings.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -168,8 +168,8 @@ func (p *player) ask(x tape.Exchange, target, body string, header http.Header, h
 	if body == "" {
 		req.Body = http.NoBody
 	}
-	// Some servers send a body with their answers to HEAD: what is left of the
-	// connection is of no use.
+	// Some servers send a body with responses to HEAD, so the connection cannot be used
+	// again.
 	req.Close = x.Method == http.MethodHead
 	req.Header, req.Host = header, host
 	res, err := p.http.Do(req)
@@ -180,7 +180,7 @@ func (p *player) ask(x tape.Exchange, target, body string, header http.Header, h
 	got := tape.Exchange{Method: x.Method, URL: x.URL, Status: res.StatusCode,
 		ContentType: res.Header.Get("Content-Type"), ResponseHeaders: tape.Headers(res.Header)}
 	if x.Incomplete {
-		// As much as was recorded: it may go on for good.
+		// Read as much as was recorded: the response may be endless.
 		_ = time.AfterFunc(p.Patience+time.Duration(x.Took*float64(time.Second)), func() { res.Body.Close() })
 		data := make([]byte, len(x.Response))
 		n, _ := io.ReadFull(res.Body, data)
@@ -195,5 +195,5 @@ func (p *player) ask(x tape.Exchange, target, body string, header http.Header, h
 	return &got, nil
 }
 
-// packets of a payload.
+// split returns the packets of a payload.
 func split(payload string) []string { return strings.Split(payload, packet.Separator) }

@@ -1,4 +1,4 @@
-package subject
+package harness
 
 import (
 	"errors"
@@ -8,16 +8,16 @@ import (
 	"testing"
 )
 
-// WithoutVariable names in the environment the programs that tests are to do
-// without, with commas between: "python,node". A test that needs one of them is
-// skipped and added to the list in the file that SkippedVariable names. Without
-// the variable a test fails if a program that it needs is missing.
+// WithoutVariable is an environment variable that lists programs which tests must not
+// use, separated by commas: "python,node". A test that needs one of them is skipped,
+// and added to the file that SkippedVariable names. If the variable is not set, a test
+// whose program is missing fails.
 const (
 	WithoutVariable = "WITHOUT"
 	SkippedVariable = "SKIPPED"
 )
 
-// The programs that some tests need beside Go.
+// The programs besides Go that some tests need.
 const (
 	PythonProgram   = "python"
 	NodeProgram     = "node"
@@ -25,7 +25,7 @@ const (
 	PromtoolProgram = "promtool"
 )
 
-// Need skips the test if it is to do without the program.
+// Need skips the test if WithoutVariable lists the program.
 func Need(t testing.TB, program string) {
 	t.Helper()
 	if !slices.Contains(strings.Split(os.Getenv(WithoutVariable), ","), program) {
@@ -34,12 +34,12 @@ func Need(t testing.TB, program string) {
 	if _, err := LeftOut(program, t.Name()); err != nil {
 		t.Fatal(err)
 	}
-	t.Skipf("it needs %s, and %s=%s", program, WithoutVariable, os.Getenv(WithoutVariable))
+	t.Skipf("needs %s, and %s=%s", program, WithoutVariable, os.Getenv(WithoutVariable))
 }
 
-// LeftOut adds a test to the list of those that were left out for want of
-// something. It reports false if nobody keeps such a list, or all has to be run,
-// as in CI: the test should fail then.
+// LeftOut records that a test was skipped because something is missing. It returns
+// false if skipped tests are not recorded, or must not be skipped, as in CI: the test
+// should fail then.
 func LeftOut(need, test string) (bool, error) {
 	path := os.Getenv(SkippedVariable)
 	if path == "" || os.Getenv("CI") != "" && os.Getenv(WithoutVariable) == "" {

@@ -1,6 +1,6 @@
 //go:build race
 
-package subject
+package harness
 
 // raceFlag builds programs with the race detector, as the tests are.
 const raceFlag = "-race"

@@ -1,4 +1,4 @@
-package subject
+package harness
 
 import (
 	"fmt"
@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// A program is one of this module, built once for each package's tests, with
-// the race detector if they are, or as it is released.
+// A program is a command of this module. It is built once for the tests of a package:
+// with the race detector if the tests are, or as it is released.
 type program struct {
-	pkg   string // its import path
+	pkg   string // import path
 	build func() (string, error)
 }
 
@@ -37,18 +37,18 @@ func newProgram(pkg, flag string) *program {
 	return p
 }
 
-// command is a run of the program, which is built if need be.
+// command returns a command that runs the program, and builds it if necessary.
 func (p *program) command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	if os.Getenv(buildDir) == "" {
-		t.Fatalf("nowhere to build %s: TestMain has to call subject.Main", p.pkg)
+		t.Fatalf("there is no directory to build %s in: TestMain must call harness.Main", p.pkg)
 	}
 	binary, err := p.build()
 	if err != nil {
 		t.Fatalf("building %s: %v\n%s", p.pkg, err, binary)
 	}
 	cmd := exec.Command(binary, args...)
-	// The race detector would keep each program for a second at its end.
+	// By default the race detector delays the exit of each program by a second.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	if p == released {
 		cmd.Env = append(cmd.Env, "GOMEMLIMIT=100MiB") // as in the manifests
@@ -56,20 +56,19 @@ func (p *program) command(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Kill ends the program at once, as a machine that stops does, and waits until
-// it is gone.
+// Kill kills the program with SIGKILL and waits until it has ended.
 func (p *Program) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
-// Terminate asks the program to end, as Kubernetes does, and returns how long
-// that took.
+// Terminate sends SIGTERM, as Kubernetes does, waits until the program has ended, and
+// returns how long that took.
 func (p *Program) Terminate() time.Duration {
 	p.t.Helper()
 	began := time.Now()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatalf("%s was to end but had ended: %v", p.name, err)
+		p.t.Fatalf("SIGTERM to %s, which has ended: %v", p.name, err)
 	}
 	p.WaitEnd()
 	return time.Since(began)
@@ -81,13 +80,13 @@ func (p *Program) WaitEnd() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(patience):
-		p.t.Fatalf("%s has not ended after %v", p.name, patience)
+	case <-time.After(startTimeout):
+		p.t.Fatalf("%s has not ended after %v", p.name, startTimeout)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Ended tells whether the program has ended.
+// Ended reports whether the program has ended.
 func (p *Program) Ended() bool {
 	select {
 	case <-p.done:
@@ -97,11 +96,10 @@ func (p *Program) Ended() bool {
 	}
 }
 
-// Freeze stops the program from running, and from answering, until it is
-// thawed or killed.
+// Freeze suspends the program with SIGSTOP until Thaw or Kill.
 func (p *Program) Freeze() { p.signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen program go on.
+// Thaw resumes a frozen program.
 func (p *Program) Thaw() { p.signal(syscall.SIGCONT) }
 
 func (p *Program) signal(s syscall.Signal) {
@@ -111,11 +109,11 @@ func (p *Program) signal(s syscall.Signal) {
 	}
 }
 
-// String is the program's name in what a test prints.
+// String returns the program's name for messages.
 func (p *Program) String() string { return p.name }
 
-// report shows the end of what an ended program printed if the test failed, or
-// fails it for a data race.
+// report fails the test if the program had a data race. If the test has failed, it logs
+// the last lines that the program printed.
 func (p *Program) report() {
 	const most = 60
 	out := p.Output()
@@ -136,7 +134,7 @@ func (p *Program) Memory(t testing.TB) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
 	fields := strings.Fields(string(text))
 	if err != nil || len(fields) < 2 {
-		t.Fatalf("%s has no memory that can be read: %v", p, err)
+		t.Fatalf("reading the memory of %s: %v", p, err)
 	}
 	pages, err := strconv.Atoi(fields[1])
 	if err != nil {

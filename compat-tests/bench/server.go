@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,17 +11,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"counting/compat-tests/freeport"
 )
 
-// A subject is one of the servers that are compared.
-type subject struct {
+// A candidate is one of the servers that are compared.
+type candidate struct {
 	name, head string
 	command    func(port, data string) []string
 	env        []string
 	counts     bool // whether it assigns seats and writes numbers.txt
 }
 
-// The subjects, as -only names them.
+// The names of the candidates, for -only.
 const (
 	goServer  = "go"
 	node      = "node"
@@ -33,11 +33,11 @@ const (
 	threading = "threading"
 )
 
-// subjects are the servers, in the table's order. The Go programs lie in bin.
-func subjects(bin, python string) []subject {
+// candidates returns the servers, in the order of the table. bin has the Go programs.
+func candidates(bin, python string) []candidate {
 	original := []string{python, filepath.Join("compat-tests", "original", "server.py")}
 	stack := func(string, string) []string { return original }
-	return []subject{
+	return []candidate{
 		{goServer, "Go", func(port, data string) []string {
 			return []string{filepath.Join(bin, "server"), "-addr", "127.0.0.1:" + port, "-data", data,
 				"-max-sessions", "0", "-max-sessions-per-address", "0", "-max-sessions-per-game", "0", "-max-connections", "0", "-max-connections-per-address", "0"}
@@ -63,15 +63,14 @@ func nodeVersion() (string, error) {
 	const ask = `const dir = "./compat-tests/javascript/node_modules/socket.io/package.json"; console.log("Node.js " + process.version + ", socket.io " + require(dir).version)`
 	out, err := exec.Command("node", "-e", ask).Output()
 	if err != nil {
-		return "", fmt.Errorf("no Node.js with the official server (%w): run compat-tests/setup, or leave it out with -only", err)
+		return "", fmt.Errorf("missing Node.js or the official server (%w): run compat-tests/setup, or exclude it with -only", err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// A server is a subject that runs, a process of its own on an address of its
-// own.
+// A server is a running candidate.
 type server struct {
-	subject
+	candidate
 	addr, data string
 	began      time.Time
 	cmd        *exec.Cmd
@@ -79,14 +78,14 @@ type server struct {
 	done       chan error
 }
 
-// launch starts the subject on the data directory, and does not wait for it.
-func (s subject) launch(port, data string, args ...string) (*server, error) {
+// launch starts the candidate on the data directory, and does not wait until it serves.
+func (s candidate) launch(port, data string, args ...string) (*server, error) {
 	log, err := os.OpenFile(data+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
 	if err != nil {
 		return nil, err
 	}
 	line := append(s.command(port, data), args...)
-	r := &server{subject: s, addr: "127.0.0.1:" + port, data: data, log: log, done: make(chan error, 1)}
+	r := &server{candidate: s, addr: "127.0.0.1:" + port, data: data, log: log, done: make(chan error, 1)}
 	r.cmd = exec.Command(line[0], line[1:]...)
 	r.cmd.Env = append(os.Environ(), append(s.env, "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+data)...)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
@@ -98,13 +97,13 @@ func (s subject) launch(port, data string, args ...string) (*server, error) {
 	return r, nil
 }
 
-// start starts the subject and waits until it is healthy.
+// start starts the candidate and waits until it is healthy.
 func (b *bench) start(name string, args ...string) (*server, error) {
 	data, err := os.MkdirTemp(b.dir, name)
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.subject(name).launch(freePort(), data, args...)
+	s, err := b.candidate(name).launch(freeport.New(), data, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -116,22 +115,10 @@ func (b *bench) start(name string, args ...string) (*server, error) {
 	return s, nil
 }
 
-// freePort returns a port below those that connections are given as their own,
-// so that it stays free for the next server.
-func freePort() string {
-	for {
-		port := strconv.Itoa(20000 + rand.IntN(12000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
-	}
-}
-
-// await returns how long it took from the start until the path answers 200.
+// await waits until the path answers 200, and returns the time since the start.
 func (s *server) await(path string) (time.Duration, error) {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	for time.Since(s.began) < patience {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: timeout}
+	for time.Since(s.began) < timeout {
 		if response, err := client.Get("http://" + s.addr + path); err == nil {
 			took := time.Since(s.began)
 			response.Body.Close()
@@ -156,15 +143,14 @@ func (s *server) kill() {
 	s.log.Close()
 }
 
-// cpu is the time that the process has spent computing, in its own code and in
-// the kernel.
+// cpu returns the CPU time of the process, user and system.
 func (s *server) cpu() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may hold blanks. 14 and 15 are user and system,
-	// in ticks, of which Linux tells 100 a second everywhere.
+	// The name, in parentheses, may have spaces. Fields 14 and 15 are user and system
+	// time, in units of 1/100 s.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	user, err1 := strconv.Atoi(fields[11])
@@ -172,7 +158,7 @@ func (s *server) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
 }
 
-// memory is what the process has in memory (RSS), in bytes.
+// memory returns the resident memory of the process in bytes.
 func (s *server) memory() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
@@ -183,9 +169,8 @@ func (s *server) memory() (float64, error) {
 	return float64(kilobytes) * 1024, err
 }
 
-// end stops the server and checks what it has written: the Go server an
-// unbroken count of at least that many lines, the others each of them, in
-// whatever order.
+// end stops the server and checks its file: that of the Go server is an unbroken count of at
+// least that many lines, those of the others have at least that many lines in any order.
 func (s *server) end(lines int64) error {
 	defer s.kill()
 	if !s.counts {

@@ -1,0 +1,85 @@
+package harness
+
+import (
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"counting/compat-tests/freeport"
+	"counting/compat-tests/siotape/tape"
+)
+
+// A Deployment is a data directory and a port on which servers run, one after the
+// other.
+type Deployment struct {
+	Dir  string
+	Port string
+}
+
+// NewDeployment returns a deployment with an empty data directory.
+func NewDeployment(t testing.TB) Deployment {
+	t.Helper()
+	return Deployment{t.TempDir(), freeport.New()}
+}
+
+// URL is the URL of the server, for clients.
+func (d Deployment) URL() string { return "http://127.0.0.1:" + d.Port }
+
+// Flask starts the original's stand-in and waits until it serves. More environment
+// variables can be given as "NAME=value".
+func (d Deployment) Flask(t testing.TB, env ...string) *Server {
+	t.Helper()
+	s := flask(t, d.Dir, d.Port, env)
+	if s == nil {
+		t.FailNow()
+	}
+	return s
+}
+
+// GoServer starts the Go server and waits until it listens.
+func (d Deployment) GoServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return goServer(t, d.Dir, d.Port, args)
+}
+
+// GoServerThatFails starts the Go server, which is expected to exit with an error.
+func (d Deployment) GoServerThatFails(t testing.TB) *Program {
+	t.Helper()
+	return start(t, "the Go server", server.command(t, "-addr", "127.0.0.1:"+d.Port, "-data", d.Dir))
+}
+
+// A Recorder is a running siotape record, a proxy between clients and a server.
+type Recorder struct {
+	*Program
+	URL string // for clients
+	out string
+}
+
+// Record starts a recorder in front of a server, which may be started later.
+func Record(t testing.TB, target string) *Recorder {
+	t.Helper()
+	r := &Recorder{out: filepath.Join(t.TempDir(), "session.jsonl")}
+	r.Program = start(t, "the recorder", siotape.command(t, "record", "-target", target, "-listen", "127.0.0.1:0", "-out", r.out))
+	listening := regexp.MustCompile(`on (http://\S+)`)
+	if !r.Wait(func(output string) bool {
+		m := listening.FindStringSubmatch(output)
+		if m != nil {
+			r.URL = m[1]
+		}
+		return m != nil
+	}) {
+		t.Fatalf("the recorder did not print its address:\n%s", r.Output())
+	}
+	return r
+}
+
+// End stops the recorder and returns the recording.
+func (r *Recorder) End() *tape.Recording {
+	r.t.Helper()
+	r.Terminate()
+	recorded, err := tape.ReadFile(r.out)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return recorded
+}

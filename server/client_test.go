@@ -17,8 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// patience is how long a test waits for what has to come.
-const patience = time.Minute
+// timeout is how long a test waits for anything that must happen.
+const timeout = time.Minute
 
 // testServer is a server that runs in this process, on a free port.
 type testServer struct {
@@ -47,7 +47,7 @@ func startServerIn(t testing.TB, data string, args ...string) *testServer {
 		select {
 		case err := <-done:
 			return err
-		case <-time.After(patience):
+		case <-time.After(timeout):
 			return fmt.Errorf("the server does not stop")
 		}
 	})
@@ -59,15 +59,15 @@ func startServerIn(t testing.TB, data string, args ...string) *testServer {
 	return s
 }
 
-// listening finds the address in the server's log.
+// listening matches the address in the server's log.
 var listening = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// wsURL is where a session is opened over WebSocket.
+// wsURL returns the URL for opening a session over WebSocket.
 func (s *testServer) wsURL() string {
 	return strings.Replace(s.url, "http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket" + s.more()
 }
 
-// more is what clients have in their queries.
+// more returns what clients add to their queries.
 func (s *testServer) more() string {
 	if s.query == "" {
 		return ""
@@ -87,8 +87,7 @@ func (s *testServer) numbers(t *testing.T) []string {
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
-// peer is a raw client over WebSocket: it sends and receives Engine.IO packets
-// as they are.
+// peer is a raw client over WebSocket: it sends and receives Engine.IO packets.
 type peer struct {
 	t    testing.TB
 	conn *websocket.Conn
@@ -104,7 +103,7 @@ func dial(t testing.TB, s *testServer) *peer {
 	return &peer{t, conn}
 }
 
-// join dials, connects and expects the packets that begin with those heads.
+// join dials, connects and expects packets with those prefixes.
 func join(t testing.TB, s *testServer, heads ...string) *peer {
 	t.Helper()
 	p := dial(t, s)
@@ -141,12 +140,12 @@ func (p *peer) send(packets ...string) {
 
 // next returns the next packet.
 func (p *peer) next() (string, error) {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
+	p.conn.SetReadDeadline(time.Now().Add(timeout))
 	_, packet, err := p.conn.ReadMessage()
 	return string(packet), err
 }
 
-// expect fails unless the next packets begin with those heads.
+// expect fails unless the next packets have those prefixes.
 func (p *peer) expect(heads ...string) {
 	p.t.Helper()
 	for _, head := range heads {
@@ -156,10 +155,10 @@ func (p *peer) expect(heads ...string) {
 			packet, err = p.next()
 		}
 		if err != nil {
-			p.t.Fatalf("%v came in place of %q", err, head)
+			p.t.Fatalf("%v received, want %q", err, head)
 		}
 		if !strings.HasPrefix(packet, head) {
-			p.t.Fatalf("%q came in place of %q", packet, head)
+			p.t.Fatalf("%q received, want %q", packet, head)
 		}
 	}
 }
@@ -168,7 +167,7 @@ func number(id, seat string, n any) string {
 	return fmt.Sprintf(`42%s["number",{"client_id":"%s","number":%v}]`, id, seat, n)
 }
 
-// request does one HTTP request and returns status and body.
+// request makes one HTTP request and returns status and body.
 func request(t testing.TB, method, url string, body io.Reader) (int, string, http.Header) {
 	t.Helper()
 	r, err := http.NewRequest(method, url, body)
@@ -214,7 +213,7 @@ func (p poller) post(body io.Reader) (int, string) {
 	return status, text
 }
 
-// expect polls until those packets have come, in order.
+// expect polls until packets with those prefixes have arrived, in order.
 func (p poller) expect(heads ...string) {
 	p.t.Helper()
 	var packets []string
@@ -227,7 +226,7 @@ func (p poller) expect(heads ...string) {
 			packets = strings.Split(body, "\x1e")
 		}
 		if !strings.HasPrefix(packets[0], heads[0]) {
-			p.t.Fatalf("%q came in place of %q", packets[0], heads[0])
+			p.t.Fatalf("%q received, want %q", packets[0], heads[0])
 		}
 		packets, heads = packets[1:], heads[1:]
 	}
@@ -235,9 +234,9 @@ func (p poller) expect(heads ...string) {
 
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
+			t.Fatalf("after %v, still waiting for %s", timeout, what)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"counting/server/protocol"
 )
 
-// config is what the flags and the environment say.
+// config holds the values of flags and environment variables.
 type config struct {
 	addr      string
 	internal  string // address of the internal listener
@@ -31,15 +31,16 @@ type config struct {
 	logLevel  slog.Level
 	goal      int64
 	limit     int64
-	patience  time.Duration
 	heartbeat heartbeat
 	trusted   clientaddr.Trusted
 	tokenFile string
+	// stallTimeout is -patience.
+	stallTimeout time.Duration
 
 	maxConnections, maxConnectionsPerAddress int
 
 	maxGames int
-	games    []string // that clients may make; nil: any
+	games    []string // that clients may create; nil: any
 
 	limits  engineio.Limits
 	readers live.Limits
@@ -52,8 +53,8 @@ type config struct {
 	version bool
 }
 
-// heartbeat is a flag's value: how long after an answer the next ping goes out, and
-// how long a client may take to answer it.
+// heartbeat is the value of -heartbeat: how long after an answer the next ping is sent,
+// and how long a client may take to answer it.
 type heartbeat struct{ interval, timeout time.Duration }
 
 func (h heartbeat) String() string { return fmt.Sprintf("%v/%v", h.interval, h.timeout) }
@@ -65,7 +66,7 @@ func (h *heartbeat) Set(s string) error {
 		h.timeout, err = time.ParseDuration(timeout)
 	}
 	if err != nil || !ok || h.interval < time.Millisecond || h.timeout < time.Millisecond {
-		return fmt.Errorf("it must be two times of at least 1ms, like 25s/20s")
+		return fmt.Errorf("it must be two durations of at least 1ms, like 25s/20s")
 	}
 	return nil
 }
@@ -100,9 +101,9 @@ func (l *logLevel) Set(s string) error {
 	return nil
 }
 
-// maxPackets is how many packets one request body may hold. The original drops a
-// body with more; the default mode takes it, as the JavaScript client sends it when
-// it has much to catch up with.
+// maxPackets returns how many packets one request body may hold, or 0 for no limit. The
+// original ignores a body with more; the default mode accepts it, since the JavaScript
+// client sends such bodies after an interruption.
 func (c config) maxPackets() int {
 	if c.faithful {
 		return 16
@@ -110,63 +111,63 @@ func (c config) maxPackets() int {
 	return 0
 }
 
-// mayMake tells whether a client may make a game of that name.
-func (c config) mayMake(game string) bool { return c.games == nil || slices.Contains(c.games, game) }
+// mayCreate reports whether a client may create a game of that name.
+func (c config) mayCreate(game string) bool { return c.games == nil || slices.Contains(c.games, game) }
 
 const usage = `Server serves the counting game over Socket.IO and writes the count to
-DATA/numbers.txt. It takes the place of the original Flask-SocketIO server.
+DATA/numbers.txt. It replaces the original Flask-SocketIO server.
 
-Clients with SERVER_URL=http://server:5000?game=NAME play a game of their own,
-which is in DATA/games/NAME/numbers.txt. It is opened for its first client or
-reader, and closed a minute after the last has left. No game can use up what all
-share: one game may have at most -max-sessions-per-game of the sessions, and, if
-it is not the default game, half of -max-readers. The clients of one address can be
-in at most half of -max-games.
+Clients with SERVER_URL=http://server:5000?game=NAME play a separate game, whose
+count is in DATA/games/NAME/numbers.txt. It is opened for its first client or
+reader, and closed a minute after the last has left. No game can use up shared
+resources: a game may have at most -max-sessions-per-game sessions, and a game
+other than the default one half of -max-readers. The clients of one address can
+be in at most half of -max-games.
 
 	server [flags]
 
-Each flag can also be set in the environment: -log-format is LOG_FORMAT. A
-flag goes before the environment.
+Each flag can also be set by an environment variable: -log-format is LOG_FORMAT.
+Flags override environment variables.
 
 `
 
-// parseConfig reads the flags, and the environment for those not given.
+// parseConfig parses the flags, and the environment variables of those not given.
 func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.Writer) (config, error) {
 	var c config
 	var origins, trusted, frameAncestors, games string
 	c.heartbeat = heartbeat{25 * time.Second, 20 * time.Second}
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&c.addr, "addr", ":5000", "`host:port` to listen on; port 0 takes a free one")
-	f.StringVar(&c.internal, "internal-addr", "127.0.0.1:0", "`host:port` at which other servers reach this one, to forward requests to it; they are told it as it is, so that the host has to be an address of this machine; port 0 takes a free one")
-	f.StringVar(&c.data, "data", "data", "`directory` of numbers.txt; made if it is missing")
+	f.StringVar(&c.addr, "addr", ":5000", "`host:port` to listen on; port 0 means a free port")
+	f.StringVar(&c.internal, "internal-addr", "127.0.0.1:0", "`IP:port` of the internal listener, at which other servers forward requests to this one; it is published as it is, so the IP must be an address of this machine that they can reach; port 0 means a free port")
+	f.StringVar(&c.data, "data", "data", "`directory` of numbers.txt; created if it does not exist")
 	c.store.flags(f)
-	f.BoolVar(&c.faithful, "faithful", false, "do what the original does, faults included: no resuming, no order, no sync")
-	f.StringVar(&origins, "origins", "*", "`origins` that browsers may connect from, with commas between; * is any")
+	f.BoolVar(&c.faithful, "faithful", false, "behave like the original, including its faults: start from 1, accept any order, do not sync")
+	f.StringVar(&origins, "origins", "*", "comma-separated `origins` from which browsers may connect; * means any")
 	c.logFormat = "text"
 	f.Var((*logFormat)(&c.logFormat), "log-format", "`format` of the log: text (the original's lines) or json")
-	f.Var((*logLevel)(&c.logLevel), "log-level", "the least `level` that is logged: debug, info, warn or error")
-	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients were told to count to; the page shows how far they are, 0 leaves it out")
-	f.Int64Var(&c.limit, "limit", 0, "the last `number` of the count: numbers beyond it are refused, and when it has been counted no client is told to start; 0 is none")
-	f.DurationVar(&c.patience, "patience", 20*time.Second, "how `long` a client may hold up the count without having begun before it is asked to leave, and a third of how long before it is cut off while another waits for a seat; must exceed the clients' interval, 0 disables both")
-	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer a client is pinged again, and how long it may take to answer before its session ends")
-	f.StringVar(&trusted, "trusted-proxies", "", "`addresses` or CIDR prefixes, with commas between, of the proxies whose X-Forwarded-For is believed")
-	f.StringVar(&c.tokenFile, "token-file", "", "`file` with a token; who does not send it, as in SERVER_URL=http://server:5000?token=TOKEN, cannot open a session")
-	f.IntVar(&c.maxConnections, "max-connections", 2_500, "how `many` TCP connections may be open, before idle ones are closed for new ones; 0 is any number")
-	f.IntVar(&c.maxConnectionsPerAddress, "max-connections-per-address", 1_250, "how `many` of them from one address, or from one /64 of IPv6, that is not a trusted proxy; 0 is any number")
-	f.IntVar(&c.limits.Sessions, "max-sessions", 2_000, "how `many` Engine.IO sessions may be open; 0 is any number")
-	f.IntVar(&c.limits.SessionsPerAddress, "max-sessions-per-address", 1_000, "how `many` of them from one address, or from one /64 of IPv6; 0 is any number")
-	f.IntVar(&c.limits.SessionsPerGroup, "max-sessions-per-game", 500, "how `many` of them in one game; 0 is any number")
-	f.IntVar(&c.maxGames, "max-games", 500, "how `many` games may be open, beside that of clients that name none, before those that nobody is in are closed for new ones; ten times as many may be kept; 0 is any number")
-	f.StringVar(&games, "games", "any", "`names`, with commas between, of the games that clients may make; any is every name, and those that exist can always be played")
-	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "how `many` packets may wait for a session that does not take them, before it is ended; 0 is any number")
-	f.Int64Var(&c.limits.Sending, "max-sending", 8<<20, "how many `bytes` may wait for sessions in all, beyond 4 KiB for each, before the session that goes over is ended; 0 is any number")
-	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "how many `bytes` of packets may have been received in part, beyond 4 KiB for each, before another one is refused; 0 is any number")
-	f.IntVar(&c.readers.Readers, "max-readers", 1000, "how `many` may read the stream of the page, or download the file, at the same time; 0 is any number")
-	f.IntVar(&c.readers.PerAddress, "max-readers-per-address", 250, "how `many` of them from one address; 0 is any number")
-	f.StringVar(&frameAncestors, "frame-ancestors", "", "`origins`, with commas between, whose pages may show the live page in a frame, such as slides")
-	f.BoolVar(&c.check, "check", false, "ask the server at -addr for its health, and exit 0 or 1")
-	f.StringVar(&c.verify, "verify", "", "tell whether `file` is an unbroken count, one, two, three and on, or all files of games in a data directory are, and exit 0 or 1")
+	f.Var((*logLevel)(&c.logLevel), "log-level", "the lowest `level` that is logged: debug, info, warn or error")
+	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients count to, for the progress on the page; 0 means unknown")
+	f.Int64Var(&c.limit, "limit", 0, "the last `number` of the count: greater numbers are refused, and after it start_game is no longer sent; 0 means no limit")
+	f.DurationVar(&c.stallTimeout, "patience", 20*time.Second, "ask a seated client to leave that has not sent a number for this `duration` although it is its turn; after three times as long, disconnect a client that delays the count while another waits for a seat; must exceed the clients' interval, 0 disables both")
+	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer the next ping is sent, and how long a client may take to answer it before its session ends")
+	f.StringVar(&trusted, "trusted-proxies", "", "comma-separated `addresses` or CIDR prefixes of the proxies whose X-Forwarded-For is used")
+	f.StringVar(&c.tokenFile, "token-file", "", "`file` with a token that clients must send to open a session, as in SERVER_URL=http://server:5000?token=TOKEN")
+	f.IntVar(&c.maxConnections, "max-connections", 2_500, "the maximum `number` of open TCP connections; beyond it idle ones are closed for new ones; 0 means no limit")
+	f.IntVar(&c.maxConnectionsPerAddress, "max-connections-per-address", 1_250, "the maximum `number` of them from one address, or one /64 of IPv6, that is not a trusted proxy; 0 means no limit")
+	f.IntVar(&c.limits.Sessions, "max-sessions", 2_000, "the maximum `number` of open Engine.IO sessions; 0 means no limit")
+	f.IntVar(&c.limits.SessionsPerAddress, "max-sessions-per-address", 1_000, "the maximum `number` of them from one address, or one /64 of IPv6; 0 means no limit")
+	f.IntVar(&c.limits.SessionsPerGroup, "max-sessions-per-game", 500, "the maximum `number` of them in one game; 0 means no limit")
+	f.IntVar(&c.maxGames, "max-games", 500, "the maximum `number` of open games besides the default one; beyond it idle ones are closed for new ones; ten times as many may be stored; 0 means no limit")
+	f.StringVar(&games, "games", "any", "comma-separated `names` of the games that clients may create, or any; existing games can always be played")
+	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "the maximum `number` of packets queued for a session; beyond it the session is ended; 0 means no limit")
+	f.Int64Var(&c.limits.Sending, "max-sending", 8<<20, "the maximum number of `bytes` queued for all sessions, not counting 4 KiB of each; the session that exceeds it is ended; 0 means no limit")
+	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "the maximum number of `bytes` of incomplete packets, not counting 4 KiB of each; a packet that exceeds it is refused; 0 means no limit")
+	f.IntVar(&c.readers.Readers, "max-readers", 1000, "the maximum `number` of concurrent readers of the event stream and downloads of the file; 0 means no limit")
+	f.IntVar(&c.readers.PerAddress, "max-readers-per-address", 250, "the maximum `number` of them from one address; 0 means no limit")
+	f.StringVar(&frameAncestors, "frame-ancestors", "", "comma-separated `origins` whose pages, such as slides, may show the live page in a frame")
+	f.BoolVar(&c.check, "check", false, "check the health of the server at -addr, and exit with 0 or 1")
+	f.StringVar(&c.verify, "verify", "", "check that `file`, or each file of a data directory, is an unbroken count from one, and exit with 0 or 1")
 	f.BoolVar(&c.version, "version", false, "print the version and exit")
 
 	err := f.Parse(args)
@@ -182,7 +183,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if f.NArg() > 0 {
 		return c, fmt.Errorf("unexpected argument %q; server -h lists the flags", f.Arg(0))
 	}
-	// An empty value is what a script passes whose variable is not set.
+	// A script passes an empty value if its variable is not set.
 	f.Visit(func(fl *flag.Flag) {
 		if err == nil && fl.Value.String() == "" {
 			err = fmt.Errorf("-%s is empty; give it a value or leave it out", fl.Name)
@@ -208,7 +209,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 		return c, fmt.Errorf("-limit %d is below 0", c.limit)
 	}
 	if c.limit > 0 && c.faithful {
-		return c, errors.New("-limit does not go with -faithful: the original counts without end")
+		return c, errors.New("-limit cannot be combined with -faithful: the original has no limit")
 	}
 	if c.goal < 0 {
 		return c, fmt.Errorf("-goal %d is below 0", c.goal)
@@ -228,8 +229,8 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	if c.trusted, err = clientaddr.ParseTrusted(trusted); err != nil {
 		return c, fmt.Errorf("-trusted-proxies: %w", err)
 	}
-	if c.patience < 0 {
-		return c, fmt.Errorf("-patience %v is below 0", c.patience)
+	if c.stallTimeout < 0 {
+		return c, fmt.Errorf("-patience %v is below 0", c.stallTimeout)
 	}
 	if c.origins, err = parseOrigins(origins); err != nil {
 		return c, fmt.Errorf("-origins: %w", err)
@@ -242,8 +243,8 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	return c, err
 }
 
-// parseInternal checks -internal-addr. Kubernetes puts $(POD_IP):5001 together
-// without brackets, also around an address of IPv6.
+// parseInternal checks -internal-addr. In Kubernetes, $(POD_IP):5001 has no brackets
+// even if the IP is one of IPv6.
 func parseInternal(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if colon := strings.LastIndexByte(addr, ':'); err != nil && colon > 0 {
@@ -256,7 +257,7 @@ func parseInternal(addr string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// parseGames splits -games; nil is any name.
+// parseGames parses -games. It returns nil for any.
 func parseGames(list string) (games []string, err error) {
 	if list == "any" {
 		return nil, nil
@@ -271,8 +272,8 @@ func parseGames(list string) (games []string, err error) {
 	return games, nil
 }
 
-// parseAncestors splits -frame-ancestors. The origins become a part of a header:
-// none may contain what has a meaning there.
+// parseAncestors parses -frame-ancestors. The origins become part of a header, so they
+// must not contain characters with a meaning there.
 func parseAncestors(list string) (origins []string, err error) {
 	for origin := range strings.SplitSeq(list, ",") {
 		origin = strings.TrimSuffix(strings.TrimSpace(origin), "/")
@@ -288,9 +289,8 @@ func parseAncestors(list string) (origins []string, err error) {
 	return origins, nil
 }
 
-// fromEnvironment sets the flags that were not given from the environment:
-// -log-format is LOG_FORMAT. The flags that only do something and exit are not
-// among them.
+// fromEnvironment sets the flags that were not given from environment variables:
+// -log-format is LOG_FORMAT. Flags of actions that exit have no variable.
 func fromEnvironment(f *flag.FlagSet, lookupEnv func(string) (string, bool)) error {
 	given := map[string]bool{"check": true, "verify": true, "version": true, "import": true, "game": true}
 	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
@@ -308,8 +308,8 @@ func fromEnvironment(f *flag.FlagSet, lookupEnv func(string) (string, bool)) err
 	return err
 }
 
-// parseOrigins reads a list of origins with commas between, and returns them as
-// browsers send them; none, if any origin will do.
+// parseOrigins parses a comma-separated list of origins, and returns them as browsers
+// send them. It returns nil if any origin is accepted.
 func parseOrigins(list string) (origins []string, err error) {
 	for item := range strings.SplitSeq(list, ",") {
 		item = strings.TrimSpace(item)
@@ -333,7 +333,7 @@ func parseOrigins(list string) (origins []string, err error) {
 		origins = append(origins, scheme+"://"+host)
 	}
 	if len(origins) == 0 {
-		return nil, fmt.Errorf("%q names no origin; * is any", list)
+		return nil, fmt.Errorf("%q is an empty list; * means any origin", list)
 	}
 	return origins, nil
 }

@@ -18,12 +18,10 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// The tests in this file hold the library's defects: each drives a running
-// server from outside, and fails when the guard in package socketio is taken
-// out.
+// The tests in this file cover defects of the library: each uses a running server from
+// outside, and fails without the corresponding guard in package socketio.
 
-// A packet that is broken, or an event without a payload, made the library end
-// the process.
+// A malformed packet, or an event without a payload, made the library end the process.
 func TestBrokenPacketsAreLoggedAndTheSessionLivesOn(t *testing.T) {
 	t.Parallel()
 	packets := []string{
@@ -43,20 +41,20 @@ func TestBrokenPacketsAreLoggedAndTheSessionLivesOn(t *testing.T) {
 			for { // a refusal or a CONNECT_ERROR may come before the ack
 				got, err := p.next()
 				if err != nil {
-					t.Fatalf("%v came in place of the ack of the next packet", err)
+					t.Fatalf("%v received, want the ack of the next packet", err)
 				}
 				if got == "437[]" {
 					break
 				}
 				if !strings.HasPrefix(got, "43") && !strings.HasPrefix(got, "44") {
-					t.Fatalf("%q came in place of the ack of the next packet", got)
+					t.Fatalf("%q received, want the ack of the next packet", got)
 				}
 			}
 		})
 	}
 }
 
-// A binary frame that nobody announced made the library close the connection.
+// An unexpected binary frame made the library close the connection.
 func TestUnannouncedBinaryDataIsLoggedAndTheSessionLivesOn(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -73,8 +71,8 @@ func TestUnannouncedBinaryDataIsLoggedAndTheSessionLivesOn(t *testing.T) {
 	waitFor(t, "the log to tell", func() bool { return strings.Contains(s.log.String(), "binary data") })
 }
 
-// The library handed the events of one session on in goroutines of their own:
-// 2,320 of 10,000 came out of order with 64 in flight.
+// The library handled the events of a session in separate goroutines: 2,320 of 10,000
+// were handled out of order with 64 in flight.
 func TestEventsOfASessionStayInOrder(t *testing.T) {
 	t.Parallel()
 	const count, inFlight = 10_000, 64
@@ -96,14 +94,14 @@ func TestEventsOfASessionStayInOrder(t *testing.T) {
 	}
 }
 
-// The library's broadcast dropped what was queued behind it on a WebSocket.
+// The library's broadcast dropped packets that were queued after it on a WebSocket.
 func TestABroadcastDropsNothingQueuedBehindIt(t *testing.T) {
 	t.Parallel()
 	const rounds, inFlight = 30, 256
 	s := startServer(t, "-faithful")
 	a := join(t, s, assigned1, joined)
 	left, stop := make(chan struct{}), make(chan struct{}, rounds)
-	go func() { // the second seat comes and goes, and each time the game starts and stops
+	go func() { // the second client comes and goes, and each time the game starts and stops
 		defer close(left)
 		for range rounds {
 			b, _, err := websocket.DefaultDialer.Dial(s.wsURL(), nil)
@@ -121,7 +119,7 @@ func TestABroadcastDropsNothingQueuedBehindIt(t *testing.T) {
 			<-stop // until the seat is free again
 		}
 	}()
-	// Meanwhile the first seat keeps the server writing to it.
+	// Meanwhile the first client keeps the server writing to it.
 	sent := 0
 	for ; sent < inFlight; sent++ {
 		a.send(number(fmt.Sprint(sent), "client1", 1))
@@ -147,12 +145,12 @@ func TestABroadcastDropsNothingQueuedBehindIt(t *testing.T) {
 				sent++
 			}
 		default:
-			t.Fatalf("%q came in place of the ack %d", packet, acks)
+			t.Fatalf("%q received, want the ack %d", packet, acks)
 		}
 	}
 }
 
-// The library took a chunked body of any length: 60 MB went in.
+// The library read a chunked body of any length: 60 MB in this test.
 func TestABodyBeyondMaxPayloadIsRefused(t *testing.T) {
 	t.Parallel()
 	const sent = 60 << 20
@@ -208,18 +206,18 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// The library started to read before anybody listened for what it read, and
-// answered a handshake before it knew the session: a CONNECT was lost in 1 of
-// some 6,000 connects.
+// The library started to read before a listener for packets was registered, and answered
+// a handshake before it had stored the session: in 1 of about 6,000 connects the CONNECT
+// was lost.
 func TestAPacketRightBehindTheHandshakeIsNotLost(t *testing.T) {
 	t.Parallel()
 	t.Run("websocket", func(t *testing.T) {
 		t.Parallel()
 		s := startServer(t, "-faithful")
 		host := strings.TrimPrefix(s.url, "http://")
-		joinTwo(t, s) // with both seats taken, "40" is answered at once
-		// The frame is to be there when the library begins to read, and not
-		// before it has read the request: each try goes for the edge of that.
+		joinTwo(t, s) // with both seats taken, "40" is answered immediately
+		// The frame must arrive before the library begins to read frames, and after it
+		// has read the request: each try adjusts the time to that moment.
 		var delay time.Duration
 		try := func() error {
 			conn, err := net.Dial("tcp", host)
@@ -231,7 +229,7 @@ func TestAPacketRightBehindTheHandshakeIsNotLost(t *testing.T) {
 				"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", host)
 			time.Sleep(delay)
 			conn.Write([]byte{0x81, 0x82, 0, 0, 0, 0, '4', '0'})
-			conn.SetReadDeadline(time.Now().Add(patience))
+			conn.SetReadDeadline(time.Now().Add(timeout))
 			var came []byte
 			for chunk := make([]byte, 4096); !bytes.Contains(came, []byte(joined)); {
 				n, err := conn.Read(chunk)
@@ -283,7 +281,7 @@ func TestAPacketRightBehindTheHandshakeIsNotLost(t *testing.T) {
 	})
 }
 
-// together runs do so many times, 16 at once.
+// together calls do so many times, 16 concurrently.
 func together(t *testing.T, times int, do func() error) {
 	t.Helper()
 	var workers sync.WaitGroup
@@ -305,8 +303,7 @@ func together(t *testing.T, times int, do func() error) {
 	workers.Wait()
 }
 
-// The library's own ways to end sessions are packets that Python clients never
-// come back from.
+// The library ends sessions by packets after which Python clients do not reconnect.
 func TestAStopCutsTheConnectionsAndSendsNoPacket(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -323,7 +320,7 @@ func TestAStopCutsTheConnectionsAndSendsNoPacket(t *testing.T) {
 		body, _ := io.ReadAll(response.Body)
 		polled <- string(body)
 	}()
-	for n := 1; n < 200; n += 2 { // meanwhile the poll comes to wait at the server
+	for n := 1; n < 200; n += 2 { // meanwhile the poll arrives at the server and waits
 		a.send(number("1", "client1", n))
 		b.send(number("1", "client2", n+1))
 		a.expect("431[]")
@@ -346,8 +343,8 @@ func TestAStopCutsTheConnectionsAndSendsNoPacket(t *testing.T) {
 	}
 }
 
-// The library bounded a compressed message by its length on the wire: 100 KB
-// of them made 100 MB here.
+// The library limited a compressed message by its compressed length: 100 KB of them
+// expanded to 100 MB.
 func TestACompressedBombEndsItsConnectionAlone(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -363,7 +360,7 @@ func TestACompressedBombEndsItsConnectionAlone(t *testing.T) {
 	}
 	// The server may close the connection before all is sent.
 	err = bomb.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("4"), 100<<20))
-	bomb.SetReadDeadline(time.Now().Add(patience))
+	bomb.SetReadDeadline(time.Now().Add(timeout))
 	for err == nil {
 		_, _, err = bomb.ReadMessage()
 	}
@@ -375,8 +372,8 @@ func TestACompressedBombEndsItsConnectionAlone(t *testing.T) {
 	a.expect("431[]")
 }
 
-// The library ended a session over an Engine.IO packet out of place, and did
-// not notice one that leaves by CLOSE over WebSocket.
+// The library ended a session because of an unexpected Engine.IO packet, and did not
+// detect that a session leaves by CLOSE over WebSocket.
 func TestStrayEngineIOPacketsArePassedOverAndCloseLeaves(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -387,8 +384,8 @@ func TestStrayEngineIOPacketsArePassedOverAndCloseLeaves(t *testing.T) {
 	b.expect(stopped)
 }
 
-// What is not an Engine.IO packet, or not text, ends the session over WebSocket, as
-// it does on the original.
+// Over WebSocket, a message that is not an Engine.IO packet or not valid text ends the
+// session, as in the original.
 func TestWhatIsNotAPacketEndsTheSession(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "x", "bA", "42[\"\xff\xfe\"]"} {

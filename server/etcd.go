@@ -16,39 +16,39 @@ import (
 	"counting/server/store"
 )
 
-// storeConfig is what the flags say about a store that is not in files.
+// storeConfig holds the flags of the etcd store.
 type storeConfig struct {
 	etcdstore.Address
 	name         string
 	passwordFile string
-	imported     string // the file that -import names
-	game         string // the game of it
+	imported     string // the file of -import
+	game         string // the game that -import creates
 }
 
 func (c *storeConfig) flags(f *flag.FlagSet) {
-	f.StringVar(&c.URL, "store", "", "`etcd://host:port,host:port/prefix`, in which the counts are kept in place of files; etcds:// has TLS, user@ before the hosts names a user")
-	f.StringVar(&c.name, "store-name", hostname(), "`name` of this server in the store, which no other one may have that runs")
-	f.StringVar(&c.CA, "store-ca", "", "`file` with the certificates, in PEM, of the authorities that sign those of the store's servers, if they are not the system's")
-	f.StringVar(&c.Cert, "store-cert", "", "`file` with the certificate, in PEM, by which the store knows this server")
-	f.StringVar(&c.Key, "store-key", "", "`file` with the key of that certificate")
+	f.StringVar(&c.URL, "store", "", "keep the counts in etcd, at `etcd://host:port,host:port/prefix`, and not in files; etcds:// uses TLS, user@ before the hosts names a user")
+	f.StringVar(&c.name, "store-name", hostname(), "`name` of this server in the store; no other running server may have it")
+	f.StringVar(&c.CA, "store-ca", "", "`file` with the PEM certificates of the authorities that sign the store's certificates; by default the system's")
+	f.StringVar(&c.Cert, "store-cert", "", "`file` with the PEM certificate that identifies this server to the store")
+	f.StringVar(&c.Key, "store-key", "", "`file` with the PEM key of that certificate")
 	f.StringVar(&c.passwordFile, "store-password-file", "", "`file` with the password of the store's user")
-	f.StringVar(&c.imported, "import", "", "make a game in the store with the count of a numbers.txt, `file`, and exit; the server that writes the file must have ended")
-	f.StringVar(&c.game, "game", store.Default, "`name` of the game that -import makes; the default game if it is not given")
+	f.StringVar(&c.imported, "import", "", "create a game in the store with the count of a numbers.txt, `file`, and exit; the server that writes the file must have ended")
+	f.StringVar(&c.game, "game", store.Default, "`name` of the game that -import creates; if not given, the default game")
 }
 
-// check returns what is wrong with the flags, beside what etcdstore finds.
+// check validates the flags.
 func (c *storeConfig) check(faithful bool) error {
 	switch {
 	case c.URL == "" && c.imported != "":
-		return errors.New("-import needs -store, in which the game is made")
+		return errors.New("-import needs -store, in which the game is created")
 	case c.URL == "" && (c.CA != "" || c.Cert != "" || c.Key != "" || c.passwordFile != ""):
 		return errors.New("-store-ca, -store-cert, -store-key and -store-password-file need -store")
 	case c.URL == "":
 		return nil
 	case faithful:
-		return errors.New("-store does not go with -faithful: the original writes a file")
+		return errors.New("-store cannot be combined with -faithful: the original writes a file")
 	case c.game != store.Default && c.imported == "":
-		return errors.New("-game is for -import; clients name the game that they play")
+		return errors.New("-game needs -import; clients name their game themselves")
 	}
 	if c.game != store.Default {
 		if err := protocol.CheckGame(c.game); err != nil {
@@ -70,8 +70,8 @@ func (c *storeConfig) check(faithful bool) error {
 	return nil
 }
 
-// openStore opens the store that keeps the counts, and returns how the file of
-// faithful mode is opened.
+// openStore opens the store, and returns a function that opens the file of faithful
+// mode.
 func openStore(ctx context.Context, c config, self store.Elsewhere, log *slog.Logger) (store.Store, func(context.Context) (*numbersfile.File, error), error) {
 	if c.store.URL != "" {
 		s, err := etcdstore.Open(ctx, c.store.Address, etcdstore.Options{
@@ -92,7 +92,7 @@ func openStore(ctx context.Context, c config, self store.Elsewhere, log *slog.Lo
 	return s, s.OpenFile, nil
 }
 
-// importFile makes a game in the store with the count of a file.
+// importFile creates a game in the store with the count of a file.
 func importFile(ctx context.Context, c storeConfig, stdout io.Writer) error {
 	lines, bad, err := numbersfile.VerifyWithProgress(c.imported, func(line string) { fmt.Fprintln(stdout, line) })
 	switch {

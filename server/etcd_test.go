@@ -18,8 +18,8 @@ func startEtcd(t testing.TB) string {
 	return "etcd://" + etcdtest.Start(t, 1).Endpoints(0)[0] + "/test"
 }
 
-// Clients come to any of three servers and play one game; when its owner stops, the
-// others go on. Whichever server is asked, numbers.txt is the same.
+// Clients of three servers play one game; when its owner stops, the other servers
+// continue. Every server returns the same numbers.txt.
 func TestThreeServersOnEtcd(t *testing.T) {
 	t.Parallel()
 	store := startEtcd(t)
@@ -41,7 +41,7 @@ func TestThreeServersOnEtcd(t *testing.T) {
 		}
 	}
 	if !servers[0].metric(t, "counting_store_owned_games 2") || !servers[0].metric(t, "counting_store_appends_total 4") || !servers[1].metric(t, "counting_store_owned_games 0") {
-		t.Error("the metrics do not say who owns the games")
+		t.Error("the metrics do not show who owns the games")
 	}
 	if err := servers[0].stop(); err != nil {
 		t.Error(err)
@@ -59,7 +59,7 @@ func TestThreeServersOnEtcd(t *testing.T) {
 	}
 }
 
-// A count that was kept in a file goes on in etcd, and comes back as a download.
+// A count is imported from a file, continues in etcd, and is downloaded.
 func TestImportIntoEtcd(t *testing.T) {
 	t.Parallel()
 	store := startEtcd(t)

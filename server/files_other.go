@@ -2,5 +2,5 @@
 
 package main
 
-// maxFiles returns how many files the process may open, or 0 if that is not known.
+// maxFiles returns how many files the process may open, or 0 if that is unknown.
 func maxFiles() int { return 0 }

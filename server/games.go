@@ -24,24 +24,24 @@ import (
 )
 
 const (
-	// linger is how long a game stays open when nobody plays or watches: longer
-	// than a supervisor may take to start a client again.
-	linger = time.Minute
-	// enterTime is how long a client or a reader waits until a game is open. A
+	// gameIdleTimeout is how long a game without clients and readers stays open:
+	// longer than a supervisor may take to restart a client.
+	gameIdleTimeout = time.Minute
+	// acquireTimeout is how long a client or a reader waits until a game is open. A
 	// Python client waits 5 s for an answer.
-	enterTime = 4 * time.Second
-	// keptGames is how many games may be kept, in multiples of those that may be open.
+	acquireTimeout = 4 * time.Second
+	// keptGames times -max-games is how many games the store may keep.
 	keptGames = 10
-	// closeTime is how long the closing of a game may take before it is left to
-	// itself. It cannot be opened again before it is closed.
-	closeTime = time.Minute
-	// checkTime is how long the owner may take to say that it is ready. The probes of
-	// Kubernetes wait 1 s.
-	checkTime = 700 * time.Millisecond
+	// closeTimeout is how long closing a game may take before it is no longer waited
+	// for. The game cannot be opened again before it is closed.
+	closeTimeout = time.Minute
+	// checkTimeout is how long the owner may take to report that it is ready. The
+	// probes of Kubernetes wait 1 s.
+	checkTimeout = 700 * time.Millisecond
 )
 
-// games are the games of this server, by name. The lobby says when one is opened and
-// closed; here is what that takes.
+// games holds the games of this server, by name. It opens and closes them for the
+// lobby, which decides when.
 type games struct {
 	config config
 	store  store.Store
@@ -51,15 +51,14 @@ type games struct {
 	hub       *live.Hub
 	metrics   *metrics.Metrics
 	log       *slog.Logger
-	failed    chan error               // what ends the server
-	assets    string                   // of the page
-	host      string                   // "" if that is not known
+	failed    chan error               // the error that ends the server
+	assets    string                   // the version of the page's files
+	host      string                   // "" if unknown
 	main      atomic.Pointer[openGame] // the default game, if it stays open: see openMain
 	*lobby.Lobby[*openGame]
 }
 
-// openGame is a game that is open: its count, the room that owns it, and who
-// watches it.
+// openGame is an open game: its count, the room that owns it, and its observers.
 type openGame struct {
 	count   countWriter
 	opened  store.Opened
@@ -70,14 +69,14 @@ type openGame struct {
 	stopped chan struct{} // closed when all observers are notified
 }
 
-// countWriter is a store.Count, or what takes its place in faithful mode.
+// countWriter is a store.Count, or a faithfulCount.
 type countWriter interface {
 	Run(store.Callbacks) error
 	Ready() error
 	Close(context.Context) error
 }
 
-// newGames returns the games without any of them open.
+// newGames returns games of which none is open.
 func newGames(c config, s store.Store, forwarder *forwarding.Forwarder, hub *live.Hub, counts *metrics.Metrics, log *slog.Logger) *games {
 	maxOpen := c.maxGames
 	if maxOpen > 0 {
@@ -86,10 +85,10 @@ func newGames(c config, s store.Store, forwarder *forwarding.Forwarder, hub *liv
 	g := &games{config: c, store: s, forwarder: forwarder, hub: hub, metrics: counts, log: log, failed: make(chan error, 1), assets: page.Version()}
 	g.host = hostname() // without a name the page shows none
 	g.Lobby = lobby.New(lobby.Options[*openGame]{
-		Open:     g.open,
-		Close:    g.close,
-		MaxGames: maxOpen,
-		Linger:   linger,
+		Open:        g.open,
+		Close:       g.close,
+		MaxGames:    maxOpen,
+		IdleTimeout: gameIdleTimeout,
 	})
 	return g
 }
@@ -104,13 +103,13 @@ func (g *games) ownsAll() bool {
 	}
 }
 
-// keepMain opens the default game when this server owns all games, which it may do
-// already; it then stays open. An error is that of opening it now.
+// keepMain opens the default game as soon as this server owns all games, and keeps it
+// open. The error is that of opening it now, if this server owns all games already.
 func (g *games) keepMain(ctx context.Context) error {
 	owned := g.store.Owned()
 	switch {
 	case owned == nil:
-		return nil // it is opened for its clients, as any game
+		return nil // it is opened on demand, like any game
 	case g.ownsAll():
 		return g.openMain(ctx)
 	}
@@ -127,14 +126,14 @@ func (g *games) keepMain(ctx context.Context) error {
 }
 
 func (g *games) openMain(ctx context.Context) error {
-	o, _, err := g.Enter(ctx, store.Default, true)
+	o, _, err := g.Acquire(ctx, store.Default, true)
 	if err == nil {
 		g.main.Store(o)
 	}
 	return err
 }
 
-// errNotAllowed is for a game that a client may not make.
+// errNotAllowed is the error for a game that a client may not create.
 var errNotAllowed = errors.New("there is no such game, and -games does not let clients make it")
 
 // open opens a game for the lobby.
@@ -148,7 +147,7 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 		o, err = g.openCount(ctx, name, create, log)
 	}
 	if err == nil {
-		if err = g.watch(o, name, log); err != nil {
+		if err = g.observe(o, name, log); err != nil {
 			o.count.Close(ctx)
 		}
 	}
@@ -178,9 +177,9 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 	return o, nil
 }
 
-// openCount opens a game of default mode, but for what tells of it.
+// openCount opens a game of default mode, without its observers.
 func (g *games) openCount(ctx context.Context, name string, create bool, log *slog.Logger) (*openGame, error) {
-	allowed := name == store.Default || g.config.mayMake(name)
+	allowed := name == store.Default || g.config.mayCreate(name)
 	count, err := g.store.Open(ctx, name, create && allowed)
 	if errors.Is(err, store.ErrNotFound) && create {
 		err = errNotAllowed
@@ -195,19 +194,19 @@ func (g *games) openCount(ctx context.Context, name string, create bool, log *sl
 	return &openGame{
 		count:   count,
 		opened:  opened,
-		room:    room.New(rules, room.Options{Count: count, Last: opened.Last, Log: log, StallTimeout: g.config.patience, Fail: g.fail}),
+		room:    room.New(rules, room.Options{Count: count, Last: opened.Last, Log: log, StallTimeout: g.config.stallTimeout, Fail: g.fail}),
 		stopped: make(chan struct{}),
 	}, nil
 }
 
-// openFaithful opens the one game of faithful mode, but for what tells of it.
+// openFaithful opens the only game of faithful mode, without its observers.
 func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
 	at := modified(filepath.Join(g.config.data, numbersfile.Name))
 	file, err := g.openFile(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, StallTimeout: g.config.patience, Fail: g.fail})
+	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, StallTimeout: g.config.stallTimeout, Fail: g.fail})
 	return &openGame{
 		count:   faithfulCount{file, r.Dropped},
 		opened:  store.Opened{Unbroken: true, At: at},
@@ -216,8 +215,8 @@ func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
 	}, nil
 }
 
-// watch opens what tells of a game.
-func (g *games) watch(o *openGame, name string, log *slog.Logger) (err error) {
+// observe opens the observers of a game.
+func (g *games) observe(o *openGame, name string, log *slog.Logger) (err error) {
 	c := g.config
 	options := live.Options{
 		Game:        name,
@@ -245,13 +244,13 @@ func (g *games) watch(o *openGame, name string, log *slog.Logger) (err error) {
 	return nil
 }
 
-// close closes a game for the lobby. If somebody is in it, its storage has failed.
+// close closes a game for the lobby. If it has clients, its storage has failed.
 func (g *games) close(name string, o *openGame) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	o.room.CutOff()
 	log := gameLogger(g.log, name)
-	if err := o.count.Close(ctx); errors.Is(err, context.DeadlineExceeded) { // the others are what Run returns
+	if err := o.count.Close(ctx); errors.Is(err, context.DeadlineExceeded) { // other errors are returned by Run, too
 		log.Error("The game is still not closed, and cannot be opened: " + err.Error())
 	}
 	o.stop()
@@ -261,8 +260,8 @@ func (g *games) close(name string, o *openGame) {
 	log.Info("Closed " + numbersfile.Name + ".")
 }
 
-// closeCounts closes the counts of all games. The error is that of the default
-// game if it stays open, or of ctx if there are numbers that were not written.
+// closeCounts closes the counts of all games. The error is that of the default game
+// if keepMain has opened it, or that of ctx if not all numbers were written.
 func (g *games) closeCounts(ctx context.Context) error {
 	main := g.main.Load()
 	if g.config.faithful && main != nil { // the store does not know of it
@@ -278,12 +277,12 @@ func (g *games) closeCounts(ctx context.Context) error {
 
 var errOpening = errors.New("numbers.txt is being opened")
 
-// ready returns nil, or why numbers cannot be written. A server that stands by is as
-// ready as the owner.
+// ready returns nil, or why numbers cannot be written. A server that stands by is
+// ready if the owner is.
 func (g *games) ready(r *http.Request) error {
 	err := g.store.Ready()
 	if owner := new(store.Elsewhere); errors.As(err, &owner) && !forwarding.IsForwarded(r) {
-		ctx, cancel := context.WithTimeout(r.Context(), checkTime)
+		ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 		defer cancel()
 		return g.forwarder.Check(ctx, owner)
 	}
@@ -305,7 +304,7 @@ func (g *games) standsBy() bool { return g.store.Owned() != nil && !g.ownsAll() 
 func (g *games) fail(err error) {
 	select {
 	case g.failed <- err:
-	default: // it ends already
+	default: // the server is ending already
 	}
 }
 
@@ -316,7 +315,7 @@ func (g *games) resumed(log *slog.Logger, i live.Interruption) {
 		"cause", string(i.Cause), "seconds", i.Seconds, "line", i.Line)
 }
 
-// sum adds up a number of all open games.
+// sum returns a function that adds up a number of all open games.
 func (g *games) sum(of func(*room.Room) int) func() int {
 	return func() (sum int) {
 		for _, o := range g.Games() {
@@ -326,8 +325,8 @@ func (g *games) sum(of func(*room.Room) int) func() int {
 	}
 }
 
-// number returns how many games are open, in how many both seats are taken, and how
-// many are interrupted.
+// number returns how many games are open, in how many of them both seats are taken,
+// and how many are interrupted.
 func (g *games) number() (open, counting, interrupted int) {
 	for _, o := range g.Games() {
 		open++
@@ -341,8 +340,8 @@ func (g *games) number() (open, counting, interrupted int) {
 	return open, counting, interrupted
 }
 
-// expected tells whether the error of opening a game is what a client's wish may
-// lead to, or that another server owns it, and nothing for the log.
+// expected reports whether the error of opening a game is a normal answer to a client's
+// request, or means that another server owns the game. Such errors are not logged.
 func expected(err error) bool {
 	for _, e := range []error{errNotAllowed, protocol.ErrGame, store.ErrNotFound, store.ErrTooMany, store.ErrNoOwner, lobby.ErrFull, lobby.ErrClosed} {
 		if errors.Is(err, e) {
@@ -362,7 +361,7 @@ func (f faithfulCount) Run(r store.Callbacks) error {
 	return f.File.Run(numbersfile.Callbacks{OnCommit: r.OnCommit, OnDrop: f.dropped, OnHealth: r.OnHealth})
 }
 
-// modified returns when the file was written last, or the zero time.
+// modified returns when the file was last written, or the zero time.
 func modified(path string) time.Time {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() == 0 {

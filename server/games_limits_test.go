@@ -28,7 +28,7 @@ func (s *testServer) joinsFrom(t *testing.T, address, game string) *peer {
 	return p
 }
 
-// -games says which games clients may make.
+// -games lists the games that clients may create.
 func TestOnlyNamedGamesAreMade(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -43,11 +43,11 @@ func TestOnlyNamedGamesAreMade(t *testing.T) {
 		t.Errorf("another one is answered %d %q", status, text)
 	}
 	if s.lines(t, "green") != nil {
-		t.Error("it is made")
+		t.Error("it is created")
 	}
 }
 
-// As many games are open as may be; one that nobody is in gives way.
+// When -max-games games are open, an idle one is closed for a new one.
 func TestOpenGamesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-max-games", "2", "-trusted-proxies", "127.0.0.1")
@@ -69,7 +69,7 @@ func TestOpenGamesAreBounded(t *testing.T) {
 	}
 }
 
-// The clients of one address cannot have all games open that may be.
+// The clients of one address cannot use all of -max-games.
 func TestGamesAreFairBetweenAddresses(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-max-games", "4", "-trusted-proxies", "127.0.0.1")
@@ -82,7 +82,7 @@ func TestGamesAreFairBetweenAddresses(t *testing.T) {
 	third.expect(`44{"message":"there are clients in too many games from 10.0.0.1: the limit is 2"}`)
 	from("10.0.0.2", "c").expect(assigned1, joined)
 	if !s.metric(t, `counting_limits_reached_total{limit="games_per_address"} 1`) {
-		t.Error("the metrics do not say so")
+		t.Error("the metrics do not show it")
 	}
 	b.send("41")
 	b.expect(stopped)
@@ -96,14 +96,14 @@ func TestGamesAreFairBetweenAddresses(t *testing.T) {
 	})
 }
 
-// One game's clients cannot take the sessions of all, from one address either.
+// The clients of one game cannot use all of -max-sessions, nor those of one address.
 func TestSessionsAreFairBetweenGames(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-max-sessions", "12", "-max-sessions-per-address", "12", "-max-sessions-per-game", "4")
 	attempt := 0
 	waitFor(t, "a game to have all the sessions that it may", func() bool {
-		// Two have seats, two are held back: for some seconds, which on a busy machine
-		// may be over too soon. Then it is tried again, in another game.
+		// Two have seats, two are held back for some seconds. On a busy machine that time
+		// may be over too soon; then another game is tried.
 		attempt++
 		game := fmt.Sprintf("game=flood-%d", attempt)
 		flood := s.inGame(game)

@@ -12,12 +12,12 @@ import (
 	"counting/server/numbersfile"
 )
 
-// gameBytes bounds what an open game costs, beyond its sessions and those who read
-// it; measured were 11 KB.
+// gameBytes bounds the memory of an open game without its sessions and readers; 11 KB
+// were measured.
 const gameBytes = 40 << 10
 
-// An open game that nobody reads costs little. This test runs alone: it measures
-// the memory of the whole process.
+// An open game without readers uses little memory. This test is not parallel, since it
+// measures the memory of the whole process.
 func TestMemoryOfAGame(t *testing.T) {
 	const count = 200
 	c, err := parseConfig([]string{"-data", t.TempDir()}, noEnv, new(buffer))
@@ -45,7 +45,7 @@ func TestMemoryOfAGame(t *testing.T) {
 	}
 	before := used()
 	for i := range count {
-		if _, _, err := games.enter(t.Context(), fmt.Sprint(i), true); err != nil {
+		if _, _, err := games.acquire(t.Context(), fmt.Sprint(i), true); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -40,7 +40,7 @@ func (s *testServer) lines(t *testing.T, game string) []string {
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
-// files returns the paths of all that is in the data directory.
+// files returns the paths of all files and directories in the data directory.
 func (s *testServer) files(t *testing.T) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(s.data, func(path string, _ os.DirEntry, err error) error {
@@ -93,7 +93,7 @@ func TestGamesAreKeptApart(t *testing.T) {
 	}
 }
 
-// hostileQueries name games that there cannot be.
+// hostileQueries name games with invalid names.
 func hostileQueries() []string {
 	queries := []string{"game", "game=", "game=&game=a", "game=a&game=a", "game=a&x=1&game=b", "game=a&%67ame=b", "game=%", "game=%zz", "game=a%", "game=a;b=c", "game=a%00", "game=%0a", "game=a%0A", "g%61me=A"}
 	for _, name := range storetest.HostileNames {
@@ -104,8 +104,8 @@ func hostileQueries() []string {
 	return queries
 }
 
-// FuzzGameOf: a query is refused, or names a game that there can be, or none. Where
-// Go's own parser sees the parameter, it sees the same.
+// FuzzGameOf checks that a query is refused, or names a game with a valid name, or names
+// none. Where url.ParseQuery finds the parameter, it finds the same value.
 func FuzzGameOf(f *testing.F) {
 	for _, query := range append(hostileQueries(), "", "game=blue", "EIO=4&game=b%6cue&transport=polling", "a=game=b", "GAME=x", "game%00=x") {
 		f.Add(query)
@@ -125,8 +125,8 @@ func FuzzGameOf(f *testing.F) {
 	})
 }
 
-// A query that names no game a client can play is refused in words, over either
-// transport, and leaves nothing behind.
+// A query with an invalid name is refused with a readable message over either transport,
+// and creates nothing.
 func TestHostileNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -159,7 +159,7 @@ func TestHostileNamesAreRefused(t *testing.T) {
 	}
 }
 
-// The original ignores the parameter, whatever it is.
+// The original ignores the parameter.
 func TestFaithfulModeIgnoresTheGame(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-faithful")
@@ -170,8 +170,8 @@ func TestFaithfulModeIgnoresTheGame(t *testing.T) {
 	}
 }
 
-// The game of a session is that of its handshake: what later requests say does
-// not matter.
+// The game of a session is that of its handshake; the parameter of later requests is
+// ignored.
 func TestTheHandshakeChoosesTheGame(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -195,7 +195,7 @@ func TestTheHandshakeChoosesTheGame(t *testing.T) {
 	}
 }
 
-// Who only reads makes no game; one that is kept is opened.
+// A reader does not create a game; an existing one is opened.
 func TestReadingMakesNoGame(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -234,8 +234,8 @@ func TestReadingMakesNoGame(t *testing.T) {
 	join(t, s.inGame("game=blue"), `42["client_assigned",{"client_id":"client1","last_number":3}`, joined)
 }
 
-// A file that is at fault stops its game, whose clients are cut off and find it
-// again when it can be opened. The others count on.
+// A file with a fault stops its game. Its clients are cut off, and can reconnect when
+// the game can be opened again. Other games continue.
 func TestABadFileStopsOneGame(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -273,7 +273,8 @@ func TestABadFileStopsOneGame(t *testing.T) {
 	}
 }
 
-// A game that cannot be opened is refused in words, and is tried again.
+// A game that cannot be opened is refused with a readable message; the next client tries
+// again.
 func TestAGameThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -295,7 +296,7 @@ func TestAGameThatCannotBeOpened(t *testing.T) {
 	joinTwo(t, s)
 }
 
-// A game of today goes on from its file.
+// A game continues from its file.
 func TestTheDefaultGameIsWhereItAlwaysWas(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -319,7 +320,7 @@ func TestTheDefaultGameIsWhereItAlwaysWas(t *testing.T) {
 	}
 }
 
-// What happened in a game outlives its being closed, as it does the server.
+// The history of a game survives that it is closed, as it survives the server.
 func TestTheHistoryOfAGame(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -18,9 +18,9 @@ import (
 	"counting/server/store"
 )
 
-// gameOf returns the game that a query names, or store.Default if it names none.
-// The error is for whoever sent the query. It reads the query itself, as
-// url.ParseQuery leaves out what it cannot decode.
+// gameOf returns the game that a query names, or store.Default if it names none. The
+// error is an answer to the client. gameOf parses the query itself, since
+// url.ParseQuery omits what it cannot decode.
 func gameOf(query string) (name string, err error) {
 	named := false
 	for pair := range strings.SplitSeq(query, "&") {
@@ -50,9 +50,8 @@ func (g *games) gameOf(r *http.Request) (string, error) {
 	return gameOf(r.URL.RawQuery)
 }
 
-// admit finds the game of a handshake, which is opened: if that takes a while or
-// is not possible, clients cope better with a handshake that waits or is refused
-// than with a CONNECT.
+// admit opens the game of a handshake. If that takes long or is not possible, clients
+// handle a handshake that waits or is refused better than a CONNECT.
 func (g *games) admit(w http.ResponseWriter, r *http.Request, open func(group string)) {
 	status, message := http.StatusBadRequest, ""
 	name, err := g.gameOf(r)
@@ -67,19 +66,19 @@ func (g *games) admit(w http.ResponseWriter, r *http.Request, open func(group st
 	}
 }
 
-// answerUnknown answers a request of a session that is not here, but may be at the
-// owner of its game.
+// answerUnknown answers a request of a session that is not on this server, but may be
+// on the owner of its game.
 func (g *games) answerUnknown(w http.ResponseWriter, r *http.Request) {
 	name, err := g.gameOf(r)
 	if err != nil || g.ownsAll() {
 		engineio.RefuseSession(w)
 		return
 	}
-	_, leave, err := g.enter(r.Context(), name, false)
+	_, release, err := g.acquire(r.Context(), name, false)
 	owner := new(store.Elsewhere)
 	switch {
 	case err == nil:
-		leave()
+		release()
 	case errors.As(err, &owner) && forwarding.IsForwarded(r):
 		forwarding.Refuse(w, notOwner)
 		return
@@ -93,26 +92,27 @@ func (g *games) answerUnknown(w http.ResponseWriter, r *http.Request) {
 	engineio.RefuseSession(w)
 }
 
-// notOwner is answered to another server that takes this one for the owner.
+// notOwner is the answer to another server that forwards a request to this one, which
+// is not the owner.
 const notOwner = "this server does not own the game"
 
-// serveRetry is the time from one attempt of serve to the next.
+// serveRetry is the time between attempts of serve.
 const serveRetry = 25 * time.Millisecond
 
-// serve enters a game and calls here, or has the owner of the game serve the
-// request. While there is no owner, or it cannot be reached, it tries again until
-// enterTime has passed; a request that was forwarded to this server is tried once.
-// An error says that nothing was answered.
-func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, create bool, here func(*openGame)) error {
-	end := time.Now().Add(enterTime)
+// serve opens a game and calls local, or forwards the request to the owner of the game.
+// While there is no owner, or it cannot be reached, serve retries for acquireTimeout; a
+// request that was forwarded to this server is tried once. If it returns an error,
+// nothing was sent to the client.
+func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, create bool, local func(*openGame)) error {
+	end := time.Now().Add(acquireTimeout)
 	ctx, cancel := context.WithDeadline(r.Context(), end)
 	defer cancel()
 	var last error
 	for {
-		o, leave, err := g.Enter(ctx, name, create)
+		o, release, err := g.Acquire(ctx, name, create)
 		if err == nil {
-			defer leave()
-			here(o)
+			defer release()
+			local(o)
 			return nil
 		}
 		owner := new(store.Elsewhere)
@@ -132,7 +132,7 @@ func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, creat
 		case last != nil && ctx.Err() != nil:
 			return last
 		}
-		if !passes(err) || r.ContentLength != 0 { // a body can be read only once
+		if !isTemporary(err) || r.ContentLength != 0 { // a body can be read only once
 			return err
 		}
 		last = err
@@ -144,9 +144,9 @@ func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, creat
 	}
 }
 
-// passes reports whether an error may be over when another server has become the
-// owner of the game.
-func passes(err error) bool {
+// isTemporary reports whether the request may succeed once another server has become
+// the owner of the game.
+func isTemporary(err error) bool {
 	for _, e := range []error{store.ErrNoOwner, forwarding.ErrUnreachable, forwarding.ErrNotOwner, forwarding.ErrNoAnswer} {
 		if errors.Is(err, e) {
 			return true
@@ -155,15 +155,15 @@ func passes(err error) bool {
 	return false
 }
 
-// enter enters a game, or gives up after a while.
-func (g *games) enter(ctx context.Context, name string, create bool) (*openGame, func(), error) {
-	ctx, cancel := context.WithTimeout(ctx, enterTime)
+// acquire is Acquire with a timeout of acquireTimeout.
+func (g *games) acquire(ctx context.Context, name string, create bool) (*openGame, func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
-	return g.Enter(ctx, name, create)
+	return g.Acquire(ctx, name, create)
 }
 
-// refusalOf returns what clients and readers are answered when a game cannot be
-// entered. What else the error says is for the log.
+// refusalOf returns the answer to clients and readers of a game that cannot be opened.
+// It omits details of the error that are only for the log.
 func refusalOf(name string, err error) (status int, message string) {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -182,7 +182,7 @@ func refusalOf(name string, err error) (status int, message string) {
 		return http.StatusBadRequest, err.Error()
 	case errors.Is(err, forwarding.ErrBad):
 		return http.StatusBadGateway, err.Error()
-	case passes(err), errors.Is(err, forwarding.ErrTooMany):
+	case isTemporary(err), errors.Is(err, forwarding.ErrTooMany):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.As(err, new(*store.Elsewhere)):
 		return http.StatusServiceUnavailable, "another server owns the game now; connect again"
@@ -192,50 +192,50 @@ func refusalOf(name string, err error) (status int, message string) {
 	return http.StatusServiceUnavailable, fmt.Sprintf("the game %s cannot be opened; the server's log says why", name)
 }
 
-// handler hands what sessions do to the rooms of their games.
+// handler passes the events of sessions to the rooms of their games.
 type handler struct {
 	games  *games
 	shares *shares
 }
 
-// player is a session in a game. It is what the room knows of the session.
-type player struct {
+// gameSession is a session in a game. It is the room.Session of the room.
+type gameSession struct {
 	*socketio.Session
-	game  *openGame
-	leave func()
+	game    *openGame
+	release func()
 }
 
-// Refuse turns the session away, which ends it without a Disconnect.
-func (p player) Refuse(message string) {
-	p.Session.Refuse(message)
-	p.leave()
+// Refuse refuses the session, which ends it without a call of Disconnect.
+func (s gameSession) Refuse(message string) {
+	s.Session.Refuse(message)
+	s.release()
 }
 
 func (h handler) Connect(s *socketio.Session) {
-	release, ok := h.shares.acquire(s.Addr, s.Group())
+	releaseShare, ok := h.shares.acquire(s.Addr, s.Group())
 	if !ok {
 		h.games.metrics.LimitReached(metrics.LimitGamesPerAddress)
 		s.Refuse(fmt.Sprintf("there are clients in too many games from %s: the limit is %d", s.Addr, h.shares.most))
 		return
 	}
-	game, leave, err := h.games.enter(context.Background(), s.Group(), true)
+	game, releaseGame, err := h.games.acquire(context.Background(), s.Group(), true)
 	if err != nil {
-		release()
+		releaseShare()
 		_, message := refusalOf(s.Group(), err)
 		s.Refuse(message)
 		return
 	}
-	p := player{s, game, func() { leave(); release() }}
-	s.Value = p
-	game.room.Connect(s.ID, s.Addr, p)
+	inGame := gameSession{s, game, func() { releaseGame(); releaseShare() }}
+	s.Value = inGame
+	game.room.Connect(s.ID, s.Addr, inGame)
 }
 
-func (h handler) Heartbeat(s *socketio.Session) { s.Value.(player).game.room.Heartbeat(s.ID) }
+func (h handler) Heartbeat(s *socketio.Session) { s.Value.(gameSession).game.room.Heartbeat(s.ID) }
 
 func (h handler) Disconnect(s *socketio.Session) {
-	p := s.Value.(player)
-	p.game.room.Disconnect(s.ID)
-	p.leave()
+	inGame := s.Value.(gameSession)
+	inGame.game.room.Disconnect(s.ID)
+	inGame.release()
 }
 
 func (h handler) Event(s *socketio.Session, name string, args socketio.Args, ack string) {
@@ -243,5 +243,5 @@ func (h handler) Event(s *socketio.Session, name string, args socketio.Args, ack
 		h.games.log.Debug("unknown event", "event", fmt.Sprintf("%.80q", name), "session", s.ID)
 		return
 	}
-	s.Value.(player).game.room.Number(s.ID, args.JSON, args.Binary, ack)
+	s.Value.(gameSession).game.room.Number(s.ID, args.JSON, args.Binary, ack)
 }

@@ -12,7 +12,7 @@ import (
 	"counting/server/store"
 )
 
-// The pages that the original, a Flask application, answers with.
+// The error pages of the original, a Flask application.
 const (
 	notFoundPage = "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n" +
 		"<p>The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.</p>\n"
@@ -20,36 +20,35 @@ const (
 		"<p>The method is not allowed for the requested URL.</p>\n"
 )
 
-// watching returns the handlers, by path, for those who watch the games. In
-// faithful mode that is only what Prometheus needs: the original has no page.
-func watching(g *games) map[string]http.Handler {
+// readOnlyPaths returns the handlers of the read-only endpoints, by path. In faithful
+// mode there is only /metrics: the original has no page.
+func readOnlyPaths(g *games) map[string]http.Handler {
 	paths := map[string]http.Handler{"/metrics": g.metrics}
 	if !g.config.faithful {
 		maps.Copy(paths, page.Files())
 		paths["/"] = g.read(paths["/"].ServeHTTP)
-		paths["/games"] = g.readAll((&overview{games: g}).forPeople(paths["/games"]))
+		paths["/games"] = g.readAll((&overview{games: g}).negotiate(paths["/games"]))
 		paths["/events"] = g.readFeed((*live.Feed).ServeEvents)
 		paths["/state"] = g.readFeed((*live.Feed).ServeState)
 		paths["/numbers.txt"] = g.readFeed((*live.Feed).ServeFile)
 	}
 	for path, handler := range paths {
-		paths[path] = watch(handler, g.config.frameAncestors)
+		paths[path] = readOnly(handler, g.config.frameAncestors)
 	}
 	return paths
 }
 
-// readFeed serves what a game's feed has, of the game that the query names.
+// readFeed serves a method of the feed of the game that the query names.
 func (g *games) readFeed(serve func(*live.Feed, http.ResponseWriter, *http.Request)) http.Handler {
 	return g.readGame(func(o *openGame, w http.ResponseWriter, r *http.Request) { serve(o.feed, w, r) })
 }
 
-// read serves what is the same for each game that exists.
+// read serves a response that is the same for each existing game.
 func (g *games) read(serve http.HandlerFunc) http.Handler {
 	return g.readGame(func(_ *openGame, w http.ResponseWriter, r *http.Request) { serve(w, r) })
 }
 
-// readGame opens the game that the query names, if it exists, and keeps it open
-// meanwhile.
+// readGame opens the game that the query names, if it exists, while serve is called.
 func (g *games) readGame(serve func(*openGame, http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, err := gameOf(r.URL.RawQuery)
@@ -61,7 +60,8 @@ func (g *games) readGame(serve func(*openGame, http.ResponseWriter, *http.Reques
 	})
 }
 
-// readAll serves what is about all games. If another server owns them, it does.
+// readAll serves a response about all games. If another server owns all games, the
+// request is forwarded to it.
 func (g *games) readAll(serve http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !g.standsBy() {
@@ -72,9 +72,9 @@ func (g *games) readAll(serve http.Handler) http.Handler {
 	})
 }
 
-// answer serves a reader, here or at the owner of the game, or says why not.
-func (g *games) answer(w http.ResponseWriter, r *http.Request, name string, here func(*openGame)) {
-	if err := g.serve(w, r, name, false, here); err != nil {
+// answer serves a reader here or by the owner of the game, or answers with an error.
+func (g *games) answer(w http.ResponseWriter, r *http.Request, name string, local func(*openGame)) {
+	if err := g.serve(w, r, name, false, local); err != nil {
 		status, message := refusalOf(name, err)
 		if status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "5")
@@ -83,11 +83,11 @@ func (g *games) answer(w http.ResponseWriter, r *http.Request, name string, here
 	}
 }
 
-// routes serves everything there is. ready returns nil, or why the numbers
-// file cannot be written at the moment.
-func routes(socketIO http.Handler, ready func(*http.Request) error, watching map[string]http.Handler) http.Handler {
+// routes returns the handler of all paths. ready returns nil, or why the numbers file
+// cannot be written.
+func routes(socketIO http.Handler, ready func(*http.Request) error, readOnly map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A proxy may put a slash in front of one that is there already.
+		// A proxy may add a second slash at the beginning.
 		switch path := "/" + strings.TrimLeft(r.URL.Path, "/"); {
 		case strings.HasPrefix(path, protocol.Path):
 			socketIO.ServeHTTP(w, r)
@@ -95,18 +95,17 @@ func routes(socketIO http.Handler, ready func(*http.Request) error, watching map
 			status(w, r, nil)
 		case path == "/ready":
 			status(w, r, ready(r))
-		case watching[path] != nil:
-			watching[path].ServeHTTP(w, r)
+		case readOnly[path] != nil:
+			readOnly[path].ServeHTTP(w, r)
 		default:
 			answer(w, http.StatusNotFound, notFoundPage)
 		}
 	})
 }
 
-// watch restricts a handler to reading requests and adds security headers. A
-// browser shows the response within another page only if that page is one of
-// frameAncestors.
-func watch(handler http.Handler, frameAncestors []string) http.Handler {
+// readOnly restricts a handler to GET and HEAD, and adds security headers. A browser
+// shows the response in a frame only within pages of frameAncestors.
+func readOnly(handler http.Handler, frameAncestors []string) http.Handler {
 	ancestors := "'none'"
 	if len(frameAncestors) > 0 {
 		ancestors = strings.Join(frameAncestors, " ")
@@ -131,7 +130,7 @@ func watch(handler http.Handler, frameAncestors []string) http.Handler {
 	})
 }
 
-// status answers a probe: 200 and OK, or 503 and what is wrong.
+// status answers a probe: 200 and OK, or 503 and the error.
 func status(w http.ResponseWriter, r *http.Request, err error) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:

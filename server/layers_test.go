@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// layers are the server's packages, with those of ours that each may import. The
-// Engine.IO layer knows no Socket.IO, that layer no game, and the game's rules
-// nothing but how numbers are read.
+// layers are the server's packages, with the packages of this module that each may
+// import. engineio does not depend on Socket.IO, socketio not on the game, and the game's
+// rules only on the parsing of numbers.
 var layers = map[string][]string{
 	"clientaddr":         nil,
 	"engineio":           {"clientaddr"},

@@ -18,7 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Idle connections kept everybody else out until there were no descriptors left.
+// Idle connections used up all descriptors and locked out other clients.
 func TestIdleConnectionsGiveWay(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{"-max-connections", "-max-connections-per-address"} {
@@ -104,7 +104,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// A proxy that is trusted says whose sessions they are.
+// A trusted proxy determines the addresses of sessions.
 func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-trusted-proxies", "127.0.0.0/8", "-max-sessions-per-address", "1", "-log-format", "json")
@@ -124,7 +124,7 @@ func TestTrustedProxies(t *testing.T) {
 		(&peer{t, conn}).send("40")
 	}
 	waitFor(t, "the log to name the clients", func() bool {
-		log := s.log.String() // one that is not named has not joined, and gives way
+		log := s.log.String() // one that is not in the log has not joined, and is evicted
 		return strings.Contains(log, `"address":"192.0.2.1"`) && strings.Contains(log, `"address":"192.0.2.2"`) && strings.Contains(log, `"address":"2001:db8::1"`)
 	})
 	if _, status := open("2001:db8::2"); status != 429 {
@@ -164,7 +164,7 @@ func TestParseOrigins(t *testing.T) {
 	}
 }
 
-// A proxy may put a slash in front of a path that begins with one.
+// A proxy may add a second slash at the beginning of a path.
 func TestPathsThatBeginWithSeveralSlashes(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -195,8 +195,7 @@ func TestHeartbeatFlag(t *testing.T) {
 	}
 }
 
-// Nothing stops the end of the process: neither a stdout that nobody reads nor a
-// client that does not take what it is sent.
+// The process ends in time, even if nobody reads its stdout or a client does not read.
 func TestAStopWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -218,8 +217,8 @@ func TestAStopWaitsForNobody(t *testing.T) {
 	}
 }
 
-// Header lines of 4 bytes took 30 times as much in memory: 1,200 connections that
-// had each sent 12 kB of them, and not the end, took 290 MB.
+// Header lines of 4 bytes used 30 times as much memory: 1,200 connections that had each
+// sent 12 kB of an incomplete header used 290 MB.
 func TestAHeaderHasABoundOfLines(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -250,7 +249,7 @@ func TestAHeaderHasABoundOfLines(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetReadDeadline(time.Now().Add(patience))
+			c.SetReadDeadline(time.Now().Add(timeout))
 			in := bufio.NewReader(c)
 			for i, request := range tt.requests {
 				fmt.Fprint(c, request)

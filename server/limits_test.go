@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// metric tells whether /metrics has that line.
+// metric reports whether /metrics has that line.
 func (s *testServer) metric(t *testing.T, line string) bool {
 	t.Helper()
 	_, text, _ := request(t, http.MethodGet, s.url+"/metrics", nil)
@@ -51,8 +51,8 @@ func TestThereIsRoomForAsManySessionsAsAllowed(t *testing.T) {
 	}
 }
 
-// Whoever opened as many sessions as there may be, and left them, locked all
-// others out until the heartbeat ended them.
+// A client that opened -max-sessions sessions and abandoned them locked out all others
+// until the heartbeat ended them.
 func TestASessionThatNeverJoinedGivesWay(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-max-sessions", "3", "-max-sessions-per-address", "0")
@@ -63,19 +63,19 @@ func TestASessionThatNeverJoinedGivesWay(t *testing.T) {
 	for range 20 {
 		openPolling(t, s)
 	}
-	refused := dial(t, s) // one that asked, and got no seat, is no better
+	refused := dial(t, s) // one that asked to join and was refused counts as idle, too
 	refused.expect("0{")
 	count(a, "client1", 1, 1)
 	count(b, "client2", 2, 2)
 	a.expect("431[]")
 	b.expect("432[]")
 	if !s.metric(t, `counting_limits_reached_total{limit="abandoned_sessions"} 40`) || !s.metric(t, `counting_limits_reached_total{limit="sessions"} 0`) {
-		t.Error("the metrics do not say that 40 sessions gave way")
+		t.Error("the metrics do not show that 40 sessions were evicted")
 	}
 	waitFor(t, "all but three to be gone", func() bool { return s.metric(t, "counting_sessions 3") })
 }
 
-// A client that asked for acks and took none let the server's memory grow.
+// A client that asked for acks and did not read them made the server's memory grow.
 func TestASessionThatDoesNotTakeWhatItIsSentIsEnded(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-max-waiting", "100")
@@ -100,7 +100,7 @@ func TestASessionThatDoesNotTakeWhatItIsSentIsEnded(t *testing.T) {
 		t.Errorf("its session answers %d", status)
 	}
 	if !s.metric(t, `counting_limits_reached_total{limit="waiting_packets"} 1`) {
-		t.Error("the metrics do not say so")
+		t.Error("the metrics do not show it")
 	}
 	join(t, s, assigned2, started, joined)
 }

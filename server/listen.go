@@ -20,10 +20,10 @@ import (
 	"counting/server/metrics"
 )
 
-// A peer that vanishes without a word is noticed within 10 s: after 3 s of
-// silence the kernel asks every 2 s, and gives up when nothing was answered,
-// neither a probe nor data, for vanishedAfter. Where the kernel has no such
-// time-out for data, the heartbeat notices it.
+// A peer that vanishes without closing its connection is detected within 10 s: after
+// 3 s of silence the kernel sends a probe every 2 s, and it closes the connection when
+// neither a probe nor data was acknowledged for vanishedAfter. On systems without such
+// a timeout for data, the heartbeat detects it.
 const (
 	vanishedAfter = 9 * time.Second
 	probeAfter    = 3 * time.Second
@@ -31,22 +31,22 @@ const (
 	probes        = 3
 )
 
-// reservedFiles are the descriptors that are left for everything but connections
-// and games. Half of the others are for the public listener: a connection may be
-// forwarded over another one, and those that are forwarded here come beside it.
+// reservedFiles is how many descriptors are reserved for uses other than connections
+// and games. Half of the rest are for the public listener, since a connection may be
+// forwarded over a second one.
 const reservedFiles = 32
 
-// listenOptions are for listen.
+// listenOptions configure listen.
 type listenOptions struct {
-	// Limits on open connections, in all and from one address as clientaddr.Key
-	// counts them; 0 is no limit. When one is reached, the connection that has
+	// Limits on open connections, in total and from one address as defined by
+	// clientaddr.Key; 0 means no limit. When one is reached, the connection that has
 	// been idle for the longest time is closed for a new one; if none is idle, the
 	// new one is closed.
 	connections, perAddress int
-	// games is how many games may be open, each with a file. They have at most a
+	// games is how many games may be open, each with a file. They may use at most a
 	// quarter of the files that the process may open.
 	games int
-	// The limit per address does not hold for these.
+	// trusted are not subject to the limit per address.
 	trusted clientaddr.Trusted
 	// headerLines is how many lines the header of a request may have.
 	headerLines int
@@ -54,9 +54,8 @@ type listenOptions struct {
 	log         *slog.Logger
 }
 
-// listener accepts TCP connections, bounds how many there are, and can close all
-// that are still open, those that became WebSockets too, which http.Server
-// forgets.
+// listener accepts TCP connections, limits their number, and can close all that are
+// open, including hijacked ones, which http.Server does not track.
 type listener struct {
 	net.Listener
 	options listenOptions
@@ -64,9 +63,9 @@ type listener struct {
 	mu       sync.Mutex
 	open     map[*conn]struct{}
 	closed   bool
-	idle     list.List // of *conn that wait for a request, the longest waiting first
+	idle     list.List // of *conn that wait for a request, the longest idle in front
 	address  map[netip.Addr]*addressConns
-	failed   time.Time // when a failure to accept was logged last
+	failed   time.Time // when a failure to accept was last logged
 	failures int       // since then
 }
 
@@ -116,8 +115,8 @@ func (l *listener) serve(handler http.Handler, maxHeaderBytes int, errorLog *log
 	return server.Serve(l)
 }
 
-// Accept returns the next connection. A failure that may pass, for want of
-// descriptors for instance, makes idle connections give way, and is not returned.
+// Accept returns the next connection. After a temporary failure, such as a lack of
+// descriptors, it closes idle connections and tries again.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -130,20 +129,20 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.mu.Lock()
 		closed := l.closed
 		l.mu.Unlock()
-		if closed || errors.Is(err, net.ErrClosed) || !mayPass(err) {
+		if closed || errors.Is(err, net.ErrClosed) || !isTemporaryAccept(err) {
 			return nil, err
 		}
 		l.acceptFailed(err)
 	}
 }
 
-// mayPass tells whether accepting may succeed later.
-func mayPass(err error) bool {
+// isTemporaryAccept reports whether accepting may succeed later.
+func isTemporaryAccept(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
 		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EINTR)
 }
 
-// acceptRetry is how long to wait after a failure to accept; one in each
+// acceptRetry is the wait after a failure to accept. At most one failure in each
 // acceptLogEvery is logged.
 const (
 	acceptRetry    = 10 * time.Millisecond
@@ -216,8 +215,8 @@ func (l *listener) evict(idle *list.List) bool {
 	return true
 }
 
-// connState is for http.Server.ConnState: a connection is idle until it has sent a
-// request, and again when that is answered.
+// connState implements http.Server.ConnState: a connection is idle until it has sent a
+// request, and again after that is answered.
 func (l *listener) connState(c net.Conn, state http.ConnState) {
 	tracked, ok := c.(*conn)
 	if !ok || state == http.StateNew || state == http.StateClosed {
@@ -254,22 +253,22 @@ type conn struct {
 	listener *listener
 	key      netip.Addr
 
-	inHeader atomic.Bool // a request's header is awaited, or has come in part
-	lines    int         // of it; one goroutine at a time reads
+	inHeader atomic.Bool // the next byte belongs to a request's header
+	lines    int         // of the header; only one goroutine at a time reads
 
-	// Guarded by the listener's lock.
+	// Guarded by listener.mu.
 	idle, idleOfAddress *list.Element
-	gone                bool
+	closed              bool
 }
 
-// maxHeaderLines is how many lines the header of a request may have, with the
-// empty lines before it. One of 4 bytes takes 30 times as much in memory, so
-// net/http's limit on bytes would not do.
+// maxHeaderLines is how many lines the header of a request may have, including empty
+// lines before it. net/http's limit on bytes is not enough: a line of 4 bytes takes 30
+// times as much memory.
 const maxHeaderLines = 150
 
 var errHeaderLines = errors.New("the request's header has too many lines")
 
-// Read reads, and fails if a header has too many lines.
+// Read reads from the connection. It returns an error if a header has too many lines.
 func (c *conn) Read(b []byte) (n int, err error) {
 	n, err = c.Conn.Read(b)
 	header := c.inHeader.Load()
@@ -285,7 +284,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 
 var newline = []byte{'\n'}
 
-// SyscallConn lets package engineio write without waiting.
+// SyscallConn allows package engineio to write without blocking.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if raw, ok := c.Conn.(syscall.Conn); ok {
 		return raw.SyscallConn()
@@ -299,11 +298,11 @@ func (c *conn) Close() error {
 	return c.close()
 }
 
-// setIdle and close need the listener's lock.
+// setIdle records whether the connection is idle. The caller holds listener.mu.
 func (c *conn) setIdle(idle bool) {
 	l := c.listener
 	switch of := l.address[c.key]; {
-	case c.gone || idle == (c.idle != nil):
+	case c.closed || idle == (c.idle != nil):
 	case idle:
 		c.idle, c.idleOfAddress = l.idle.PushBack(c), of.idle.PushBack(c)
 	default:
@@ -313,10 +312,11 @@ func (c *conn) setIdle(idle bool) {
 	}
 }
 
+// close closes the connection. The caller holds listener.mu.
 func (c *conn) close() error {
-	if !c.gone {
+	if !c.closed {
 		c.setIdle(false)
-		c.gone = true
+		c.closed = true
 		l := c.listener
 		delete(l.open, c)
 		if of := l.address[c.key]; of.open == 1 {

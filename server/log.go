@@ -12,8 +12,8 @@ import (
 	"counting/server/store"
 )
 
-// newLogger returns the logger for a -log-format and a -log-level, and its
-// queue, which has to be closed.
+// newLogger returns a logger for a -log-format and a -log-level, and its queue, which
+// the caller must Close.
 func newLogger(format string, level slog.Level, w io.Writer) (*slog.Logger, *logQueue) {
 	q := newLogQueue(w, func(w io.Writer) slog.Handler {
 		if format == "json" {
@@ -24,8 +24,8 @@ func newLogger(format string, level slog.Level, w io.Writer) (*slog.Logger, *log
 	return slog.New(q), q
 }
 
-// escape does to the strings of a JSON log what printable does. JSON itself
-// escapes the control characters below 128 and leaves those above.
+// escape applies printable to the strings of a JSON log. JSON itself escapes only the
+// control characters below 128.
 func escape(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindString {
 		var b strings.Builder
@@ -35,8 +35,7 @@ func escape(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// gameKey is the key of the game that a line is about, unless it is the default
-// one.
+// gameKey is the key of a line's game, unless that is the default one.
 const gameKey = "game"
 
 // gameLogger returns a logger for one game.
@@ -47,8 +46,8 @@ func gameLogger(log *slog.Logger, game string) *slog.Logger {
 	return slog.New(gameHandler{log.Handler(), game})
 }
 
-// gameHandler adds the game to each line. Only this says on which lines it stands:
-// the queue's With does nothing.
+// gameHandler adds the game to each line. The queue's WithAttrs does nothing, so it
+// cannot be used for that.
 type gameHandler struct {
 	slog.Handler
 	game string
@@ -71,10 +70,9 @@ func attr(r slog.Record, key string) (value string) {
 	return value
 }
 
-// textHandler prints one line per event: the message alone, as the original
-// prints it, after the name of its game if it has one, and after a warning or an
-// error its fields. Nothing that a client sends can forge a line or a terminal
-// escape. One goroutine may use it.
+// textHandler prints one line per event: the name of the game unless it is the default
+// one, the message as the original prints it, and for warnings and errors the fields.
+// Clients cannot forge a line or a terminal escape. It is not safe for concurrent use.
 type textHandler struct {
 	w     io.Writer
 	level slog.Level
@@ -106,7 +104,7 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 func (h *textHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h *textHandler) WithGroup(string) slog.Handler      { return h }
 
-// printable writes s with everything escaped that is not a character to see.
+// printable writes s and escapes all characters that are not printable.
 func printable(b *strings.Builder, s string) {
 	if plain(s) {
 		b.WriteString(s)
@@ -122,7 +120,7 @@ func printable(b *strings.Builder, s string) {
 	}
 }
 
-// plain tells whether s has nothing but printable characters of ASCII.
+// plain reports whether s consists of printable ASCII characters.
 func plain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A log that nobody reads stopped the count: whoever logged waited for it.
+// A log that nobody read blocked the count.
 func TestALogThatNobodyReadsIsDroppedAndCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -23,7 +23,7 @@ func TestALogThatNobodyReadsIsDroppedAndCounted(t *testing.T) {
 		for n := range lines {
 			logger.Info(fmt.Sprintf("Received %d from client1", n), "number", n)
 		}
-		synctest.Wait() // one write stands still
+		synctest.Wait() // one write blocks
 		dropped := q.Dropped()
 		if dropped < lines-2*maxLogLines || dropped > lines-maxLogLines {
 			t.Errorf("%d of %d lines were dropped, with room for %d", dropped, lines, maxLogLines)
@@ -93,7 +93,7 @@ func TestLogLinesHaveARate(t *testing.T) {
 			}
 		}
 
-		// Many sessions, each with a few lines, are no better.
+		// Many sessions with a few lines each are limited, too.
 		before := len(out.String())
 		for n := range 10_000 {
 			logger.Warn("broken packet", "session", fmt.Sprint(n))

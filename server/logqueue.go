@@ -11,12 +11,11 @@ import (
 )
 
 const (
-	// maxLogLines is how many log lines may wait to be written.
+	// maxLogLines is how many log lines may be queued.
 	maxLogLines = 2048
-	// logWindow is the time for which log lines are counted against these
-	// limits: on the lines about one session, on the errors of one game, and on all
-	// lines. Other errors do not count, nor does what is logged once for each number
-	// that is taken.
+	// logWindow is the time to which these limits apply: maxLinesPerSession to the
+	// lines about one session and to the errors of one game, maxLinesInAll to all lines.
+	// Other errors and the lines of accepted numbers do not count.
 	logWindow          = 10 * time.Second
 	maxLinesPerSession = 20
 	maxLinesInAll      = 200
@@ -24,26 +23,26 @@ const (
 	logChunk = 32 << 10
 )
 
-// logQueue is a slog.Handler that never waits: it puts records into a queue,
-// from which one goroutine has them formatted and written. What does not fit is
-// dropped and counted, and so is what goes over the limits on log lines.
+// logQueue is a slog.Handler that never blocks: it queues records, which one goroutine
+// formats and writes. Records that do not fit into the queue or exceed the limits on
+// log lines are dropped and counted.
 type logQueue struct {
 	format  slog.Handler // writes to text
 	text    *logText
 	records chan slog.Record
 	stopped chan struct{} // closed by Close
-	written chan struct{} // closed when all that was queued then is written
+	written chan struct{} // closed when everything queued before Close is written
 
-	mu      sync.Mutex
-	began   time.Time // of the window
-	lines   int
-	session map[string]int // lines, by session
-	left    int            // suppressed by the limit on all lines
-	dropped int64          // not yet logged
-	total   int64          // dropped and suppressed, ever
+	mu         sync.Mutex
+	began      time.Time // of the window
+	lines      int
+	session    map[string]int // lines, by session
+	suppressed int            // by the limit on all lines
+	dropped    int64          // not yet logged
+	total      int64          // dropped and suppressed since the start
 }
 
-// logText collects the lines of a chunk. Only the goroutine uses it.
+// logText collects the lines of a chunk. Only run uses it.
 type logText struct{ b []byte }
 
 func (t *logText) Write(line []byte) (int, error) {
@@ -51,7 +50,7 @@ func (t *logText) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// newLogQueue returns a handler that writes to w what format makes of records.
+// newLogQueue returns a handler that formats records with format and writes them to w.
 // Close ends its goroutine.
 func newLogQueue(w io.Writer, format func(io.Writer) slog.Handler) *logQueue {
 	q := &logQueue{
@@ -66,15 +65,15 @@ func newLogQueue(w io.Writer, format func(io.Writer) slog.Handler) *logQueue {
 	return q
 }
 
-// Dropped returns how many lines were left out so far.
+// Dropped returns how many lines were dropped or suppressed so far.
 func (q *logQueue) Dropped() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.total
 }
 
-// Close has what waits written, for as long as ctx lasts. What is logged after
-// that is dropped.
+// Close waits until everything queued is written, or ctx ends. What is logged later is
+// dropped.
 func (q *logQueue) Close(ctx context.Context) {
 	close(q.stopped)
 	select {
@@ -91,18 +90,18 @@ func (q *logQueue) Handle(_ context.Context, r slog.Record) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.allow(r) {
-		q.put(r)
+		q.enqueue(r)
 	}
 	return nil
 }
 
-// WithAttrs and WithGroup return the handler itself: each line brings its own
-// attributes.
+// WithAttrs and WithGroup return the handler unchanged: this program passes attributes
+// with each line.
 func (q *logQueue) WithAttrs([]slog.Attr) slog.Handler { return q }
 func (q *logQueue) WithGroup(string) slog.Handler      { return q }
 
-// put queues a record. The caller holds the lock.
-func (q *logQueue) put(r slog.Record) {
+// enqueue queues a record. The caller holds q.mu.
+func (q *logQueue) enqueue(r slog.Record) {
 	select {
 	case q.records <- r:
 	default:
@@ -111,7 +110,7 @@ func (q *logQueue) put(r slog.Record) {
 	}
 }
 
-// allow tells whether a line is within the limits. The caller holds the lock.
+// allow reports whether a line is within the limits. The caller holds q.mu.
 func (q *logQueue) allow(r slog.Record) bool {
 	session, game, number := "", "", false
 	r.Attrs(func(a slog.Attr) bool {
@@ -128,10 +127,10 @@ func (q *logQueue) allow(r slog.Record) bool {
 	switch {
 	case number && r.Level == slog.LevelInfo, r.Level >= slog.LevelError && game == "":
 		return true
-	case r.Level >= slog.LevelError: // its clients come again and again
+	case r.Level >= slog.LevelError: // clients that reconnect repeat it
 		session = gameKey + " " + game
 	}
-	q.turn(r.Time)
+	q.rotate(r.Time)
 	if session != "" {
 		if q.session[session] >= maxLinesPerSession {
 			q.session[session]++
@@ -140,7 +139,7 @@ func (q *logQueue) allow(r slog.Record) bool {
 		}
 	}
 	if q.lines >= maxLinesInAll {
-		q.left++
+		q.suppressed++
 		q.total++
 		return false
 	}
@@ -151,26 +150,26 @@ func (q *logQueue) allow(r slog.Record) bool {
 	return true
 }
 
-// turn begins the next window if it is time, and logs what was suppressed in
-// the last one. The caller holds the lock.
-func (q *logQueue) turn(now time.Time) {
+// rotate begins the next window when the last one is over, and logs how many lines were
+// suppressed in it. The caller holds q.mu.
+func (q *logQueue) rotate(now time.Time) {
 	if now.Sub(q.began) < logWindow {
 		return
 	}
 	more := func(n int, what string, attrs ...any) {
 		r := slog.NewRecord(now, slog.LevelWarn, fmt.Sprintf("and %s more lines%s", thousands(n), what), 0)
 		r.Add(attrs...)
-		q.put(r)
+		q.enqueue(r)
 	}
 	for session, n := range q.session {
 		if n > maxLinesPerSession {
 			more(n-maxLinesPerSession, " about a session", "session", session)
 		}
 	}
-	if q.left > 0 {
-		more(q.left, "")
+	if q.suppressed > 0 {
+		more(q.suppressed, "")
 	}
-	q.began, q.lines, q.left = now, 0, 0
+	q.began, q.lines, q.suppressed = now, 0, 0
 	clear(q.session)
 }
 
@@ -185,7 +184,7 @@ func (q *logQueue) run(w io.Writer) {
 			q.write(w, r)
 		case now := <-ticks.C:
 			q.mu.Lock()
-			q.turn(now)
+			q.rotate(now)
 			q.mu.Unlock()
 		case <-q.stopped:
 			for len(q.records) > 0 {
@@ -196,8 +195,8 @@ func (q *logQueue) run(w io.Writer) {
 	}
 }
 
-// write writes a record and those that are queued after it, up to a chunk, and
-// before them how many were dropped.
+// write writes a record and the queued ones after it, up to a chunk, preceded by the
+// number of dropped records.
 func (q *logQueue) write(w io.Writer, r slog.Record) {
 	q.text.b = q.text.b[:0]
 	q.mu.Lock()
@@ -220,7 +219,7 @@ func (q *logQueue) write(w io.Writer, r slog.Record) {
 		}
 		break
 	}
-	w.Write(q.text.b) // if nobody can read it, there is nobody to tell
+	w.Write(q.text.b) // there is nowhere to report an error
 }
 
 // thousands writes n with commas.

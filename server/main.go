@@ -1,5 +1,5 @@
-// Server is the drop-in replacement for the original's server.py: it hands out
-// the two seats of the game and writes the count to numbers.txt. See -h.
+// Server is a drop-in replacement for the original's server.py: it assigns the two
+// seats of the game and writes the count to numbers.txt. See -h.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	case <-ctx.Done():
 		select {
 		case err = <-ended:
-		case <-time.After(exitTime): // something hangs; nothing that was acked is lost
+		case <-time.After(exitTimeout): // something hangs; nothing that was acked is lost
 		}
 	}
 	if err == nil || errors.Is(err, flag.ErrHelp) {
@@ -57,7 +57,7 @@ func main() {
 	}()
 	select {
 	case <-printed:
-	case <-time.After(lastLinesTime): // nobody reads it
+	case <-time.After(lastLinesTimeout): // nobody reads it
 	}
 	if errors.As(err, new(usageError)) {
 		os.Exit(2)
@@ -65,30 +65,31 @@ func main() {
 	os.Exit(1)
 }
 
-// A request has to be there within these times. They end neither a poll that
-// waits for an event nor a WebSocket.
+// Timeouts and limits for receiving a request. The timeouts do not apply to a poll
+// that waits for an event or to a WebSocket.
 const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 15 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 8 << 10
-	// A request that is forwarded has a few headers more.
+	// A forwarded request has a few more headers.
 	forwardedBytes, forwardedLines = 1 << 10, 10
 )
 
 const (
-	// stopTime is how long a stop may take: writing what waits, and sending it.
-	stopTime = 800 * time.Millisecond
-	// lastLinesTime is how long the last log lines may take after that.
-	lastLinesTime = 50 * time.Millisecond
-	// exitTime is when the process ends after a signal, whatever hangs.
-	exitTime = 900 * time.Millisecond
+	// stopTimeout bounds a stop: writing and sending what is queued.
+	stopTimeout = 800 * time.Millisecond
+	// lastLinesTimeout bounds the writing of the last log lines after that.
+	lastLinesTimeout = 50 * time.Millisecond
+	// exitTimeout is how long after a signal the process exits, even if something
+	// hangs.
+	exitTimeout = 900 * time.Millisecond
 )
 
-// usageError is run's error for arguments or an environment that make no sense.
+// usageError is run's error for invalid arguments or environment variables.
 type usageError struct{ error }
 
-// run serves until ctx ends, which is a clean stop, or something fails.
+// run serves until ctx ends, which is a clean stop, or until an error.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout io.Writer) error {
 	c, err := parseConfig(args, lookupEnv, stdout)
 	if err == flag.ErrHelp {
@@ -110,7 +111,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}
 	logger, lines := newLogger(c.logFormat, c.logLevel, stdout)
 	defer func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLinesTime)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLinesTimeout)
 		defer cancel()
 		lines.Close(last)
 	}()
@@ -148,26 +149,26 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Address:      func(r *http.Request) string { return c.trusted.Of(r).String() },
 	})
 	go hub.Run()
-	defer hub.Close(expired) // a disk that hangs is not waited for
+	defer hub.Close(expired) // without waiting for a disk that hangs
 	forwarder := forwarding.New(forwarding.Options{
-		Most:          c.maxConnections,
+		MaxRequests:   c.maxConnections,
 		AnswerTimeout: c.heartbeat.interval + c.heartbeat.timeout,
 		Client:        c.trusted.Of,
 		Done:          counts.Forwarded,
 		Log:           logger,
 	})
 	defer forwarder.Close()
-	kept, openFile, err := openStore(ctx, c, self, logger)
+	countStore, openFile, err := openStore(ctx, c, self, logger)
 	if err != nil {
 		return err
 	}
-	if s, ok := kept.(*etcdstore.Store); ok {
-		counts.AskStore(s.Stats)
+	if s, ok := countStore.(*etcdstore.Store); ok {
+		counts.RegisterStore(s.Stats)
 		if internal.Addr().(*net.TCPAddr).IP.IsLoopback() {
 			logger.Warn("Servers on other machines cannot forward requests to this one: -internal-addr is "+self.Addr, "address", self.Addr)
 		}
 	}
-	games := newGames(c, kept, forwarder, hub, counts, logger)
+	games := newGames(c, countStore, forwarder, hub, counts, logger)
 	games.openFile = openFile
 	defer games.closeCounts(expired)
 	if err := games.keepMain(ctx); err != nil {
@@ -189,13 +190,13 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Log:          logger,
 	})
 	defer edge.Close()
-	defer func() { // before: nobody is notified that the others leave
+	defer func() { // runs before edge.Close: clients are not notified that others leave
 		for _, o := range games.Close() {
 			o.room.Close()
 			o.stop()
 		}
 	}()
-	counts.Ask(metrics.Gauges{
+	counts.RegisterGauges(metrics.Gauges{
 		Sessions:    edge.Sessions,
 		Connections: l.Connections,
 		Usage:       edge.Usage,
@@ -208,7 +209,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Forwarding:  forwarder.Open,
 		LogLines:    lines.Dropped,
 	})
-	handler := routes(edge, games.ready, watching(games))
+	handler := routes(edge, games.ready, readOnlyPaths(games))
 	errorLog := log.New(logWriter{logger}, "", 0)
 	served := make(chan error, 2)
 	go func() { served <- l.serve(forwarding.Public(handler), maxHeaderBytes, errorLog) }()
@@ -224,8 +225,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	// Clients are neither told nor disconnected, but cut off: Python clients
-	// come back from a connection that breaks, and from nothing else.
+	// Clients are not sent a packet; their connections are closed. Python clients
+	// reconnect only after a broken connection.
 	l.Close()
 	internal.Close()
 	open := games.Close()
@@ -233,11 +234,11 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		o.room.Close()
 		o.feed.Stopping()
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	err = games.closeCounts(stopping)
-	if errors.Is(err, context.DeadlineExceeded) { // nobody was acked for them
-		logger.Warn("Stopped before all numbers were written: the disk does not take them.")
+	if errors.Is(err, context.DeadlineExceeded) { // the numbers were not acked
+		logger.Warn("Stopped before all numbers were written: writing to the disk takes too long.")
 		err = nil
 	}
 	edge.Flush(stopping)
@@ -255,7 +256,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	return err
 }
 
-// check asks the server on this machine for its health.
+// check checks the health of the server on this machine.
 func check(ctx context.Context, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -283,8 +284,8 @@ func check(ctx context.Context, addr string) error {
 	return nil
 }
 
-// verify tells whether the file is an unbroken count, or of a data directory all
-// files of games. It does not wait for a disk that hangs once ctx has ended.
+// verify checks that a file, or each file of a data directory, is an unbroken count. It
+// does not wait for a disk that hangs after ctx has ended.
 func verify(ctx context.Context, path string, stdout io.Writer) error {
 	verified := make(chan error, 1)
 	go func() {
@@ -295,7 +296,7 @@ func verify(ctx context.Context, path string, stdout io.Writer) error {
 				return
 			}
 			if len(paths) == 0 {
-				verified <- fmt.Errorf("%s holds no %s of any game", path, numbersfile.Name)
+				verified <- fmt.Errorf("%s does not contain a %s", path, numbersfile.Name)
 				return
 			}
 		}
@@ -311,7 +312,7 @@ func verify(ctx context.Context, path string, stdout io.Writer) error {
 		case len(paths) == 1:
 			verified <- errs[0]
 		default:
-			verified <- fmt.Errorf("of %d files, %d are at fault: %w", len(paths), len(errs), inOneLine(errs))
+			verified <- fmt.Errorf("%d of %d files are not unbroken counts: %w", len(errs), len(paths), inOneLine(errs))
 		}
 	}()
 	select {
@@ -332,14 +333,14 @@ func verifyFile(path string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("%s is not an unbroken count: it is one up to line %d, but %v; all numbers up to %d are in it, so a server goes on with %d",
+		return fmt.Errorf("%s is not an unbroken count: it is one up to line %d, but %v; all numbers up to %d are in it, so a server continues with %d",
 			path, lines, bad, last, last+1)
 	}
 	fmt.Fprintf(stdout, "%s is an unbroken count of %d lines\n", path, lines)
 	return nil
 }
 
-// inOneLine puts errors into one line.
+// inOneLine joins errors in one line.
 func inOneLine(errs []error) error {
 	err := errs[0]
 	for _, more := range errs[1:] {
@@ -361,7 +362,7 @@ func hostname() string {
 	return name
 }
 
-// urlOf returns where a person on this machine finds the server.
+// urlOf returns the URL of the server for browsers on this machine.
 func urlOf(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return fmt.Sprintf("http://localhost:%d", tcp.Port)
@@ -369,7 +370,7 @@ func urlOf(addr net.Addr) string {
 	return "http://" + addr.String()
 }
 
-// logWriter makes log lines of what net/http prints.
+// logWriter logs what net/http prints.
 type logWriter struct{ log *slog.Logger }
 
 func (w logWriter) Write(line []byte) (int, error) {

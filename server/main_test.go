@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-func TestMistakesAreToldInOneLine(t *testing.T) {
+func TestMistakesAreReportedInOneLine(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,10 +67,10 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 		{"data_is_a_file", []string{"-addr", "127.0.0.1:0", "-data", file}, nil, []string{file, "-data must name a directory"}},
 		{"port_in_use", []string{"-addr", taken.Addr().String(), "-data", dir}, nil, []string{taken.Addr().String(), "in use", "another -addr"}},
 		{"not_healthy", []string{"-check", "-addr", "127.0.0.1:1"}, nil, []string{"not healthy", "127.0.0.1:1"}},
-		{"broken_count", []string{"-verify", broken}, nil, []string{broken, "up to line 2", `line 3 is "four", not "three"`, "goes on with 3"}},
-		{"count_that_the_original_began", []string{"-verify", mixed}, nil, []string{"up to line 1", `line 2 is "three"`, "all numbers up to 5 are in it", "goes on with 6"}},
-		{"broken_count_of_a_game", []string{"-verify", games}, nil, []string{"of 4 files, 2 are at fault", filepath.Join("games", "red"), `line 1 is "two"`, filepath.Join("games", "x"), `line 2 is "three"`}},
-		{"no_game_to_verify", []string{"-verify", filepath.Join(games, "games", "Y")}, nil, []string{"holds no numbers.txt"}},
+		{"broken_count", []string{"-verify", broken}, nil, []string{broken, "up to line 2", `line 3 is "four", not "three"`, "continues with 3"}},
+		{"count_that_the_original_began", []string{"-verify", mixed}, nil, []string{"up to line 1", `line 2 is "three"`, "all numbers up to 5 are in it", "continues with 6"}},
+		{"broken_count_of_a_game", []string{"-verify", games}, nil, []string{"2 of 4 files are not unbroken counts", filepath.Join("games", "red"), `line 1 is "two"`, filepath.Join("games", "x"), `line 2 is "three"`}},
+		{"no_game_to_verify", []string{"-verify", filepath.Join(games, "games", "Y")}, nil, []string{"does not contain a numbers.txt"}},
 		{"bad_game", []string{"-games", "blue,Red"}, nil, []string{"-games", `"Red"`, "a-z"}},
 		{"bad_max_games", []string{"-max-games", "-1"}, nil, []string{"-max-games", "below 0"}},
 		{"nothing_to_verify", []string{"-verify", file + "s"}, nil, []string{file + "s"}},
@@ -78,7 +78,7 @@ func TestMistakesAreToldInOneLine(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			lookup := func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok }
 			err := run(ctx, tt.args, lookup, new(buffer))
@@ -254,8 +254,8 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// A client that opens and leaves has to leave nothing behind. This one runs
-// alone: it counts the goroutines of the whole process.
+// A client that connects and leaves must not leak goroutines. This test is not parallel,
+// since it counts the goroutines of the whole process.
 func TestNothingGrows(t *testing.T) {
 	s := startServer(t)
 	a, b := joinTwo(t, s)

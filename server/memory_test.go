@@ -7,17 +7,17 @@ import (
 	"testing"
 )
 
-// What things cost in resident memory, measured at the default limits over
-// polling, which costs most: with 2,000 sessions that wait in a poll and 500
-// connections that are idle the server had 84 MB.
+// Resident memory of sessions and connections, measured at the default limits over
+// polling, which uses most: with 2,000 sessions that wait in a poll and 500 idle
+// connections the server used 84 MB.
 const (
 	processBytes    = 16 << 20
 	sessionBytes    = 32 << 10 // with its connection
 	connectionBytes = 20 << 10 // without a session
 )
 
-// All that clients can make the server keep at the default limits fits into the
-// memory that the manifests give it.
+// All memory that clients can make the server use at the default limits is within the
+// limit of the manifests.
 func TestDefaultLimitsFitTheManifests(t *testing.T) {
 	t.Parallel()
 	manifest, err := os.ReadFile("../k8s/base/server.yaml")

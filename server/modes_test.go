@@ -12,8 +12,8 @@ import (
 	"counting/server/room"
 )
 
-// The tests in this file show the default mode beside the faithful one: they
-// differ in these rows and in nothing else.
+// The tests in this file compare the default mode with the faithful one. They differ
+// only in these rows.
 
 func count(p *peer, seat string, from, to int) {
 	p.t.Helper()
@@ -82,8 +82,8 @@ func TestAThirdClientIsRefusedAfterFiveSecondsAndMayAskAgain(t *testing.T) {
 	a.expect(started)
 }
 
-// Someone who had sent 9999 and left made its seat's next clients count from
-// 10001 on, which nobody waits for.
+// A client that had sent 9999 and left made the next clients of its seat count from
+// 10001, so that the count never continued.
 func TestWhatASessionCountedAheadIsForgottenWhenItEnds(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -93,7 +93,7 @@ func TestWhatASessionCountedAheadIsForgottenWhenItEnds(t *testing.T) {
 	b.expect("432[]")
 	a.conn.Close()
 	b.expect(stopped)
-	a = join(t, s, assigned1+`,"last_number":5}`, started, joined) // 3 is in the file: 2 and the first message vouch for it
+	a = join(t, s, assigned1+`,"last_number":5}`, started, joined) // 3 is in the file: 2 and the first message imply it
 	b.expect(started)
 	b.send(number("4", "client2", 4))
 	b.expect("434[]")
@@ -119,7 +119,7 @@ func TestNumbersOfASeat(t *testing.T) {
 		s := startServer(t, mode...)
 		a, b := joinTwo(t, s)
 		b.send(number("", "client2", 2), number("", "client2", 4), number("", "client2", 1.5), number("", "client1", 7))
-		b.send(number("1", "client2", 2)) // the original acks it at once
+		b.send(number("1", "client2", 2)) // the original acks it immediately
 		if mode != nil {
 			b.expect("431[]")
 		}
@@ -178,8 +178,7 @@ func TestAnOldFile(t *testing.T) {
 	}
 }
 
-// The default mode's last row, the sync before the ack, is shown where it can
-// be seen: in package numbersfile.
+// The last row, the sync before the ack, is tested in package numbersfile.
 
 func TestADeletedFileEndsTheServerAndTheNextStartIsReady(t *testing.T) {
 	t.Parallel()
@@ -190,7 +189,7 @@ func TestADeletedFileEndsTheServerAndTheNextStartIsReady(t *testing.T) {
 	}
 	a.send(number("1", "client1", 1))
 	if packet, err := a.next(); err == nil {
-		t.Errorf("%q came for a number that no file holds", packet)
+		t.Errorf("%q received for a number that is not in the file", packet)
 	}
 	b.next()
 	if err := s.stop(); err == nil || !strings.Contains(err.Error(), "numbers.txt was changed, replaced or deleted") {
@@ -202,7 +201,7 @@ func TestADeletedFileEndsTheServerAndTheNextStartIsReady(t *testing.T) {
 	}
 }
 
-// What a client sends cannot forge a line of the log.
+// A client cannot forge a line of the log.
 func TestTheLogCannotBeForged(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-faithful")

@@ -15,29 +15,29 @@ import (
 )
 
 const (
-	// gamesPerPage is how many games a page of /games has unless the parameter
-	// limit says otherwise, and mostGamesPerPage what that may be.
-	gamesPerPage     = 100
-	mostGamesPerPage = 1000
-	// summaryTime is how old the summaries may be that are answered: however many
-	// ask, the games are looked at this often.
-	summaryTime = 250 * time.Millisecond
+	// gamesPerPage is how many games a page of /games has by default, and
+	// maxGamesPerPage the largest value of the parameter limit.
+	gamesPerPage    = 100
+	maxGamesPerPage = 1000
+	// summaryAge is how old the summaries in a response may be. It bounds how often
+	// they are computed, however many requests there are.
+	summaryAge = 250 * time.Millisecond
 )
 
 // overview serves the list of the games.
 type overview struct {
 	games *games
 
-	mu    sync.Mutex // one request at a time looks at games and directories
+	mu    sync.Mutex // held while games and directories are listed
 	taken time.Time
-	open  []live.Summary // as they were then, by name
+	open  []live.Summary // the open games at that time, by name
 }
 
 // gamesPage is a page of the list.
 type gamesPage struct {
 	Now   time.Time      `json:"now"`
 	Games []live.Summary `json:"games"`
-	Next  string         `json:"next,omitempty"` // there are more: ?after= this
+	Next  string         `json:"next,omitempty"` // if there are more, the value of ?after=
 }
 
 // ServeHTTP answers GET /games: the games by name, the default game first, in
@@ -47,8 +47,8 @@ func (v *overview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limit := gamesPerPage
 	if text := query.Get("limit"); text != "" {
 		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > mostGamesPerPage {
-			http.Error(w, fmt.Sprintf("limit must be a number from 1 to %d, it is %.40q", mostGamesPerPage, text), http.StatusBadRequest)
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxGamesPerPage {
+			http.Error(w, fmt.Sprintf("limit must be a number from 1 to %d, it is %.40q", maxGamesPerPage, text), http.StatusBadRequest)
 			return
 		}
 	}
@@ -74,7 +74,7 @@ func (v *overview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (v *overview) list(r *http.Request, after string, n int, onlyOpen bool) ([]live.Summary, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if now := time.Now(); now.Sub(v.taken) >= summaryTime {
+	if now := time.Now(); now.Sub(v.taken) >= summaryAge {
 		v.taken, v.open = now, v.open[:0:0]
 		for _, o := range v.games.Games() {
 			v.open = append(v.open, o.feed.Summary())
@@ -102,14 +102,14 @@ func (v *overview) list(r *http.Request, after string, n int, onlyOpen bool) ([]
 
 func byName(a, b live.Summary) int { return strings.Compare(a.Game, b.Game) }
 
-// closedGame is the summary of a game that is not open.
+// closedGame returns the summary of a game that is not open.
 func closedGame(k store.Game, goal int64) live.Summary {
 	at := k.At.UTC()
 	return live.Summary{Game: k.Name, State: live.Closed, Count: k.Last, Goal: goal, At: &at, Seats: []string{}}
 }
 
-// forPeople serves the page to browsers, and the JSON to everybody else.
-func (v *overview) forPeople(page http.Handler) http.Handler {
+// negotiate serves the page to browsers, and JSON to other clients.
+func (v *overview) negotiate(page http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
 			w.Header().Set("Vary", "Accept")

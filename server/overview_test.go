@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// /games lists the games in pages, those that are not open too.
+// /games lists the games in pages, including those that are not open.
 func TestTheListOfGames(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// childEnv makes the test binary a server.
+// childEnv makes the test binary act as a server.
 const childEnv = "COUNTING_TEST_SERVER"
 
 func TestMain(m *testing.M) {
@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child is a server in a process of its own, whose standard output is read up
-// to the address that it listens on, and no further.
+// child is a server in its own process. Its standard output is read up to the address
+// that it listens on, and not after that.
 type child struct {
 	*testServer
 	cmd *exec.Cmd
@@ -57,18 +57,18 @@ func startChildIn(t *testing.T, data string, args ...string) child {
 		c.cmd.Wait()
 		r.Close()
 	})
-	defer time.AfterFunc(patience, func() { c.cmd.Process.Kill() }).Stop()
+	defer time.AfterFunc(timeout, func() { c.cmd.Process.Kill() }).Stop()
 	lines := bufio.NewScanner(r)
 	for c.url == "" && lines.Scan() {
 		c.url = listening.FindString(lines.Text())
 	}
 	if c.url == "" {
-		t.Fatal("the server does not say where it listens")
+		t.Fatal("the server does not log its address")
 	}
 	return c
 }
 
-// terminate has the server end, and returns its exit code and how long it took.
+// terminate stops the server, and returns its exit code and how long that took.
 func (c child) terminate(t *testing.T) (code int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
@@ -79,8 +79,8 @@ func (c child) terminate(t *testing.T) (code int, took time.Duration) {
 	return c.cmd.ProcessState.ExitCode(), time.Since(began)
 }
 
-// With a log that nobody read the count stood still, newcomers and /metrics
-// hung, /health and /ready said OK, and SIGTERM did nothing.
+// With a log that nobody read, the count stopped, new clients and /metrics hung, /health
+// and /ready answered OK, and SIGTERM had no effect.
 func TestAServerWhoseOutputIsNotReadCountsOnAndEnds(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
@@ -101,12 +101,12 @@ func TestAServerWhoseOutputIsNotReadCountsOnAndEnds(t *testing.T) {
 			}
 			b.conn.Close()
 			a.expect(stopped)
-			join(t, c.testServer, assigned2, started, joined) // a newcomer
+			join(t, c.testServer, assigned2, started, joined) // a new client
 			if !c.metric(t, fmt.Sprintf("counting_last_number %d", last)) {
 				waitFor(t, "the metrics to have the last number", func() bool { return c.metric(t, fmt.Sprintf("counting_last_number %d", last)) })
 			}
 			if c.metric(t, "counting_log_lines_dropped_total 0") {
-				t.Error("the metrics say that no log line was dropped")
+				t.Error("the metrics show that no log line was dropped")
 			}
 			code, took := c.terminate(t)
 			if code != 0 {
@@ -123,8 +123,8 @@ func TestAServerWhoseOutputIsNotReadCountsOnAndEnds(t *testing.T) {
 	}
 }
 
-// A disk that hangs, which a pipe that nobody reads is to who writes to it, held
-// up SIGTERM, and let what waits for it fill the memory.
+// A disk that hangs, as simulated by a pipe that nobody reads, delayed the end after
+// SIGTERM, and the queue for it filled the memory.
 func TestAServerWhoseDiskHangsEnds(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -147,7 +147,7 @@ func TestAServerWhoseDiskHangsEnds(t *testing.T) {
 	}
 }
 
-// What was verified in part is not said to be well.
+// An interrupted -verify is an error.
 func TestVerifyingThatIsInterruptedFails(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,9 +9,8 @@ import (
 	"syscall"
 )
 
-// Built with -tags pprof, the server makes a CPU profile of what it does between
-// SIGUSR1 and SIGUSR2: the file that CPUPROFILE names, which is there when it is
-// whole.
+// Built with -tags pprof, the server writes a CPU profile of the time between SIGUSR1
+// and SIGUSR2 to the file that the variable CPUPROFILE names, once it is complete.
 func init() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)

@@ -7,8 +7,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// from dials from one of the machine's own addresses. Other systems than Linux
-// have only 127.0.0.1.
+// from dials from one of the machine's loopback addresses. Only Linux has others than
+// 127.0.0.1.
 func from(t *testing.T, s *testServer, address string) *peer {
 	t.Helper()
 	dialer := websocket.Dialer{NetDialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}).DialContext}
@@ -23,8 +23,7 @@ func from(t *testing.T, s *testServer, address string) *peer {
 	return p
 }
 
-// Whoever had many sessions in the queue had the next seat, too, and the one
-// after.
+// A client with many waiting sessions got the next seat, and also the one after.
 func TestASeatGoesToAnAddressThatHasNone(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

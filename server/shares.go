@@ -8,11 +8,11 @@ import (
 	"counting/server/store"
 )
 
-// shares bounds in how many games the clients of one address are, so that none can
-// have all the games open that may be. The default game does not count. It may be
-// used by any number of goroutines.
+// shares bounds the number of games with clients from one address, so that one address
+// cannot use all of -max-games. The default game does not count. Its methods may be
+// called concurrently.
 type shares struct {
-	most int // 0 is any number
+	most int // 0 means no limit
 
 	mu sync.Mutex
 	of map[netip.Addr]map[string]int // clients, by address and game
@@ -22,8 +22,8 @@ func newShares(maxGames int) *shares {
 	return &shares{most: (maxGames + 1) / 2, of: make(map[netip.Addr]map[string]int)}
 }
 
-// acquire counts a client in, and reports whether it may be in that game. If so,
-// release must be called when it has left.
+// acquire adds a client to a game, and reports whether the limit allows that. If so,
+// the caller must call release when the client has left.
 func (s *shares) acquire(addr, game string) (release func(), ok bool) {
 	if s.most == 0 || game == store.Default {
 		return func() {}, true

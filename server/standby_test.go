@@ -32,8 +32,7 @@ func waitForOwner(t testing.TB, s *testServer) {
 	})
 }
 
-// However a client comes to a server that stands by, it plays with those that came
-// to the owner.
+// Over any transport, a client of a standby plays with the clients of the owner.
 func TestAStandbyForwards(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"", "-faithful"} {
@@ -70,7 +69,7 @@ func TestAStandbyForwards(t *testing.T) {
 				t.Errorf("numbers.txt has %q", got)
 			}
 			if !standby.metric(t, "counting_standby 1") || !owner.metric(t, "counting_standby 0") || standby.metric(t, `counting_forwarded_requests_total{outcome="answered"} 0`) {
-				t.Error("the metrics do not say who stands by, or that requests are forwarded")
+				t.Error("the metrics do not show who stands by, or that requests are forwarded")
 			}
 			if !owner.metric(t, `counting_forwarded_requests_total{outcome="answered"} 0`) {
 				t.Error("the owner has forwarded requests")
@@ -79,7 +78,7 @@ func TestAStandbyForwards(t *testing.T) {
 	}
 }
 
-// Who watches through a standby sees what the owner has.
+// Readers of a standby get the owner's responses.
 func TestAStandbyShowsTheOwnersGames(t *testing.T) {
 	t.Parallel()
 	owner, standby := startPair(t)
@@ -126,8 +125,8 @@ func TestAStandbyShowsTheOwnersGames(t *testing.T) {
 	}
 }
 
-// When the owner stops, its clients are cut off, those that came through a standby
-// too, and the standby goes on with the count.
+// When the owner stops, its clients are cut off, including those of a standby, and the
+// standby continues the count.
 func TestAStandbyTakesOver(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"", "-faithful"} {
@@ -151,7 +150,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 			}
 			for _, p := range []*peer{a, b} {
 				if packet, err := p.next(); err == nil {
-					t.Errorf("%q came in place of the end", packet)
+					t.Errorf("%q received, want the end", packet)
 				}
 			}
 			a = dial(t, third) // held until there is an owner
@@ -175,8 +174,8 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}
 }
 
-// A standby says why it cannot forward, and a server that is not ready is not one
-// that is gone.
+// A standby reports why it cannot forward; an owner that is not ready does not count as
+// an owner that has ended.
 func TestAStandbyOfAServerThatDoesNotSayWhereItIs(t *testing.T) {
 	t.Parallel()
 	owner, standby := startPair(t)
@@ -187,7 +186,7 @@ func TestAStandbyOfAServerThatDoesNotSayWhereItIs(t *testing.T) {
 		status, text, _ := request(t, http.MethodGet, standby.url+"/ready", nil)
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "has not published its address")
 	})
-	var asking sync.WaitGroup // each waits until enterTime is over
+	var asking sync.WaitGroup // each waits for acquireTimeout
 	for _, path := range []string{"/socket.io/?EIO=4&transport=polling", "/state", "/games"} {
 		asking.Go(func() {
 			response, err := http.Get(standby.url + path)
@@ -208,7 +207,7 @@ func TestAStandbyOfAServerThatDoesNotSayWhereItIs(t *testing.T) {
 	}
 }
 
-// The file with the secret is the owner's alone.
+// Only the owner's user can read the file with the secret.
 func TestTheOwnerFileCannotBeReadByOthers(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -225,8 +224,8 @@ func TestTheOwnerFileCannotBeReadByOthers(t *testing.T) {
 	}
 }
 
-// What a client sends in the headers that servers send to each other changes
-// nothing, and limits count the client wherever it comes in.
+// The headers between servers are ignored in requests of clients, and limits apply to a
+// client whichever server it uses.
 func TestLimitsThroughAStandbyCountTheClient(t *testing.T) {
 	t.Parallel()
 	_, standby := startPair(t, "-max-sessions-per-address", "2", "-trusted-proxies", "127.0.0.0/8", "-max-connections-per-address", "3")

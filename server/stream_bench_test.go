@@ -16,13 +16,12 @@ import (
 	"counting/server/spelling"
 )
 
-// BenchmarkAckWithReaders tells how much longer a client waits for its ack
-// while 1,000 read the stream, one of whom is stuck: the 99th percentile with
-// them, without them, and the ratio. It has to stay below 2.
+// BenchmarkAckWithReaders measures how much longer a client waits for its ack while
+// 1,000 readers, one of which is stuck, read the stream: the 99th percentile with them,
+// without them, and the ratio, which must stay below 2.
 //
-// The clients take turns as they do in life, only faster. The two ways alternate
-// within one run, for a machine that others use, too, and readers without a
-// count would cost nothing.
+// The clients take turns as usual, only faster. Both cases alternate within one run, so
+// that load of other programs affects both.
 func BenchmarkAckWithReaders(b *testing.B) {
 	b.Run("of_new_lines", func(b *testing.B) { ackWithReaders(b, 1000, "/events", 0) })
 	b.Run("of_a_million_lines", func(b *testing.B) { ackWithReaders(b, 300, "/events?after=0", 1_000_000) })
@@ -82,7 +81,7 @@ func ackWithReaders(b *testing.B, readers int, path string, lines int64) {
 		}
 		leave()
 	}
-	b.ReportMetric(0, "ns/op") // it says nothing here
+	b.ReportMetric(0, "ns/op") // meaningless here
 	b.ReportMetric(ms(percentile(without, 99)), "p99-ms-alone")
 	b.ReportMetric(ms(percentile(with, 99)), "p99-ms-watched")
 	b.ReportMetric(ms(percentile(without, 50)), "p50-ms-alone")
@@ -90,8 +89,8 @@ func ackWithReaders(b *testing.B, readers int, path string, lines int64) {
 	b.ReportMetric(ms(percentile(with, 99))/ms(percentile(without, 99)), "p99-ratio")
 }
 
-// watchers opens that many streams, reads all of them but one, and returns what
-// ends them.
+// watchers opens that many streams, reads all but one of them, and returns a function
+// that ends them.
 func watchers(b *testing.B, s *testServer, readers int, path string) (leave func()) {
 	b.Helper()
 	var conns []net.Conn

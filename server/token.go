@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// maxTokenFile bounds what is read of -token-file, in bytes.
+// maxTokenFile is the largest size of -token-file, in bytes.
 const maxTokenFile = 4 << 10
 
-// readToken returns who may open a session: those whose query has the token that
-// the file holds, as SERVER_URL=http://server:5000?token=… has it. Without a file
-// all may, and it returns nil.
+// readToken returns a function that reports whether a request's query has the token
+// that the file holds, as in SERVER_URL=http://server:5000?token=…. Without a file it
+// returns nil: no token is needed.
 func readToken(path string) (authorize func(*http.Request) bool, err error) {
 	if path == "" {
 		return nil, nil

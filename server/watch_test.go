@@ -12,8 +12,7 @@ import (
 	"counting/server/live"
 )
 
-// What is for those who watch changes nothing, and is shown within no other
-// page.
+// The read-only endpoints accept no other methods, and cannot be shown in a frame.
 func TestWatching(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -64,7 +63,7 @@ func TestWatching(t *testing.T) {
 	}
 }
 
-// Only the pages that -frame-ancestors names may show the page in a frame.
+// Only pages of -frame-ancestors may show the page in a frame.
 func TestFrameAncestors(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-frame-ancestors", "https://slides.example.org/, http://localhost:8000")
@@ -128,7 +127,7 @@ func TestTheMetricsTellOfTheGame(t *testing.T) {
 	})
 }
 
-// The server's successor knows when the count stood still.
+// A restarted server knows how long the count was interrupted.
 func TestTheStateOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-goal", "100")
@@ -154,7 +153,7 @@ func TestTheStateOutlivesTheServer(t *testing.T) {
 		t.Errorf("the state is %+v", state)
 	}
 	last := state.Activities[len(state.Activities)-1]
-	if last.Type != live.CountResumed || last.Seconds <= 0 || last.Seconds > patience.Seconds() {
+	if last.Type != live.CountResumed || last.Seconds <= 0 || last.Seconds > timeout.Seconds() {
 		t.Errorf("what happened last is %+v", last)
 	}
 }
@@ -213,8 +212,8 @@ func TestJSONLogs(t *testing.T) {
 	}
 }
 
-// When the count continues after an interruption, the log says after how long,
-// and so do the metrics.
+// When the count continues after an interruption, the log and the metrics have its
+// duration.
 func TestAnInterruptionIsLoggedAndCounted(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -1,5 +1,5 @@
-// Package clientaddr finds the network address of the client behind a request,
-// as limits per client count it.
+// Package clientaddr determines the network address of the client that sent a request,
+// for limits per address.
 package clientaddr
 
 import (
@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// Trusted are the proxies whose X-Forwarded-For header is believed. The zero
-// value trusts nobody. It is safe for concurrent use.
+// Trusted are the proxies whose X-Forwarded-For header is used. The zero value trusts
+// no proxy. It is safe for concurrent use.
 type Trusted []netip.Prefix
 
-// ParseTrusted reads a list of CIDR prefixes or addresses with commas between.
+// ParseTrusted parses a comma-separated list of CIDR prefixes or addresses.
 func ParseTrusted(list string) (Trusted, error) {
 	var trusted Trusted
 	for item := range strings.SplitSeq(list, ",") {
@@ -35,7 +35,7 @@ func ParseTrusted(list string) (Trusted, error) {
 	return trusted, nil
 }
 
-// Contains tells whether addr is one of the trusted proxies.
+// Contains reports whether addr is one of the trusted proxies.
 func (t Trusted) Contains(addr netip.Addr) bool {
 	for _, prefix := range t {
 		if prefix.Contains(addr) {
@@ -45,10 +45,10 @@ func (t Trusted) Contains(addr netip.Addr) bool {
 	return false
 }
 
-// Of returns the address that sent the request. If the connection comes from a
-// trusted proxy, that is the last address in X-Forwarded-For that is not a
-// trusted proxy's; what stands before it could be made up by the client. The
-// result is the zero Addr if the connection has no IP address.
+// Of returns the address of the client that sent the request. If the connection comes
+// from a trusted proxy, that is the last address in X-Forwarded-For that is not a
+// trusted proxy's; the addresses before it may be forged by the client. The result is
+// the zero Addr if the connection has no IP address.
 func (t Trusted) Of(r *http.Request) netip.Addr {
 	addr := Parse(r.RemoteAddr)
 	if !t.Contains(addr) {

@@ -21,7 +21,7 @@ func Refuse(w http.ResponseWriter, status int, message string, retry bool) {
 // RefuseSession answers a request of a session that does not exist.
 func RefuseSession(w http.ResponseWriter) { refuse(w, http.StatusBadRequest, "Invalid session") }
 
-// retryAfter is how many seconds later a client that was refused may come again.
+// retryAfter is the value of Retry-After for clients that were refused, in seconds.
 const retryAfter = "5"
 
 // allowOrigin sets the CORS headers that python-engineio sets.
@@ -40,7 +40,7 @@ func allowOrigin(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Allow-Credentials", "true")
 }
 
-// jsonpIndex returns the index of a JSONP request, "" if it is none, or false if
+// jsonpIndex returns the index of a JSONP request, "" for other requests, or false if
 // the index is not a number.
 func jsonpIndex(query url.Values) (string, bool) {
 	j := first(query, "j", "")

@@ -19,18 +19,18 @@ func (s *testServer) connect() net.Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	conn.SetReadDeadline(time.Now().Add(patience))
+	conn.SetReadDeadline(time.Now().Add(timeout))
 	return conn
 }
 
-// asksForWebSocket sends the request for a WebSocket of that version.
+// asksForWebSocket sends a request for a WebSocket of that version.
 func asksForWebSocket(conn net.Conn, query, version string) {
 	fmt.Fprintf(conn, "GET /?EIO=4&transport=websocket%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: %s\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", query, version)
 }
 
-// The connection of a WebSocket that was refused stayed open for good, even after
-// the client had closed it.
+// The connection of a refused WebSocket was never closed, even after the client had
+// closed it.
 func TestTheConnectionOfARefusedWebSocketIsClosed(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
@@ -44,14 +44,14 @@ func TestTheConnectionOfARefusedWebSocketIsClosed(t *testing.T) {
 	}
 }
 
-// upgrading is the connection of an upgrade. It brings one of parts with each
-// Read, and then ends.
+// upgrading is the connection of an upgrade. Each Read returns one of parts, and then
+// the end.
 type upgrading struct {
 	net.Conn // nil
 	session  *Session
 	parts    []string
 	read     time.Time // the deadline
-	tooLate  bool      // the deadlines were lifted once writing may have begun
+	tooLate  bool      // the deadlines were removed after others may have begun to write
 }
 
 func (u *upgrading) Read(b []byte) (n int, err error) {
@@ -93,8 +93,8 @@ func masked(op ws.OpCode, text string) string {
 	return string(ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(op, true, []byte(text)))))
 }
 
-// A frame that came in two parts took the deadline of the upgrade off: its
-// WebSocket, and the goroutine behind it, outlived the session.
+// A frame that arrived in two parts removed the deadline of the upgrade: its WebSocket
+// and goroutine outlived the session.
 func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
@@ -106,18 +106,18 @@ func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
 	}
 }
 
-// A client that upgraded and did not read could not be got rid of: the deadline
-// for writing what had waited for it was lifted as soon as it was set.
+// A client that upgraded and did not read was never disconnected: the deadline for
+// writing what was queued for it was removed directly after it was set.
 func TestAnUpgradeKeepsTheDeadlineOfWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
 	if u := s.upgrades(masked(ws.OpText, "2probe"), masked(ws.OpText, "5")); u.tooLate || !u.read.IsZero() {
-		t.Error("the deadlines are lifted after the WebSocket has become the transport, or not at all")
+		t.Error("the deadlines are removed after the WebSocket has become the transport, or never")
 	}
 }
 
-// slow is a handler whose session's connection breaks while it handles a message,
-// and that goes on sending.
+// slow is a handler whose session's connection breaks while it handles a message, and
+// which sends more afterwards.
 type slow struct{ session *Session }
 
 func (h slow) Message([]byte, bool) {
@@ -129,8 +129,8 @@ func (h slow) Message([]byte, bool) {
 func (slow) Heartbeat()   {}
 func (slow) Close(string) {}
 
-// What was sent to a session between the failure of a write and its end was
-// counted as waiting for good.
+// What was sent to a session between the failure of a write and its end was counted
+// against the budget forever.
 func TestTheBudgetIsGivenBackWhenAConnectionBreaks(t *testing.T) {
 	t.Parallel()
 	s := New(func(session *Session) Handler { return slow{session} }, Options{})
@@ -148,8 +148,8 @@ func TestTheBudgetIsGivenBackWhenAConnectionBreaks(t *testing.T) {
 	})
 }
 
-// The end of a connection is not noticed while a request's body is outstanding,
-// nor did reading it have a deadline after a poll: the connection stayed for good.
+// net/http does not detect the end of a connection before a request's body is read,
+// and after a poll reading had no deadline: the connection was never closed.
 func TestAPollWithoutItsBodyEnds(t *testing.T) {
 	t.Parallel()
 	s := New(func(session *Session) Handler { return slow{session} }, Options{})
@@ -185,7 +185,7 @@ func TestAMessageIsMeasuredWithAllOfItsParts(t *testing.T) {
 	}
 }
 
-// What a session was sent was kept after it had been delivered.
+// Packets were kept in memory after they had been delivered.
 func TestNothingIsKeptOfWhatWasDelivered(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
@@ -194,7 +194,7 @@ func TestNothingIsKeptOfWhatWasDelivered(t *testing.T) {
 	for range 1000 {
 		polling.Send("x")
 	}
-	for range 1 + 1000/mostPolled {
+	for range 1 + 1000/maxPolled {
 		s.request("GET", sid, "")
 	}
 	polling.mu.Lock()

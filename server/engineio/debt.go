@@ -2,53 +2,53 @@ package engineio
 
 import "time"
 
-// A debt makes a client wait that costs more than an honest one does. It is paid
-// off by time, and only what is above credit is waited for. The zero value owes
-// nothing. It is not safe for concurrent use.
+// A debt throttles a client that costs more than an ordinary one. It decreases with
+// time; the client is delayed by what exceeds credit. The zero value is no debt. It is
+// not safe for concurrent use.
 type debt struct {
 	owed time.Duration
 	at   time.Time
 }
 
 const (
-	// credit is what a client may owe before it has to wait.
+	// credit is the debt up to which a client is not delayed.
 	credit = 100 * time.Millisecond
-	// mostDelay bounds how long it waits at one time.
-	mostDelay = 2 * time.Second
+	// maxDelay bounds a single delay.
+	maxDelay = 2 * time.Second
 )
 
-// add adds to what is owed.
+// add adds cost to the debt.
 func (d *debt) add(cost time.Duration, now time.Time) {
 	d.owed = max(0, d.owed-now.Sub(d.at)) + cost
 	d.at = now
 }
 
-// delay returns how long to wait now.
+// delay returns how long to delay the client now.
 func (d *debt) delay(now time.Time) time.Duration {
 	if d.owed == 0 {
 		return 0
 	}
-	return min(d.owed-now.Sub(d.at)-credit, mostDelay)
+	return min(d.owed-now.Sub(d.at)-credit, maxDelay)
 }
 
-// byteCost is what each byte of a packet beyond the allowance costs its sender: 4
-// MB/s. No honest packet is that long.
+// byteCost is the cost of each byte of a packet longer than the allowance: it limits
+// the sender to 4 MB/s. Packets of ordinary clients are shorter.
 const byteCost = time.Second / 4_000_000
 
-// Slow makes the client wait: what it sends is handled that much later, if it has
-// been slowed down more often than passes with time. It is for what honest clients
-// do rarely, and whoever does it without end would take the processor from them.
-// It does not wait.
+// Slow adds cost to the client's debt. Once the debt exceeds a small credit, the
+// client's packets are handled later by the excess. It is for actions that ordinary
+// clients take rarely, and that would use much processor time if repeated without
+// end. Slow itself does not wait.
 func (s *Session) Slow(cost time.Duration) {
-	s.owing.Lock()
-	defer s.owing.Unlock()
+	s.debtMu.Lock()
+	defer s.debtMu.Unlock()
 	s.debt.add(cost, time.Now())
 }
 
-// pay waits for as long as the client has been slowed down. It is called by whoever
-// reads for the session, after a packet was handled.
-func (s *Session) pay(size int) {
-	s.owing.Lock()
+// throttle sleeps for the delay of the client's debt. The goroutine that reads from
+// the client calls it after each packet of size bytes.
+func (s *Session) throttle(size int) {
+	s.debtMu.Lock()
 	if size > allowance {
 		s.debt.add(time.Duration(size)*byteCost, time.Now())
 	}
@@ -56,7 +56,7 @@ func (s *Session) pay(size int) {
 	if s.debt.owed > credit {
 		delay = s.debt.delay(time.Now())
 	}
-	s.owing.Unlock()
+	s.debtMu.Unlock()
 	if delay > 0 {
 		s.flushNow()
 		time.Sleep(delay)

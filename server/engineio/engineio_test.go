@@ -13,9 +13,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
-// recorder is a Handler that echoes, and notes what happens.
+// recorder is a Handler that echoes messages, and records its calls.
 type recorder struct {
 	session *Session
 	server  *testServer
@@ -105,7 +105,7 @@ func (s *testServer) dial(query string) *websocket.Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	conn.SetReadDeadline(time.Now().Add(patience))
+	conn.SetReadDeadline(time.Now().Add(timeout))
 	return conn
 }
 
@@ -123,7 +123,7 @@ func expect(t testing.TB, conn *websocket.Conn, heads ...string) {
 	for _, head := range heads {
 		_, got, err := conn.ReadMessage()
 		if err != nil || !strings.HasPrefix(string(got), head) {
-			t.Fatalf("%q, %v came in place of %q", got, err, head)
+			t.Fatalf("received %q, %v, want %q", got, err, head)
 		}
 	}
 }
@@ -134,16 +134,16 @@ func expectClosed(t testing.TB, conn *websocket.Conn) {
 		if _, got, err := conn.ReadMessage(); err != nil {
 			return
 		} else if string(got) != "2" {
-			t.Fatalf("%q came in place of the end", got)
+			t.Fatalf("received %q, want the end", got)
 		}
 	}
 }
 
 func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
+			t.Fatalf("after %v, still waiting for %s", timeout, what)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
-// A session is ended, and its handler told so, once and last.
+// A session is ended once, and Close is the last call of its handler.
 func TestCloseIsCalledOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
@@ -220,8 +220,8 @@ func TestCloseIsCalledOnce(t *testing.T) {
 	}
 }
 
-// The next request of a session that ended while none was waiting is answered 500,
-// and those after it as if it had never been: recorded on the original.
+// After a session has ended with no request waiting, its next request is answered 500,
+// and later ones as if it had never existed, as recorded from the original.
 func TestASessionThatHasEndedIsAnswered500Once(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})

@@ -24,7 +24,7 @@ func (e echo) Message(data []byte, binary bool) {
 	}
 }
 
-// A server that echoes, and a client that polls it.
+// A server that echoes messages, and a client that polls it.
 func Example() {
 	engine := engineio.New(func(s *engineio.Session) engineio.Handler { return echo{s} }, engineio.Options{})
 	defer engine.Close()

@@ -13,21 +13,21 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// frameReader reads messages. It holds a buffer only while there is something
-// in it, so a connection that is silent costs none.
+// frameReader reads messages. It holds a buffer only while there is data in it, so
+// an idle connection has none.
 type frameReader struct {
 	conn  net.Conn
 	raw   syscall.RawConn // nil if the connection has none
 	early []byte          // received before the WebSocket was opened
 
-	beforeWait func() // if it is not nil, called before a read that may wait
+	beforeWait func() // if non-nil, called before a read that may block
 
 	buffer *[readSize]byte
-	from   int // of what is in the buffer and not yet used
+	from   int // buffer[from:to] is not yet used
 	to     int
 
 	fragment ws.OpCode // the type of the message whose parts are being received, or 0
-	message  []byte    // what was received of a message that did not fit the buffer
+	message  []byte    // the received part of a message that does not fit the buffer
 	counted  int64     // bytes of it that the budget counts
 	begun    bool      // a message has been received in part
 	timed    bool      // a read deadline is set for a message
@@ -39,7 +39,7 @@ const readSize = 4 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-// buffered reports whether something has been received and not been used.
+// buffered reports whether there is received data that is not yet used.
 func (f *frameReader) buffered() bool { return f.from < f.to || len(f.early) > 0 }
 
 // next returns the next message or control frame. The data is valid until the
@@ -112,7 +112,7 @@ func (f *frameReader) discard(s *Session) {
 	}
 }
 
-// done notes that a message is complete.
+// done records that a message is complete.
 func (f *frameReader) done() {
 	f.begun = false
 	if f.timed {
@@ -153,8 +153,8 @@ func (f *frameReader) header() (ws.Header, error) {
 	return h, ws.CheckHeader(h, state)
 }
 
-// collect adds a frame's payload to the message. It grows with what arrives, not
-// with what was announced, and is counted by the budget.
+// collect appends a frame's payload to the message. The message grows with the data
+// that arrives, not with the announced length, and counts against the budget.
 func (f *frameReader) collect(s *Session, h ws.Header) error {
 	start := len(f.message)
 	end := start + int(h.Length)
@@ -182,8 +182,8 @@ func (f *frameReader) collect(s *Session, h ws.Header) error {
 	return nil
 }
 
-// fill makes sure that n bytes are in the buffer. It waits without a deadline
-// for a message to begin, and for messageTimeout for all of it.
+// fill reads until n bytes are in the buffer. It waits for a message to begin without
+// a deadline, and at most messageTimeout for the whole message.
 func (f *frameReader) fill(n int) error {
 	for f.to-f.from < n {
 		if f.from == f.to {
@@ -222,8 +222,7 @@ func (f *frameReader) fill(n int) error {
 	return nil
 }
 
-// receive reads once, into a buffer that it takes when there is something to
-// read.
+// receive reads once. It takes a buffer only when there is something to read.
 func (f *frameReader) receive() (int, error) {
 	if f.beforeWait != nil {
 		f.beforeWait()
@@ -248,7 +247,7 @@ func (f *frameReader) putBuffer() {
 	f.from, f.to = 0, 0
 }
 
-// release gives back what the reader holds.
+// release releases the reader's buffers.
 func (f *frameReader) release(s *Session) {
 	f.putBuffer()
 	f.discard(s)

@@ -14,8 +14,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A request that opens no WebSocket is answered, whatever it is, and with one of
-// the statuses that python-engineio has.
+// Any request that does not open a WebSocket is answered with one of the statuses that
+// python-engineio uses.
 func FuzzRequest(f *testing.F) {
 	for _, query := range []string{"", "EIO=4", "EIO=4&transport=polling", "EIO=3&transport=polling", "EIO=4&transport=websocket", "EIO=4&sid=x",
 		"transport=x", "EIO=4&EIO=3", "EIO=%zz", ";&=&", "EIO=4&transport=polling&j=0", "EIO=4&transport=polling&b64=1&t=x", "EIO=4&j=x"} {
@@ -51,8 +51,8 @@ func (sink) Message([]byte, bool) {}
 func (sink) Heartbeat()           {}
 func (sink) Close(string)         {}
 
-// Whatever body is posted, it is answered, the session lives on or ends, and what
-// is counted as being received is given back.
+// Any posted body is answered, the session stays open or ends, and the bytes counted as
+// being received are released.
 func FuzzPost(f *testing.F) {
 	for _, body := range []string{"", "4", "1", "2", "3", "4a\x1e4b", "b", "bAA", "bA", "4\x1e1\x1e4", "d=4", "d=%", "\xff", "9", "5", "\x1e"} {
 		f.Add(body, false)
@@ -74,7 +74,7 @@ func FuzzPost(f *testing.F) {
 			t.Errorf("%q is answered %d %q", body, w.Code, w.Body)
 		}
 		if (w.Code == http.StatusBadRequest) && s.Sessions() != 0 {
-			t.Errorf("%q is answered %d, and the session lives", body, w.Code)
+			t.Errorf("%q is answered %d, and the session is still open", body, w.Code)
 		}
 		if receiving, _ := s.Usage(); receiving != 0 {
 			t.Errorf("%q: %d bytes are being received afterwards", body, receiving)
@@ -82,8 +82,8 @@ func FuzzPost(f *testing.F) {
 	})
 }
 
-// reading returns a session and a reader of what is written to the connection, which
-// is written in pieces of that size.
+// reading returns a session and a frameReader of data, which arrives in pieces of that
+// size.
 func reading(data []byte, size int) (*Session, *frameReader) {
 	server := &Server{options: Options{MaxPayload: 100_000, OnLimit: func(Limit) {}}, receiving: newBudget(1<<20, 0)}
 	theirs, ours := net.Pipe()
@@ -98,8 +98,7 @@ func reading(data []byte, size int) (*Session, *frameReader) {
 	return &Session{server: server}, &frameReader{conn: ours}
 }
 
-// Whatever bytes come, they are read as messages or end the connection, and nothing
-// is kept.
+// Any bytes are read as messages or end the connection, and no memory stays counted.
 func FuzzFrames(f *testing.F) {
 	f.Add(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte("4hello")))), uint8(1))
 	f.Add(ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame([]byte("x")))), uint8(3))
@@ -132,7 +131,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add([]byte("4hello"), uint16(2), uint16(3), uint32(0x01020304), true)
 	f.Add(bytes.Repeat([]byte("x"), 10_000), uint16(4096), uint16(999), uint32(0), false)
 	f.Fuzz(func(t *testing.T, data []byte, frame, size uint16, mask uint32, pings bool) {
-		if len(data) > 9_000 || size < 32 && len(data) > 500 { // slow, and no other than smaller ones
+		if len(data) > 9_000 || size < 32 && len(data) > 500 { // slow, and covers nothing that shorter data does not
 			return
 		}
 		var wire []byte

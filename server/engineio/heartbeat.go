@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// deadlines is a queue of sessions that are all given the same time, so the one
-// that was put in first is due first: one timer serves them all, and adding and
-// removing cost the same however many there are. Server.mu guards it.
+// deadlines is a queue of sessions with the same timeout, so the one that was added
+// first is due first: one timer serves all of them, and adding and removing take
+// constant time. Server.mu guards it.
 type deadlines struct {
 	after time.Duration
-	queue list.List // of deadline, the next one due in front
+	queue list.List // of deadline, the earliest in front
 }
 
 type deadline struct {
@@ -22,7 +22,7 @@ func (d *deadlines) add(s *Session, now time.Time) *list.Element {
 	return d.queue.PushBack(deadline{s, now.Add(d.after)})
 }
 
-// due removes and returns the sessions whose time has come.
+// due removes and returns the sessions whose deadline has passed.
 func (d *deadlines) due(now time.Time) (sessions []*Session) {
 	for e := d.queue.Front(); e != nil && !e.Value.(deadline).at.After(now); e = d.queue.Front() {
 		sessions = append(sessions, d.queue.Remove(e).(deadline).session)
@@ -54,7 +54,7 @@ func (s *Server) heartbeat() {
 	}
 }
 
-// beat does what is due, and returns when to call it again.
+// beat handles the deadlines that have passed, and returns when to call it again.
 func (s *Server) beat(now time.Time) time.Time {
 	s.mu.Lock()
 	toPing, silent := s.pings.due(now), s.pongs.due(now)

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Limits bound what clients may cost, in all and for each address as
-// clientaddr.Key counts them. Going over one is refused to, or ends, the
-// session or request that goes over, and nobody else. 0 is no limit.
+// Limits bound the resources that clients may use, in total and for each address as
+// defined by clientaddr.Key. Only the session or request that exceeds a limit is
+// refused or ended. 0 means no limit.
 type Limits struct {
-	// Sessions bounds the open sessions. When one is reached, the oldest session
-	// that has not joined anything (see Session.SetJoined) gives way to a new one.
+	// Sessions bounds the open sessions. When it is reached, the oldest session that
+	// has not joined anything (see Session.SetJoined) is evicted for a new one.
 	Sessions, SessionsPerAddress int
-	// SessionsPerGroup bounds those of each group: see Options.Admit.
+	// SessionsPerGroup bounds the open sessions of each group: see Options.Admit.
 	SessionsPerGroup int
 	// Receiving bounds the bytes of packets that have been received in part.
 	// The first 4 KiB of each packet are not counted.
@@ -38,11 +38,11 @@ const (
 	LimitSessions           Limit = "sessions"
 	LimitSessionsPerAddress Limit = "sessions_per_address"
 	LimitSessionsPerGroup   Limit = "sessions_per_group"
-	// LimitAbandoned: a session that had joined nothing gave way to a handshake.
+	// LimitAbandoned: a session that had joined nothing was evicted by a handshake.
 	LimitAbandoned Limit = "abandoned_sessions"
 	// LimitPayload: a packet or a request body was larger than MaxPayload.
 	LimitPayload Limit = "body"
-	// LimitReceiving: a packet was refused, since too much is being received.
+	// LimitReceiving: a packet was refused, since too many bytes are being received.
 	LimitReceiving Limit = "receiving_bytes"
 	// LimitSending: a session was ended, since too many bytes wait to be sent.
 	LimitSending Limit = "sending_bytes"
@@ -53,9 +53,9 @@ const (
 // AllLimits lists every Limit.
 var AllLimits = [...]Limit{LimitSessions, LimitSessionsPerAddress, LimitSessionsPerGroup, LimitAbandoned, LimitPayload, LimitReceiving, LimitSending, LimitPackets}
 
-// slots counts the open sessions. Those that have joined nothing are kept in
-// the order in which they were opened, so that the oldest can give way: nobody
-// can lock others out by opening sessions and leaving them. Server.mu guards it.
+// slots counts the open sessions. Those that have joined nothing are idle, and are
+// kept in the order in which they were opened, so that the oldest can be evicted:
+// abandoned sessions cannot lock out new clients. Server.mu guards it.
 type slots struct {
 	limits  Limits
 	all     pool
@@ -63,7 +63,7 @@ type slots struct {
 	group   map[string]*pool
 }
 
-// pool is a number of sessions that a limit is on.
+// pool is a set of sessions to which one limit applies.
 type pool struct {
 	open int
 	idle list.List // of *Session
@@ -73,13 +73,13 @@ func newSlots(limits Limits) slots {
 	return slots{limits: limits, address: make(map[netip.Addr]*pool), group: make(map[string]*pool)}
 }
 
-// pools returns the pools that a session is in, or nil for one that is empty.
+// pools returns the session's pools; nil stands for one that is empty.
 func (l *slots) pools(s *Session) [3]*pool {
 	return [3]*pool{&l.all, l.address[s.addressKey], l.group[s.group]}
 }
 
-// acquire takes a slot for a new session. If there is no free one it returns the
-// sessions that have to give way, or the limit that is reached.
+// acquire takes a slot for a new session. It returns the sessions that were evicted
+// for it, which the caller must end, or the limit that is reached.
 func (l *slots) acquire(s *Session) (victims []*Session, reached Limit) {
 	pools := l.pools(s)
 	for _, limit := range []struct {
@@ -92,7 +92,7 @@ func (l *slots) acquire(s *Session) (victims []*Session, reached Limit) {
 		{LimitSessionsPerGroup, l.limits.SessionsPerGroup, pools[2], func(v *Session) bool { return v.group == s.group }},
 		{LimitSessions, l.limits.Sessions, pools[0], func(*Session) bool { return true }},
 	} {
-		// A session that gives way for one limit makes room below the others, too.
+		// A session that is evicted for one limit counts for the others, too.
 		if limit.most <= 0 || limit.pool == nil || limit.pool.open < limit.most || slices.ContainsFunc(victims, limit.has) {
 			continue
 		}
@@ -125,7 +125,7 @@ func (p *pool) oldest() *Session {
 	return nil
 }
 
-// setIdle notes whether the session may give way.
+// setIdle records whether the session may be evicted.
 func (l *slots) setIdle(s *Session, idle bool) {
 	if s.released || idle == (s.idle[0] != nil) {
 		return
@@ -143,7 +143,7 @@ func (l *slots) setIdle(s *Session, idle bool) {
 	}
 }
 
-// release gives the session's slot back. It may be called more than once.
+// release releases the session's slot. It may be called more than once.
 func (l *slots) release(s *Session) {
 	if s.released {
 		return
@@ -162,8 +162,8 @@ func (l *slots) release(s *Session) {
 	}
 }
 
-// overdue returns the sessions that have joined nothing since before that time,
-// and when the next one will have, if that is before next.
+// overdue returns the sessions that have been idle since before. The time is when the
+// next session will have been idle for after, or next if that is earlier.
 func (l *slots) overdue(before, next time.Time, after time.Duration) ([]*Session, time.Time) {
 	var sessions []*Session
 	for s := l.all.oldest(); s != nil; s = l.all.oldest() {
@@ -199,9 +199,9 @@ func newBudget(total, perAddress int64) *budget {
 	return &budget{total: total, perAddress: perAddress, by: make(map[netip.Addr]int64)}
 }
 
-// resize changes what somebody at that address holds from one size to another,
-// of which the allowance is free. It does nothing and returns errOverBudget if
-// there is not as much left; less is always granted.
+// resize changes an allocation of that address from one size to another; only bytes
+// above the allowance count. If the budget would be exceeded, it does nothing and
+// returns errOverBudget. Shrinking always succeeds.
 func (b *budget) resize(address netip.Addr, from, to int64) error {
 	delta := max(0, to-allowance) - max(0, from-allowance)
 	if delta == 0 {

@@ -15,7 +15,7 @@ func TestDebt(t *testing.T) {
 	now := time.Unix(0, 0)
 	var d debt
 	if got := d.delay(now); got != 0 {
-		t.Errorf("who owes nothing waits %v", got)
+		t.Errorf("without a debt it waits %v", got)
 	}
 	d.add(credit, now)
 	if got := d.delay(now); got > 0 {
@@ -29,8 +29,8 @@ func TestDebt(t *testing.T) {
 		t.Errorf("after 400ms it waits %v, want 600ms", got)
 	}
 	d.add(time.Hour, now)
-	if got := d.delay(now); got != mostDelay {
-		t.Errorf("it waits %v, want %v at most", got, mostDelay)
+	if got := d.delay(now); got != maxDelay {
+		t.Errorf("it waits %v, want %v at most", got, maxDelay)
 	}
 	d = debt{}
 	d.add(time.Second, now)
@@ -40,8 +40,8 @@ func TestDebt(t *testing.T) {
 	}
 }
 
-// Bytes that are received in part, and bytes that nobody takes, are bounded; only
-// who goes over the bound is refused or ended.
+// Bytes of incomplete messages and bytes that clients do not read are bounded; only the
+// client that exceeds the limit is refused or ended.
 func TestBudgets(t *testing.T) {
 	t.Parallel()
 	t.Run("of a body that is not finished", func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestBudgets(t *testing.T) {
 			t.Errorf("%d bytes are being received", receiving)
 		}
 		if status, _ := s.request("POST", sid, "4hello"); status != http.StatusOK {
-			t.Errorf("an honest request is answered %d meanwhile", status)
+			t.Errorf("meanwhile, an ordinary request is answered %d", status)
 		}
 		for _, body := range bodies {
 			body.Close()
@@ -101,7 +101,7 @@ func TestBudgets(t *testing.T) {
 		honest := s.opens()
 		s.request("POST", honest, "4hello")
 		if _, text := s.request("GET", honest, ""); text != "4hello" {
-			t.Errorf("an honest session gets %q meanwhile", text)
+			t.Errorf("meanwhile, an ordinary session gets %q", text)
 		}
 	})
 	t.Run("of packets for one session", func(t *testing.T) {
@@ -139,12 +139,12 @@ func TestSlots(t *testing.T) {
 		t.Errorf("the oldest session answers %d", status)
 	}
 	if n := s.reached(LimitAbandoned); n != 8 {
-		t.Errorf("%d sessions gave way, want 8", n)
+		t.Errorf("%d sessions were evicted, want 8", n)
 	}
 }
 
-// The sessions of one group do not take the slots of all, and those that joined
-// nothing give way within each limit that is reached.
+// The sessions of one group cannot use the slots of all groups, and idle sessions are
+// evicted within each limit that is reached.
 func TestSlotsOfGroups(t *testing.T) {
 	t.Parallel()
 	asked := func(w http.ResponseWriter, r *http.Request, open func(string)) {
@@ -164,7 +164,7 @@ func TestSlotsOfGroups(t *testing.T) {
 		}
 	}
 	for range 10 {
-		expect("a", http.StatusOK, `"sid"`) // the oldest gives way
+		expect("a", http.StatusOK, `"sid"`) // the oldest is evicted
 	}
 	expect("b", http.StatusOK, `"sid"`)
 	waitFor(t, "the sessions that gave way to be gone", func() bool { return s.Sessions() == 4 })

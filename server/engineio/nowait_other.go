@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// On other systems a goroutine writes and a buffer waits for what is read.
+// On other systems every write is made by a goroutine, and every connection keeps a
+// read buffer.
 
 func rawConn(net.Conn) syscall.RawConn { return nil }
 

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// rawConn returns the connection for writeNoWait and readWhenReady, or nil if it
+// rawConn returns the raw connection for writeNoWait and readWhenReady, or nil if c
 // has none.
 func rawConn(c net.Conn) syscall.RawConn {
 	sc, ok := c.(syscall.Conn)
@@ -22,8 +22,8 @@ func rawConn(c net.Conn) syscall.RawConn {
 	return raw
 }
 
-// writeNoWait writes what the kernel takes without waiting, and returns how much
-// that was.
+// writeNoWait writes as much as the kernel accepts without blocking, and returns how
+// much that was.
 func writeNoWait(raw syscall.RawConn, b []byte) (n int, err error) {
 	if raw == nil {
 		return 0, nil
@@ -45,8 +45,8 @@ func writeNoWait(raw syscall.RawConn, b []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-// readWhenReady waits until there is something to read, and reads it into the
-// buffer that get returns then. put gives the buffer back if there was nothing
+// readWhenReady waits until the connection is readable, and only then calls get for a
+// buffer to read into. It calls put to return the buffer if there was nothing to read
 // after all.
 func readWhenReady(raw syscall.RawConn, get func() []byte, put func()) (n int, err error) {
 	rawErr := raw.Read(func(fd uintptr) bool {

@@ -40,7 +40,7 @@ var (
 	ping = packet{data: string(typePing)}
 )
 
-// packetOverhead is what a queued packet costs beside its bytes.
+// packetOverhead is the memory that a queued packet takes in addition to its bytes.
 const packetOverhead = 40
 
 func (p packet) cost() int64 { return int64(len(p.data)) + packetOverhead }
@@ -61,9 +61,9 @@ func appendPayload(b []byte, packets []packet) []byte {
 	return b
 }
 
-// parsePayload splits a polling payload. All of it is refused if one packet of
-// it is broken, or if there are more than limit packets, unless that is 0. The
-// packets are not collected: half a million of them fit one body.
+// parsePayload splits a polling payload. It returns an error if any packet is invalid,
+// or if there are more than limit packets and limit is not 0. The packets are not
+// collected into a slice: a body may hold half a million.
 func parsePayload(body string, limit int) (iter.Seq[packet], error) {
 	if !utf8.ValidString(body) {
 		return nil, errors.New("the payload is not UTF-8")
@@ -114,7 +114,7 @@ func parsePacket(text string) (packet, error) {
 	return packet{data: text}, nil
 }
 
-// base64Only drops what is not of the alphabet, as Python does.
+// base64Only drops characters outside of the alphabet, as Python does.
 func base64Only(r rune) rune {
 	switch {
 	case 'A' <= r && r <= 'Z', 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '+', r == '/', r == '=':

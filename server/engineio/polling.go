@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// writeTimeout is how long a client may take to receive what it is sent: the
-// answer to a poll, or what is written to its WebSocket at one time.
+// writeTimeout bounds how long a client may take to receive the answer to a poll, or
+// one write to its WebSocket.
 const writeTimeout = 10 * time.Second
 
-// A waitingPoll is a request that waits until there is something to send.
-// Session.mu guards it.
+// A waitingPoll is a poll that waits until there is something to send. Session.mu
+// guards it.
 type waitingPoll struct {
 	answered chan struct{}
 	packets  []packet
 }
 
-// answerWaiting answers the request that waits. The caller holds s.mu.
+// answerWaiting answers the waiting poll. The caller holds s.mu.
 func (s *Session) answerWaiting(packets []packet) {
 	s.waiting.packets = packets
 	close(s.waiting.answered)
 	s.waiting = nil
 }
 
-// poll answers a GET request with what is queued, or waits for something. A
-// second poll while one waits ends the session, as the official test suite wants
-// it: its client could not know which of them is answered with what.
+// poll answers a GET request with what is queued, or waits until something is. A
+// second poll while one waits ends the session, as the official test suite requires:
+// the packets would be divided between them.
 func (s *Session) poll(w http.ResponseWriter, r *http.Request, jsonp string) {
-	// While a body is outstanding, the end of the connection is not noticed.
+	// net/http does not detect the end of the connection before the body is read.
 	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, int64(s.server.options.MaxPayload))); err != nil {
 		refuse(w, http.StatusBadRequest, "the body is incomplete")
 		return
@@ -104,9 +104,9 @@ func answerPoll(w http.ResponseWriter, packets []packet, jsonp string) error {
 	return err
 }
 
-// receive takes a POST request's packets. As in python-engineio a body that
-// cannot be read as packets is answered 200 and ignored, and a packet that no
-// client may send ends the session.
+// receive handles the packets of a POST request. As in python-engineio, a body that
+// cannot be parsed is answered 200 and ignored, and a packet that clients may not send
+// ends the session.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, session *Session) {
 	body, release, err := s.readBody(w, r, session)
 	defer release()
@@ -138,7 +138,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, session *Sessio
 		if session.isEnding() {
 			break
 		}
-		if session.posts(p) != nil {
+		if session.handlePosted(p) != nil {
 			refuse(w, http.StatusBadRequest, "Bad Request")
 			return
 		}
@@ -146,18 +146,18 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, session *Sessio
 	plain(w, http.StatusOK, "OK")
 }
 
-// posts handles one packet of a request body. It ends the session, and returns an
-// error, if no client may send it.
-func (s *Session) posts(p packet) error {
+// handlePosted handles one packet of a request body. If clients may not send such a
+// packet, it ends the session and returns an error.
+func (s *Session) handlePosted(p packet) error {
 	if p.binary {
 		return s.packet(typeMessage, []byte(p.data), true)
 	}
 	if p.data[0] == typeClose {
-		s.endsByPost()
+		s.markPosted()
 	}
 	err := s.packet(p.data[0], []byte(p.data[1:]), false)
 	if err != nil {
-		s.endsByPost()
+		s.markPosted()
 		if s.beginEnd() {
 			s.finish(err.Error(), false)
 		}
@@ -171,15 +171,15 @@ func (s *Session) isEnding() bool {
 	return s.ending
 }
 
-// endsByPost notes that what is posted ends the session.
-func (s *Session) endsByPost() {
+// markPosted records that a POST request ends the session, unless it is ending already.
+func (s *Session) markPosted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.posted = !s.ending
 }
 
-// readBody reads a request body, and counts it as being received until release
-// is called.
+// readBody reads a request body. It counts against Limits.Receiving until release is
+// called.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, session *Session) (body []byte, release func(), err error) {
 	var counted int64
 	grow := func(size int) error {

@@ -2,12 +2,11 @@
 // messages over HTTP long-polling or WebSocket, can upgrade from the first to
 // the second, and are kept alive by a heartbeat.
 //
-// Where a client can see it, the server does what python-engineio 4.3 does, down
-// to statuses and words; where the official test suite of the protocol asks for
-// more, it does that. What one client sends, or leaves out, can end or delay no
-// other session: nothing in this package waits for a client while it holds
-// anything that others need, and what clients can make the server keep is
-// bounded by Limits.
+// The observable behavior is that of python-engineio 4.3, including statuses and
+// messages, except where the official test suite of the protocol requires more. No
+// client can end or delay another client's session: nothing in this package waits
+// for a client while it holds a shared resource, and Limits bounds the memory that
+// clients can make the server use.
 //
 // https://github.com/socketio/engine.io-protocol
 package engineio
@@ -28,64 +27,62 @@ import (
 	"counting/server/clientaddr"
 )
 
-// Handler gets what one session sends. The calls come one at a time and in
-// order, Close last. A handler that blocks holds up its own session and no other.
-// A panic of a handler ends the process: it would leave the application half-way
-// through a step.
+// Handler handles what one session sends. Its methods are called one at a time and
+// in order, Close last. A handler that blocks delays only its own session. A panic of
+// a handler ends the process, since it leaves the application in an unknown state.
 type Handler interface {
-	// Message: the client has sent a message. The data is valid until Message
-	// returns.
+	// Message is called when the client has sent a message. The data is valid until
+	// Message returns.
 	Message(data []byte, binary bool)
-	// Heartbeat: the client has sent a PONG.
+	// Heartbeat is called when the client has sent a PONG.
 	Heartbeat()
-	// Close: the session is leaving or gone, for that reason. What is sent to a
-	// session that leaves by a CLOSE packet, before Close returns, reaches it.
+	// Close is called when the session is ending or has ended. What is sent before
+	// Close returns still reaches a session that ends by a CLOSE packet.
 	Close(reason string)
 }
 
-// Options configure a Server. The zero value of each has the meaning that is
-// given here.
+// Options configure a Server. All fields are optional.
 type Options struct {
 	// PingInterval is the time from one answered ping to the next ping, and
-	// PingTimeout how long a client may take to answer one. They are 25 s and
-	// 20 s unless set. Clients are told both at the handshake.
+	// PingTimeout how long a client may take to answer one. 0 means 25 s and 20 s.
+	// The handshake sends both to the client.
 	PingInterval, PingTimeout time.Duration
-	// MaxPayload bounds a request body, a packet and a WebSocket message, in
-	// bytes; 1,000,000 unless set. Clients are told it at the handshake.
+	// MaxPayload bounds a request body, a packet and a WebSocket message, in bytes;
+	// 0 means 1,000,000. The handshake sends it to the client.
 	MaxPayload int
 	// MaxPackets bounds the packets in one polling request body; a body with more
-	// is answered 200 and ignored, as python-engineio does with more than 16. 0 is
+	// is answered 200 and ignored, as python-engineio does with more than 16. 0 means
 	// no limit.
 	MaxPackets int
-	// JoinTimeout, if it is not 0, is how long a session may go without having
-	// joined anything (see Session.SetJoined) before it is closed.
+	// JoinTimeout, if not 0, is how long a session may stay without having joined
+	// anything (see Session.SetJoined) before it is closed.
 	JoinTimeout time.Duration
-	// Origins are the values of the Origin header that are accepted. If there are
-	// none, all are.
+	// Origins are the accepted values of the Origin header. If it is empty, all are
+	// accepted.
 	Origins []string
-	// Authorize, if it is not nil, decides whether a handshake is accepted; if
-	// not, it is answered 401. It may be called concurrently.
+	// Authorize, if non-nil, reports whether a handshake is accepted; otherwise it is
+	// answered 401. It may be called concurrently.
 	Authorize func(*http.Request) bool
-	// Admit, if it is not nil, is called with each handshake that is sound and
-	// authorized. It either calls open, once, with the group that the session belongs
-	// to, as Session.Group and Limits count it, or answers the request itself: see
-	// Refuse. It may be called concurrently, and holds up nobody else while it waits.
+	// Admit, if non-nil, is called with each handshake that is valid and authorized. It
+	// either calls open, once, with the session's group (see Session.Group and
+	// Limits.SessionsPerGroup), or answers the request itself (see Refuse). It may be
+	// called concurrently, and delays only this handshake while it blocks.
 	Admit func(w http.ResponseWriter, r *http.Request, open func(group string))
-	// Unknown, if it is not nil, answers the requests of sessions that are not, and
-	// were not lately, open here: see RefuseSession.
+	// Unknown, if non-nil, answers requests for sessions that are not open here and did
+	// not end recently: see RefuseSession.
 	Unknown http.Handler
-	// Trusted are the proxies whose X-Forwarded-For header is believed.
+	// Trusted are the proxies whose X-Forwarded-For header is used.
 	Trusted clientaddr.Trusted
 	Limits  Limits
-	// OnLimit, if it is not nil, is called whenever a limit is reached. It may be
-	// called concurrently, and must not block.
+	// OnLimit, if non-nil, is called whenever a limit is reached. It may be called
+	// concurrently, and must not block.
 	OnLimit func(Limit)
-	// Log, if it is not nil, gets what an operator may want to know.
+	// Log, if non-nil, receives messages for operators.
 	Log *slog.Logger
 }
 
-// Server serves Engine.IO. It is an http.Handler for every path that it is
-// given, and safe for concurrent use.
+// Server serves Engine.IO. It is an http.Handler, ignores the path of requests, and
+// is safe for concurrent use.
 type Server struct {
 	accept    func(*Session) Handler
 	options   Options
@@ -97,16 +94,16 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[string]*Session
-	over     tombstones
+	ended    tombstones
 	slots    slots
 	pings    deadlines // sessions that will be pinged
 	pongs    deadlines // sessions that have to answer a ping
 }
 
-// New returns a server that calls accept with each new session, before anything
-// that the session sends is handled, to learn who handles it. accept may be called
-// concurrently. What it sends to the session follows the handshake. The server must
-// be closed after use.
+// New returns a server that calls accept with each new session to obtain its
+// Handler, before anything that the session sends is handled. accept may be called
+// concurrently. What it sends to the session follows the handshake. The caller must
+// Close the server.
 func New(accept func(*Session) Handler, o Options) *Server {
 	if o.PingInterval == 0 {
 		o.PingInterval = 25 * time.Second
@@ -146,7 +143,8 @@ func (s *Server) Sessions() int {
 	return len(s.sessions)
 }
 
-// Usage returns how many bytes the budgets Receiving and Sending count now.
+// Usage returns how many bytes currently count against Limits.Receiving and
+// Limits.Sending.
 func (s *Server) Usage() (receiving, sending int64) {
 	return s.receiving.inUse(), s.sending.inUse()
 }
@@ -155,8 +153,8 @@ func (s *Server) Usage() (receiving, sending int64) {
 // serving first, and close the connections afterwards.
 func (s *Server) Close() { s.closeOnce.Do(func() { close(s.closed) }) }
 
-// Pending returns how many sessions on a WebSocket have not been handed all that
-// was sent to them.
+// Pending returns how many sessions on a WebSocket have data that was not yet passed
+// to the kernel.
 func (s *Server) Pending() int {
 	s.mu.Lock()
 	sessions := make([]*Session, 0, len(s.sessions))
@@ -173,8 +171,8 @@ func (s *Server) Pending() int {
 	return n
 }
 
-// ServeHTTP serves a request of a client. What python-engineio refuses is
-// refused here for the same reasons, in the same order and words.
+// ServeHTTP serves a request of a client. It refuses what python-engineio refuses,
+// with the same checks in the same order and the same messages.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	if origin := r.Header.Get("Origin"); origin != "" && len(s.options.Origins) > 0 && !slices.Contains(s.options.Origins, origin) {
@@ -208,9 +206,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case sid == "":
 		s.handshake(w, r, transport, jsonp)
 	default:
-		session, over := s.session(sid)
+		session, ended := s.session(sid)
 		switch {
-		case over:
+		case ended:
 			plain(w, http.StatusInternalServerError, "the session is over")
 		case session == nil && s.options.Unknown != nil:
 			s.options.Unknown.ServeHTTP(w, r)
@@ -221,8 +219,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case upgrade:
 			s.upgrade(w, r, session)
 		case transport == "websocket":
-			// A proxy has taken the upgrade away. As a poll it would take what the
-			// session's next poll is to bring, from a client that does not read it.
+			// A proxy has removed the upgrade headers. Answering it as a poll would lose
+			// packets: the client does not read the response.
 			refuse(w, http.StatusBadRequest, "Invalid transport")
 		default:
 			session.poll(w, r, jsonp)
@@ -230,18 +228,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// session returns the open session with that id, or whether it has just ended.
-func (s *Server) session(sid string) (_ *Session, over bool) {
+// session returns the open session with that id, or reports whether it has recently
+// ended.
+func (s *Server) session(sid string) (_ *Session, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if session := s.sessions[sid]; session != nil {
 		return session, false
 	}
-	return nil, s.over.take(sid)
+	return nil, s.ended.take(sid)
 }
 
-// forget removes a session. If no request was there to be told that it has ended,
-// the next one is.
+// forget removes a session. unanswered means that no request was waiting that could
+// report its end; then the next request does.
 func (s *Server) forget(session *Session, unanswered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,11 +248,11 @@ func (s *Server) forget(session *Session, unanswered bool) {
 	s.slots.release(session)
 	delete(s.sessions, session.id)
 	if unanswered {
-		s.over.add(session.id)
+		s.ended.add(session.id)
 	}
 }
 
-// handshake opens a session, unless that is refused.
+// handshake opens a session or refuses to.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, transport, jsonp string) {
 	if s.options.Authorize != nil && !s.options.Authorize(r) {
 		w.Header().Set("Content-Type", "application/json")
@@ -319,8 +318,8 @@ func (s *Server) refuseSession(w http.ResponseWriter, session *Session, reached 
 }
 
 // tombstones are the ids of the last sessions that ended while no request was
-// there to be told so. As in python-engineio, the next request of such a session
-// is answered 500, and later ones as if it had never been.
+// waiting. As in python-engineio, the next request of such a session is answered 500,
+// and later ones as if the session had never existed.
 type tombstones struct {
 	ids  map[string]struct{}
 	ring [256]string

@@ -17,9 +17,9 @@ import (
 	"counting/server/clientaddr"
 )
 
-// Session is one client's connection, over whichever transport. Its methods are
-// safe for concurrent use and never wait for the client. What is sent arrives in
-// the order of the calls; on a session that is over, the methods do nothing.
+// Session is one client's connection, over either transport. Its methods are safe
+// for concurrent use and never wait for the client. What is sent arrives in the order
+// of the calls; after the session has ended, the methods do nothing.
 type Session struct {
 	server     *Server
 	id         string
@@ -37,18 +37,18 @@ type Session struct {
 	released  bool
 
 	calls   sync.Mutex // held while the handler is called
-	handler Handler    // nil once Close was called; guarded by calls
+	handler Handler    // nil after Close was called; guarded by calls
 
 	reserved int64        // by the handler
 	handled  atomic.Int64 // packets
 
-	owing sync.Mutex
-	debt  debt
+	debtMu sync.Mutex
+	debt   debt
 
 	mu      sync.Mutex
 	ending  bool // Close is about to be called, or was
 	over    bool // nothing more is queued
-	posted  bool // a request that was not a poll has ended it
+	posted  bool // it was ended by a POST request
 	corks   int
 	queue   []packet
 	cost    int64        // of the queue, and of what is being written
@@ -75,8 +75,8 @@ func newSession(server *Server, r *http.Request) *Session {
 	return s
 }
 
-// open finds out who handles the session, unless its handshake has failed.
-// Nothing that happens to the session is handled before.
+// open obtains the session's handler, or ends the session if its handshake has
+// failed. Calls of the handler wait for it.
 func (s *Session) open(ok bool) {
 	if ok {
 		s.handler = s.server.accept(s)
@@ -87,7 +87,7 @@ func (s *Session) open(ok bool) {
 	}
 }
 
-// ID returns the session's id. Whoever knows it can speak for the client.
+// ID returns the session's id. It is secret: whoever knows it can send as the client.
 func (s *Session) ID() string { return s.id }
 
 // Addr returns the client's network address, without a port.
@@ -111,8 +111,8 @@ func (s *Session) Send(text string) { s.send(packet{data: string(typeMessage) + 
 // SendBinary sends a binary message.
 func (s *Session) SendBinary(data []byte) { s.send(packet{data: string(data), binary: true}) }
 
-// Cork holds back what is sent until Uncork, so that it goes out in one write or
-// one poll. Calls nest.
+// Cork buffers what is sent until Uncork, so that it goes out in one write or one
+// poll. Calls nest.
 func (s *Session) Cork() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,10 +127,9 @@ func (s *Session) Uncork() {
 	s.flush()
 }
 
-// Reserve counts bytes of the session's messages that the handler keeps beyond
-// Message as being received; a negative number takes them off again. It returns an
-// error, and counts nothing, if that is more than Limits.Receiving leaves. Only the
-// handler may call it.
+// Reserve counts bytes of messages that the handler keeps after Message returns
+// against Limits.Receiving; a negative number releases them. If the limit would be
+// exceeded, it counts nothing and returns an error. Only the handler may call it.
 func (s *Session) Reserve(bytes int) error {
 	size := s.reserved + int64(bytes)
 	if err := s.server.receiving.resize(s.addressKey, s.reserved, size); err != nil {
@@ -141,9 +140,9 @@ func (s *Session) Reserve(bytes int) error {
 	return nil
 }
 
-// SetJoined notes whether the client has joined something, a namespace for
-// instance. A session that has joined nothing gives way to new sessions when a
-// limit is reached, and is closed after Options.JoinTimeout.
+// SetJoined records whether the client has joined something, for instance a
+// namespace. A session that has joined nothing is evicted in favor of a new session
+// when a limit is reached, and is closed after Options.JoinTimeout.
 func (s *Session) SetJoined(joined bool) {
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
@@ -154,7 +153,7 @@ func (s *Session) SetJoined(joined bool) {
 // The handler's Close is called later, by another goroutine.
 func (s *Session) Close(reason string) { s.end(reason) }
 
-// openPacket tells the client what it has to know about the session.
+// openPacket returns the OPEN packet of the handshake.
 func (s *Session) openPacket(transport string) packet {
 	upgrades := []string{"websocket"}
 	if transport == "websocket" {
@@ -174,9 +173,9 @@ func (s *Session) openPacket(transport string) packet {
 	return packet{data: string(typeOpen) + string(text)}
 }
 
-// call calls the handler, unless the session was closed. net/http would recover
-// a panic of the handler, which would leave the application half-way through a
-// step; so it is raised again where nobody recovers it.
+// call calls f with the handler, unless the session was closed. net/http would
+// recover a panic of the handler and continue in an unknown state, so the panic is
+// repeated in another goroutine, where it ends the process.
 func (s *Session) call(f func(Handler)) {
 	s.calls.Lock()
 	defer s.calls.Unlock()
@@ -193,18 +192,18 @@ func (s *Session) call(f func(Handler)) {
 	f(s.handler)
 }
 
-// yieldEvery is how many packets in a row are handled before other goroutines get
-// their turn: otherwise those that have always something to handle would be
-// interrupted only every 10 ms, and everybody else would wait for all of them.
+// yieldEvery is how many packets are handled before the goroutine yields. Otherwise
+// sessions that always have packets to handle would be preempted only every 10 ms, and
+// all others would wait for them.
 const yieldEvery = 16
 
-// packet handles one packet of the client, in order. It returns an error if the
-// packet is none that a client may send; what that means depends on the transport.
+// packet handles one packet of the client, in order. It returns an error if a client
+// may not send such a packet; the caller decides what follows, by transport.
 func (s *Session) packet(kind byte, data []byte, binary bool) error {
 	if s.handled.Add(1)%yieldEvery == 0 {
 		runtime.Gosched()
 	}
-	defer s.pay(len(data))
+	defer s.throttle(len(data))
 	switch {
 	case binary || kind == typeMessage:
 		s.call(func(h Handler) { h.Message(data, binary) })
@@ -223,8 +222,8 @@ func (s *Session) packet(kind byte, data []byte, binary bool) error {
 	return nil
 }
 
-// send queues packets and sends them if that is possible now. A session whose
-// client does not take what it is sent is ended when it goes over a limit.
+// send queues a packet and sends it if that is possible now. It ends a session that
+// exceeds a limit, since its client does not read.
 func (s *Session) send(p packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,8 +256,8 @@ func (s *Session) send(p packet) {
 	s.flush()
 }
 
-// flush hands what is queued to the transport, if there is one that takes it.
-// The caller holds s.mu.
+// flush passes what is queued to the transport, if one is ready. The caller holds
+// s.mu.
 func (s *Session) flush() {
 	switch {
 	case s.corks > 0 || len(s.queue) == 0:
@@ -269,13 +268,13 @@ func (s *Session) flush() {
 	}
 }
 
-// mostPolled is how many packets one poll is answered with. python-socketio's
-// client refuses more, and ends its session.
-const mostPolled = 16
+// maxPolled is the most packets that one poll is answered with. python-socketio's
+// client rejects more, and ends its session.
+const maxPolled = 16
 
-// take removes what goes out with the next poll. The caller holds s.mu.
+// take removes and returns the packets for the next poll. The caller holds s.mu.
 func (s *Session) take() []packet {
-	n := min(len(s.queue), mostPolled)
+	n := min(len(s.queue), maxPolled)
 	packets := slices.Clone(s.queue[:n])
 	if s.queue = slices.Delete(s.queue, 0, n); len(s.queue) == 0 {
 		s.empty()
@@ -288,8 +287,8 @@ func (s *Session) take() []packet {
 	return packets
 }
 
-// empty makes an empty queue of what was delivered, and keeps it only if it is
-// small: it is no longer in the budget. The caller holds s.mu.
+// empty empties the queue after its packets were delivered. It keeps only a small
+// backing array, since the budget no longer counts it. The caller holds s.mu.
 func (s *Session) empty() {
 	clear(s.queue)
 	if s.queue = s.queue[:0]; cap(s.queue) > 256 {
@@ -297,20 +296,20 @@ func (s *Session) empty() {
 	}
 }
 
-// setCost changes what the budget counts. The caller holds s.mu and does not
-// raise the cost.
+// setCost lowers what the budget counts for the session. The caller holds s.mu.
 func (s *Session) setCost(cost int64) {
 	s.server.sending.resize(s.addressKey, s.cost, cost)
 	s.cost = cost
 }
 
-// discard forgets what is queued. The caller holds s.mu.
+// discard drops what is queued. The caller holds s.mu.
 func (s *Session) discard() {
 	s.queue = nil
 	s.setCost(0)
 }
 
-// beginEnd reports whether the caller is the one who has to finish the session.
+// beginEnd marks the session as ending, and reports whether the caller must call
+// finish.
 func (s *Session) beginEnd() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -319,17 +318,18 @@ func (s *Session) beginEnd() bool {
 	return first
 }
 
-// end ends the session. It does not wait: the caller may be within a call of the
-// handler, or hold locks that the handler takes.
+// end ends the session. It does not wait, so it may be called by the handler and with
+// locks held that the handler takes.
 func (s *Session) end(reason string) {
 	if s.beginEnd() {
 		go s.finish(reason, false)
 	}
 }
 
-// finish forgets the session, tells the handler, sends what is queued and lets the
-// transport go. A client that left by a CLOSE packet still gets what the handler
-// sends it. The slot is free by the time that the handler can tell others.
+// finish removes the session, calls the handler's Close, sends what is queued and
+// closes the transport. A client that left by a CLOSE packet still gets what the
+// handler sends it. The slot is released before Close is called, so that other clients
+// that are notified of the end can connect.
 func (s *Session) finish(reason string, left bool) {
 	s.mu.Lock()
 	s.over = !left
@@ -360,7 +360,7 @@ func (s *Session) finish(reason string, left bool) {
 	}
 }
 
-// pending tells whether a WebSocket has not been handed all that was sent.
+// pending reports whether data for a WebSocket was not yet passed to the kernel.
 func (s *Session) pending() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

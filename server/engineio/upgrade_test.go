@@ -22,7 +22,7 @@ func TestUpgrade(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		sends []string
-		// ends tells that the WebSocket is closed and the session goes on polling.
+		// ends means that the WebSocket is closed and the session continues to poll.
 		ends bool
 	}{
 		{"in order", []string{"2probe", "5"}, false},
@@ -78,7 +78,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// What is sent while the upgrade is being probed arrives after it, in order.
+// Messages that are sent during the probe arrive after the upgrade, in order.
 func TestNothingIsLostOrReorderedByAnUpgrade(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
@@ -99,7 +99,7 @@ func TestNothingIsLostOrReorderedByAnUpgrade(t *testing.T) {
 	expect(t, conn, "4last")
 }
 
-// A second upgrade harms nobody but itself.
+// A second upgrade is refused, and does not affect the first.
 func TestASecondUpgradeIsClosed(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
@@ -113,8 +113,8 @@ func TestASecondUpgradeIsClosed(t *testing.T) {
 	expect(t, first, "4hello")
 }
 
-// A proxy that passes no upgrade on makes a plain request of it. The session goes
-// on by polling, and none of its packets is lost.
+// A proxy without upgrades forwards a plain request. The session continues to poll, and
+// none of its packets is lost.
 func TestAnUpgradeThatAProxyTookAwayIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
@@ -133,17 +133,16 @@ func TestAnUpgradeThatAProxyTookAwayIsRefused(t *testing.T) {
 	}
 }
 
-// A waiting poll and an upgrading WebSocket that were cut together ended the
-// process of an earlier server within some thousand rounds. Nothing may be left of
-// them either.
+// Cutting a waiting poll and an upgrading WebSocket together crashed an earlier server
+// within some thousand rounds. They must not leave anything behind either.
 func TestPollsAndUpgradesThatAreCutTogether(t *testing.T) {
 	rounds := 2000
 	if testing.Short() {
 		rounds = 200
 	}
 	fmt.Sscan(os.Getenv("ROUNDS"), &rounds)
-	// A session whose poll was answered in time lives on until its heartbeat ends
-	// it, which must not be before its upgrade, however busy the machine is.
+	// A session whose poll was answered in time stays open until its heartbeat ends it.
+	// That must not be before its upgrade, even on a busy machine.
 	s := start(t, Options{PingInterval: 2 * time.Second, PingTimeout: 3 * time.Second})
 	addr := strings.TrimPrefix(s.url, "http://")
 	goroutines := runtime.NumGoroutine()
@@ -187,7 +186,7 @@ func cutTogether(t testing.TB, s *testServer, addr string) {
 	if err == nil && response.StatusCode == http.StatusBadRequest {
 		poll.Close()
 		upgrade.Close()
-		return // its heartbeat has ended it, on a machine that is busy
+		return // its heartbeat has ended it, on a busy machine
 	}
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Errorf("the upgrade was answered %v, %v", response, err)

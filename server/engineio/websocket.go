@@ -16,26 +16,24 @@ import (
 // handshake to the UPGRADE packet.
 const upgradeTimeout = 10 * time.Second
 
-// messageTimeout is how long a message may take to arrive once its first byte
-// has.
+// messageTimeout is how long a message may take to arrive, from its first byte.
 const messageTimeout = 15 * time.Second
 
-// conn is a WebSocket. One goroutine reads it, in serve. Writes are put together
-// and go out in one system call, made by whoever sends, if the kernel takes them
-// without waiting; a goroutine that lives until they are written takes over if it
-// does not.
+// conn is a WebSocket. One goroutine reads it, in serve. Queued packets are written
+// in one system call by the goroutine that sends. If the kernel does not accept all of
+// it without blocking, a temporary goroutine writes the rest.
 type conn struct {
 	session *Session
 	net     net.Conn
 	in      frameReader
 
 	// Guarded by session.mu.
-	writing bool // a goroutine writes
+	writing bool // a goroutine is writing
 	closing bool // to be closed once everything is written
 	dead    bool // closed
 }
 
-// isUpgrade tells whether the request asks for a WebSocket.
+// isUpgrade reports whether the request asks for a WebSocket.
 func isUpgrade(r *http.Request) bool {
 	return headerHas(r.Header["Connection"], "upgrade") && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
@@ -51,14 +49,14 @@ func headerHas(values []string, token string) bool {
 	return false
 }
 
-// accept makes a WebSocket of the request's connection, or answers why it cannot
-// and returns nil. Compression is not offered: no packet is long enough to gain
-// from it, and 1 kB of it can hold a megabyte.
+// accept upgrades the request's connection to a WebSocket, or answers with an error
+// and returns nil. Compression is not offered: packets are too short to gain from it,
+// and 1 kB of compressed data can expand to a megabyte.
 func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn, rw, _, err := ws.HTTPUpgrader{Timeout: writeTimeout}.Upgrade(r, w)
 	if err != nil {
 		s.server.options.Log.Debug("refused a WebSocket: "+err.Error(), "address", s.addr)
-		if netConn != nil { // net/http has let go of it
+		if netConn != nil { // it was hijacked from net/http
 			netConn.Close()
 		}
 		return nil
@@ -67,7 +65,7 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	c := &conn{session: s, net: netConn}
 	c.in.conn = netConn
 	c.in.raw = rawConn(netConn)
-	// The client may have sent frames right behind its request.
+	// The client may have sent frames directly after its request.
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)
 		c.in.early = bytes.Clone(early)
@@ -75,8 +73,8 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	return c
 }
 
-// attach makes the WebSocket the session's transport, and sends first, which
-// may be empty, and what is queued.
+// attach makes the WebSocket the session's transport, and sends first and then what is
+// queued.
 func (s *Session) attach(c *conn, first ...packet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +100,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Sessio
 	}
 }
 
-// serveUpgrade waits for the probe and for the UPGRADE packet. Anything else
-// closes this WebSocket, and the session goes on polling.
+// serveUpgrade waits for the probe and for the UPGRADE packet. Anything else closes
+// this WebSocket, and the session continues to poll.
 func (c *conn) serveUpgrade() {
 	s := c.session
 	c.in.until = time.Now().Add(upgradeTimeout)
@@ -122,7 +120,7 @@ func (c *conn) serveUpgrade() {
 	c.serve()
 }
 
-// awaitUpgrade reports whether the session has been moved to this WebSocket.
+// awaitUpgrade reports whether the session was upgraded to this WebSocket.
 func (c *conn) awaitUpgrade() bool {
 	s := c.session
 	if text, err := c.nextText(); err != nil || text != "2probe" {
@@ -134,7 +132,7 @@ func (c *conn) awaitUpgrade() bool {
 		return false
 	}
 	s.probing = c
-	if s.waiting != nil { // it is released, so that the client can stop polling
+	if s.waiting != nil { // answered now, so that the client can stop polling
 		s.answerWaiting(append(s.take(), noop))
 	}
 	s.mu.Unlock()
@@ -144,7 +142,7 @@ func (c *conn) awaitUpgrade() bool {
 	if text, err := c.nextText(); err != nil || text != string(typeUpgrade) {
 		return false
 	}
-	// Before others may write, with deadlines of their own.
+	// Must precede the upgrade, after which senders set their own deadlines.
 	c.in.until = time.Time{}
 	c.net.SetDeadline(time.Time{})
 	s.mu.Lock()
@@ -157,7 +155,7 @@ func (c *conn) awaitUpgrade() bool {
 	return true
 }
 
-// nextText returns the next message, which has to be text.
+// nextText returns the next message. It returns an error if that is not text.
 func (c *conn) nextText() (string, error) {
 	for {
 		op, data, err := c.in.next(c.session)
@@ -176,22 +174,22 @@ func (c *conn) nextText() (string, error) {
 	}
 }
 
-// writeFrame writes while the WebSocket is not the session's transport yet.
+// writeFrame writes a frame before the WebSocket is the session's transport.
 func (c *conn) writeFrame(op ws.OpCode, data string) error {
 	_, err := c.net.Write(appendFrame(nil, op, data))
 	return err
 }
 
-// serve reads the WebSocket until either side closes it, which ends the session.
+// serve reads the WebSocket until either side closes it, and then ends the session.
 func (c *conn) serve() {
 	reason := c.read()
 	c.in.release(c.session)
 	c.session.end(reason)
 }
 
-// read handles what the client sends, and returns why it ended. While there are
-// messages that have been received already, what is sent to the session waits
-// for the last of them, and goes out in one write.
+// read handles what the client sends, and returns the reason of its end. While further
+// messages are already received, what is sent to the session is buffered, so that the
+// answers to all of them go out in one write.
 func (c *conn) read() (reason string) {
 	s := c.session
 	corked := false
@@ -227,8 +225,8 @@ func (c *conn) read() (reason string) {
 	}
 }
 
-// text handles a text message, and returns why the session ends by it, or "". As
-// in python-engineio, packets that no client may send are ignored; what is not a
+// text handles a text message, and returns the reason why it ends the session, or "".
+// As in python-engineio, packets that clients may not send are ignored; what is not a
 // packet ends the session.
 func (c *conn) text(data []byte) string {
 	if len(data) > 0 && data[0] >= '0' && data[0] <= '9' {
@@ -270,7 +268,7 @@ func (c *conn) write() {
 	c.written(buffer, frames, s.cost, err)
 }
 
-// writeRest writes what the kernel did not take without waiting.
+// writeRest writes what the kernel did not accept without blocking.
 func (c *conn) writeRest(buffer *[]byte, frames []byte, n int, cost int64) {
 	c.net.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err := c.net.Write(frames[n:])
@@ -283,8 +281,7 @@ func (c *conn) writeRest(buffer *[]byte, frames []byte, n int, cost int64) {
 	s.flush()
 }
 
-// written notes that frames are written, or why they are not. The caller holds
-// s.mu.
+// written records the result of writing frames. The caller holds s.mu.
 func (c *conn) written(buffer *[]byte, frames []byte, cost int64, err error) {
 	c.session.setCost(c.session.cost - cost)
 	if cap(frames) <= 64<<10 {
@@ -317,8 +314,8 @@ func (c *conn) close() {
 	}
 }
 
-// sendControl queues a control frame. The client has sent something first, so
-// it is counted like any packet.
+// sendControl queues a control frame. It counts like any packet, since it answers
+// something that the client has sent.
 func (s *Session) sendControl(op ws.OpCode, data []byte) {
 	s.send(packet{data: string(data), control: op})
 }
@@ -338,7 +335,7 @@ func (p packet) appendFrame(b []byte) []byte {
 	return appendFrame(b, ws.OpText, p.data)
 }
 
-// appendFrame appends a frame as a server sends it: whole, and not masked.
+// appendFrame appends an unfragmented, unmasked frame, as servers send it.
 func appendFrame(b []byte, op ws.OpCode, data string) []byte {
 	b = append(b, 0x80|byte(op))
 	switch n := len(data); {

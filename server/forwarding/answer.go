@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// answer is the http.ResponseWriter for an owner's answer. A client that takes
-// nothing for writeTimeout is cut off.
+// answer is the http.ResponseWriter for an owner's response. A client that does not
+// read for writeTimeout is cut off.
 type answer struct {
 	http.ResponseWriter
 	control  *http.ResponseController
@@ -35,15 +35,15 @@ func (a *answer) Write(b []byte) (int, error) {
 	return a.ResponseWriter.Write(b)
 }
 
-// end takes the deadline away: the connection may be used for the next request.
+// end removes the deadline, since the connection may be used for the next request.
 func (a *answer) end() {
 	if !a.hijacked {
 		a.control.SetWriteDeadline(time.Time{})
 	}
 }
 
-// body returns the request's body. When all of it has come the server's deadline
-// for that no longer holds: an answer may be awaited for longer.
+// body returns the request's body. When all of it is received the server's read
+// deadline is removed, since waiting for the response may take longer.
 func (a *answer) body(r *http.Request) io.ReadCloser {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		a.control.SetReadDeadline(time.Time{})
@@ -83,7 +83,7 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // uses, would take buffers of 32 KiB each way.
 type tunnel struct {
 	net.Conn
-	early   *bufio.Reader // has what the client sent behind its request
+	early   *bufio.Reader // has what the client sent after its request
 	buffers *buffers
 }
 

@@ -22,30 +22,28 @@ import (
 const (
 	// dialTimeout is how long connecting to an owner may take.
 	dialTimeout = time.Second
-	// writeTimeout is how long a client may take to receive what it is sent at one
-	// time.
+	// writeTimeout is how long a client may take to receive one write.
 	writeTimeout = 15 * time.Second
-	// bufferSize is how much is copied at one time. Each WebSocket has two buffers,
-	// and each answer that is being copied one.
+	// bufferSize is the size of a copy buffer. Each WebSocket has two buffers, and each
+	// response that is being copied has one.
 	bufferSize = 4 << 10
-	// idleConns is how many connections to an owner are kept for the next requests.
+	// idleConns is how many idle connections to an owner are kept.
 	idleConns = 64
-	// maxAnswerHeader bounds the header of an answer.
+	// maxAnswerHeader bounds the header of a response.
 	maxAnswerHeader = 64 << 10
 )
 
-// The errors of Forwarder.Forward. They are wrapped, with the owner's name and the
-// cause.
+// Errors of Forwarder.Forward. They are wrapped, with the owner's name and the cause.
 var (
 	// ErrUnreachable: no connection to the owner could be made.
 	ErrUnreachable = errors.New("cannot be reached")
-	// ErrRefused: its address refuses connections, so that nobody listens there. It
+	// ErrRefused: the owner's address refuses connections, so nothing listens there. It
 	// wraps ErrUnreachable.
 	ErrRefused = fmt.Errorf("%w: it refuses connections", ErrUnreachable)
-	// ErrNotOwner: the server says that it does not own the game.
+	// ErrNotOwner: the server does not own the game.
 	ErrNotOwner = errors.New("does not own the game any longer")
-	// ErrNoAnswer: the connection broke before the owner answered, or the answer
-	// took too long.
+	// ErrNoAnswer: the connection broke before the owner answered, or the owner took
+	// too long.
 	ErrNoAnswer = errors.New("does not answer")
 	// ErrTooMany: too many requests are being forwarded.
 	ErrTooMany = errors.New("too many requests are being forwarded")
@@ -55,11 +53,11 @@ var (
 	ErrBad = errors.New("the request cannot be forwarded")
 )
 
-// Outcome is how the forwarding of a request went.
+// Outcome is the result of forwarding a request.
 type Outcome string
 
-// The outcomes. But for Answered, each is one of Forward's errors; Abandoned is that
-// the client left before the owner answered.
+// The outcomes. All but Answered and Abandoned correspond to Forward's errors;
+// Abandoned means that the client left before the owner answered.
 const (
 	Answered    Outcome = "answered"
 	Unreachable Outcome = "unreachable"
@@ -73,25 +71,24 @@ const (
 // Outcomes lists every Outcome.
 var Outcomes = [...]Outcome{Answered, Unreachable, NotOwner, NoAnswer, TooMany, Bad, Abandoned}
 
-// Options are for New.
+// Options configure New.
 type Options struct {
-	// Most is how many requests may be forwarded at the same time, WebSockets that
-	// are open and polls that wait included; 0 is any number.
-	Most int
-	// AnswerTimeout is how long an owner may take to begin its answer to a request
-	// that Forward was given no time for, such as a poll; 0 is any time.
+	// MaxRequests is how many requests may be forwarded at the same time, including
+	// open WebSockets and waiting polls; 0 means no limit.
+	MaxRequests int
+	// AnswerTimeout is how long an owner may take to begin its response if Forward is
+	// called without a timeout, as for a poll; 0 means no limit.
 	AnswerTimeout time.Duration
 	// Client returns the address of the client that sent a request.
 	Client func(*http.Request) netip.Addr
-	// Done, if it is not nil, is called once for each request that was forwarded,
-	// when its answer begins or it has failed. It must not wait.
+	// Done, if non-nil, is called once for each request, when its response begins or it
+	// has failed. It must not block.
 	Done func(Outcome)
-	// Log, if it is not nil, gets what an operator may want to know.
+	// Log, if non-nil, receives messages for operators.
 	Log *slog.Logger
 }
 
-// Forwarder forwards requests to other servers. It may be used by any number of
-// goroutines.
+// Forwarder forwards requests to other servers. Its methods may be called concurrently.
 type Forwarder struct {
 	options   Options
 	transport *http.Transport
@@ -100,7 +97,7 @@ type Forwarder struct {
 	errorLog  *log.Logger
 }
 
-// New returns a Forwarder, which must be closed after use.
+// New returns a Forwarder. The caller must Close it.
 func New(o Options) *Forwarder {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -119,30 +116,30 @@ func New(o Options) *Forwarder {
 			return c, nil
 		},
 		MaxIdleConnsPerHost:    idleConns,
-		IdleConnTimeout:        30 * time.Second, // less than a server keeps one
+		IdleConnTimeout:        30 * time.Second, // less than the owner's
 		ResponseHeaderTimeout:  o.AnswerTimeout,
 		MaxResponseHeaderBytes: maxAnswerHeader,
-		DisableCompression:     true, // the client's headers say what it takes
+		DisableCompression:     true, // the client's own headers are forwarded
 		ReadBufferSize:         bufferSize,
 		WriteBufferSize:        bufferSize,
 	}
 	return f
 }
 
-// Close closes the connections that no request uses.
+// Close closes the idle connections.
 func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
 
 // Open returns how many requests are being forwarded.
 func (f *Forwarder) Open() int { return int(f.open.Load()) }
 
-// Forward has another server serve the request, which must not be one that was
-// forwarded. The answer, or the WebSocket, is copied until it ends or the client
-// leaves. Unless wait is 0, the answer must have begun by then.
+// Forward forwards the request to another server, and copies the response or the
+// WebSocket until it ends or the client leaves. The request must not be a forwarded
+// one. If timeout is not 0, the response must begin within that time.
 //
-// An error says that the client was not answered anything. If the request has no
-// body it may be forwarded again.
-func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, to *store.Elsewhere, wait time.Duration) error {
-	if open := f.open.Add(1); f.options.Most > 0 && open > int64(f.options.Most) {
+// If Forward returns an error, nothing was sent to the client. A request without a body
+// may then be forwarded again.
+func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, to *store.Elsewhere, timeout time.Duration) error {
+	if open := f.open.Add(1); f.options.MaxRequests > 0 && open > int64(f.options.MaxRequests) {
 		f.open.Add(-1)
 		f.options.Done(TooMany)
 		return ErrTooMany
@@ -151,11 +148,11 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, to *store.El
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	stop := func() bool { return true }
-	if wait > 0 {
-		stop = time.AfterFunc(wait, func() { cancel(context.DeadlineExceeded) }).Stop
+	if timeout > 0 {
+		stop = time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) }).Stop
 	}
 	kept := w.Header().Clone()
-	clear(w.Header()) // of an answer from here
+	clear(w.Header()) // those of a response of this server
 	var failed error
 	proxy := httputil.ReverseProxy{
 		Transport:     f.transport,
@@ -192,13 +189,13 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, to *store.El
 	return f.failed(r, to, failed)
 }
 
-// rewrite makes the request that is sent of the one that came.
+// rewrite makes the outgoing request from the incoming one.
 func (f *Forwarder) rewrite(p *httputil.ProxyRequest, to *store.Elsewhere) {
 	out := p.Out
 	out.URL.Scheme, out.URL.Host = "http", to.Addr
-	out.URL.RawQuery = p.In.URL.RawQuery // as it came, what cannot be parsed included
+	out.URL.RawQuery = p.In.URL.RawQuery // unchanged, even if it cannot be parsed
 	if upgrade := p.In.Header["Upgrade"]; upgrade != nil {
-		out.Header["Upgrade"] = upgrade // even if Connection does not name it: the owner says what is wrong
+		out.Header["Upgrade"] = upgrade // even if Connection does not name it: the owner reports the mistake
 	}
 	out.Header.Set(secretHeader, to.Secret)
 	out.Header.Set(clientHeader, f.options.Client(p.In).String())
@@ -242,12 +239,12 @@ func isTimeout(err error) bool {
 	return errors.As(err, &e) && e.Timeout()
 }
 
-// isClosed reports whether err is that of a connection that the owner closed before
-// the request was sent, which has no type.
+// isClosed reports whether err is the untyped error of a connection that the owner
+// closed before the request was sent.
 func isClosed(err error) bool { return err.Error() == "http: server closed idle connection" }
 
-// Check asks the other server whether it is ready. The error says, in its words or
-// ours, why not.
+// Check asks the other server whether it is ready. The error is the reason why it is
+// not, as reported by that server if it can be reached.
 func (f *Forwarder) Check(ctx context.Context, to *store.Elsewhere) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.Addr+"/ready", nil)
 	if err != nil {
@@ -269,10 +266,10 @@ func (f *Forwarder) Check(ctx context.Context, to *store.Elsewhere) error {
 	return nil
 }
 
-// buffers are those that are not in use.
+// buffers is an httputil.BufferPool of buffers of bufferSize.
 type buffers struct{ pool sync.Pool }
 
-// Get and Put make it an httputil.BufferPool.
+// Get returns a buffer.
 func (b *buffers) Get() []byte {
 	if buffer, ok := b.pool.Get().(*[bufferSize]byte); ok {
 		return buffer[:]
@@ -280,4 +277,5 @@ func (b *buffers) Get() []byte {
 	return new([bufferSize]byte)[:]
 }
 
+// Put returns a buffer to the pool.
 func (b *buffers) Put(buffer []byte) { b.pool.Put((*[bufferSize]byte)(buffer)) }

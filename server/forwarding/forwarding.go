@@ -1,9 +1,9 @@
-// Package forwarding has requests served by another server of the same games, the
-// one that owns the game that a request is for. A Forwarder sends them there, and a
-// Receiver takes them, on a listener of its own that serves nobody else.
+// Package forwarding forwards requests to the server that owns the game that a request
+// is for. A Forwarder sends them to the owner's internal listener, which serves only
+// other servers and whose handler is a Receiver.
 //
-// A request is forwarded once. It carries the address of the client, so that limits
-// and log at the owner count the client and not the server that forwards.
+// A request is forwarded once. It carries the address of the client, so that the
+// owner's limits and log apply to the client and not to the server that forwards.
 package forwarding
 
 import (
@@ -18,8 +18,8 @@ import (
 const (
 	secretHeader = "Counting-Secret"
 	clientHeader = "Counting-Client"
-	// refusedHeader is in an answer that says that the request was not served,
-	// since its receiver does not own the game.
+	// refusedHeader is set in the response to a request that was not served, since its
+	// receiver does not own the game.
 	refusedHeader = "Counting-Not-Owner"
 )
 
@@ -29,16 +29,15 @@ type forwarded struct{}
 // be forwarded again.
 func IsForwarded(r *http.Request) bool { return r.Context().Value(forwarded{}) != nil }
 
-// Receiver returns the handler of the internal listener. A request without the
-// secret is answered 403. Others come to next as if their clients had sent them
-// here: RemoteAddr has the client's address, with port 0, and IsForwarded reports
-// true.
+// Receiver returns the handler of the internal listener. A request without the secret
+// is answered 403. Others are passed to next with the client's address and port 0 as
+// RemoteAddr, and IsForwarded reports true for them.
 func Receiver(secret string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent, client := r.Header.Get(secretHeader), r.Header.Get(clientHeader)
 		removeHeaders(r)
 		if secret == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(secret)) != 1 {
-			w.Header().Set(refusedHeader, "1") // the secret may be that of a server that was here before
+			w.Header().Set(refusedHeader, "1") // the secret may be that of an earlier server at this address
 			http.Error(w, "only servers of the same games are served here; clients use the public address", http.StatusForbidden)
 			return
 		}

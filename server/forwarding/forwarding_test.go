@@ -60,7 +60,7 @@ func start(t *testing.T, handler http.HandlerFunc, o Options, wait time.Duration
 	return p
 }
 
-// ended returns what Forward returned, and how the last request went.
+// ended returns the result of Forward, and the outcome of the last request.
 func (p *pair) ended(t *testing.T) (Outcome, error) {
 	t.Helper()
 	select {
@@ -126,8 +126,8 @@ func TestTheOwnerSeesWhatTheClientSent(t *testing.T) {
 	}
 }
 
-// The internal listener serves nobody but servers, and the public one believes no
-// client that claims to be one.
+// The internal listener serves only servers, and the public one ignores the headers of
+// clients that claim to be a server.
 func TestOnlyServersAreServed(t *testing.T) {
 	t.Parallel()
 	served := func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%v", IsForwarded(r)) }
@@ -154,7 +154,8 @@ func TestOnlyServersAreServed(t *testing.T) {
 	}
 }
 
-// A server that is no longer the owner says so, and nothing is answered yet.
+// A server that is no longer the owner refuses the request, and the client is not
+// answered yet.
 func TestAnOwnerThatHasChanged(t *testing.T) {
 	t.Parallel()
 	p := start(t, func(w http.ResponseWriter, r *http.Request) { Refuse(w, "not mine") }, Options{}, 0)
@@ -175,7 +176,8 @@ func TestAnOwnerThatHasChanged(t *testing.T) {
 	}
 }
 
-// An owner that is gone, does not answer, or breaks off, is an error in words.
+// An owner that has ended, does not answer or breaks the connection results in a
+// readable error.
 func TestAnOwnerThatIsGoneOrSlow(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -221,8 +223,8 @@ func TestAnOwnerThatIsGoneOrSlow(t *testing.T) {
 	}
 }
 
-// What began in time may take any time, and a client that leaves takes the owner's
-// request with it.
+// A response that began in time may take any time, and when the client leaves the
+// owner's request is canceled.
 func TestAStreamIsNotCutOff(t *testing.T) {
 	t.Parallel()
 	const wait = 2 * time.Second
@@ -271,11 +273,11 @@ func TestAStreamIsNotCutOff(t *testing.T) {
 	}
 }
 
-// There is a limit to what is forwarded at the same time.
+// The number of requests that are forwarded at the same time is limited.
 func TestTooManyRequests(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
-	p := start(t, func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release }, Options{Most: 2}, 0)
+	p := start(t, func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-release }, Options{MaxRequests: 2}, 0)
 	t.Cleanup(func() { close(release) })
 	for range 2 {
 		go func() {
@@ -293,7 +295,7 @@ func TestTooManyRequests(t *testing.T) {
 	}
 }
 
-// A body that stops is the client's fault.
+// An incomplete body is the client's fault.
 func TestABodyThatIsIncomplete(t *testing.T) {
 	t.Parallel()
 	p := start(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, Options{}, 0)

@@ -11,8 +11,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A WebSocket carries what each side sends, also right behind its handshake, and
-// ends on both sides when one of them does.
+// A WebSocket transfers what each side sends, also directly after its handshake, and
+// is closed on both sides when one of them closes it.
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
 	upgrader := websocket.Upgrader{}
@@ -89,7 +89,7 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// An upgrade that is refused is answered in the owner's words.
+// A refused upgrade is answered with the owner's response.
 func TestAWebSocketThatIsRefused(t *testing.T) {
 	t.Parallel()
 	p := start(t, func(w http.ResponseWriter, r *http.Request) {

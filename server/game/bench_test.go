@@ -6,7 +6,7 @@ import (
 	"counting/server/protocol"
 )
 
-// BenchmarkStep is one number, from the seat whose turn it is, and its line.
+// BenchmarkStep handles one number of the seat whose turn it is, and its line.
 func BenchmarkStep(b *testing.B) {
 	b.ReportAllocs()
 	g := New(0)

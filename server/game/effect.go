@@ -6,8 +6,8 @@ import (
 	"counting/server/protocol"
 )
 
-// Effect is what a step of the game wants done. The first group goes to
-// sessions and to the file; the second says what happened, for the log.
+// Effect is a result of a step, which the owner carries out. Those of the first group
+// concern sessions and the file; those of the second are notifications, for the log.
 type Effect interface{ effect() }
 
 type (
@@ -18,13 +18,13 @@ type (
 		Event   string
 		Payload any
 	}
-	// Admit sends the session its CONNECT packet, "40", after all that was
+	// Admit sends the session its CONNECT packet, "40", after everything that was
 	// emitted to it before.
 	Admit struct{ Session Session }
-	// Hold keeps the session's CONNECT packet back. The owner raises GiveUp
-	// when the session has waited long enough.
+	// Hold delays the session's CONNECT packet. The owner calls GiveUp after the
+	// longest time that a session may wait.
 	Hold struct{ Session Session }
-	// Refuse sends the session a CONNECT_ERROR packet, "44", in place of "40".
+	// Refuse sends the session a CONNECT_ERROR packet, "44", instead of "40".
 	Refuse struct {
 		Session Session
 		Message string
@@ -36,12 +36,11 @@ type (
 		ID      AckID
 		Refused *Refused
 	}
-	// Append puts the spellings of all numbers up to UpTo at the end of the
-	// file, from the one on that follows the last Append. The owner raises
-	// Written when they are there.
+	// Append appends the spellings of all numbers after those of the last Append, up to
+	// UpTo, to the file. The owner calls Written when they are stored.
 	Append struct{ UpTo int64 }
-	// AppendLine puts the Words of a number at the end of the file. Lines are
-	// counted from 1 on; the owner raises Written or Dropped.
+	// AppendLine appends the Words of a number to the file. Lines are numbered from 1;
+	// the owner calls Written or Dropped.
 	AppendLine struct {
 		Line   int64
 		Number Number
@@ -54,27 +53,27 @@ type (
 		Session Session
 		Seat    protocol.Seat
 	}
-	// Full: a session came while both seats were taken.
+	// Full: a session asked to join while both seats were taken.
 	Full struct{ Session Session }
-	// Left: the session that held the seat is gone.
+	// Left: the session that held the seat has left.
 	Left struct {
 		Session Session
 		Seat    protocol.Seat
 	}
 	// Alone: somebody left, and a seat is free.
 	Alone struct{}
-	// Received: a number was taken.
+	// Received: a number was accepted.
 	Received struct {
 		Session Session
 		Number  Number
 	}
-	// Repeated: a number came that the seat had reported before.
+	// Repeated: a seat has sent a number that it had reported before.
 	Repeated struct {
 		Session Session
 		Number  Number
 	}
-	// Refused: a number was turned away. Code is one of a few, for metrics;
-	// Reason is for people. Last is the last number in the file.
+	// Refused: a number was refused. Code is one of Codes, for metrics; Reason is for
+	// people. Last is the last number in the file.
 	Refused struct {
 		Session Session
 		Code    Code
@@ -83,7 +82,7 @@ type (
 	}
 )
 
-// Reason says what was wrong with the number.
+// Reason describes what is wrong with the number.
 func (r Refused) Reason() string {
 	n := fmt.Sprintf("number %.40s", r.Number.Value)
 	switch r.Code {
@@ -115,28 +114,28 @@ func (r Refused) Reason() string {
 	return string(r.Code)
 }
 
-// Code tells why a number was refused.
+// Code is the reason why a number was refused.
 type Code string
 
-// The codes there are.
+// The codes.
 const (
 	NotJoined    Code = "not_joined"     // the session has not joined the game
-	Malformed    Code = "malformed"      // the payload is no number
-	NoSuchSeat   Code = "no_such_seat"   // client_id names none of the seats
-	NotItsSeat   Code = "not_its_seat"   // another session, or none, holds the seat
+	Malformed    Code = "malformed"      // the payload is not a number
+	NoSuchSeat   Code = "no_such_seat"   // client_id is not the name of a seat
+	NotItsSeat   Code = "not_its_seat"   // the session does not hold the seat
 	NotWhole     Code = "not_whole"      // a fraction
 	BelowOne     Code = "below_one"      // zero or less
 	BeyondTheEnd Code = "beyond_the_end" // more than the last number of the count
 	TooFarAhead  Code = "too_far_ahead"  // more than Ahead beyond the file
 	WrongParity  Code = "wrong_parity"   // odd numbers are client1's, even ones client2's
-	TooManyAcks  Code = "too_many_acks"  // the session is owed MaxUnacked
+	TooManyAcks  Code = "too_many_acks"  // the session waits for MaxUnacked acks
 
 	// In faithful mode only.
 	NotSpelled   Code = "not_spelled"    // Python cannot spell the number
 	TooManyLines Code = "too_many_lines" // MaxPending bytes wait to be written
 )
 
-// Codes are all of them.
+// Codes lists every Code.
 var Codes = [...]Code{NotJoined, Malformed, NoSuchSeat, NotItsSeat, NotWhole, BelowOne, BeyondTheEnd, TooFarAhead, WrongParity, TooManyAcks, NotSpelled, TooManyLines}
 
 func (Emit) effect()       {}

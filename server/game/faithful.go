@@ -10,17 +10,17 @@ import (
 // mode, where a client may send any number at any time.
 const MaxPending = 4 << 20
 
-// lineOverhead is what a line costs in memory beside its text.
+// lineOverhead is the memory that a line takes in addition to its text.
 const lineOverhead = 128
 
-// Faithful is the state of one game that is played as the original plays it: it
-// starts from 1 and 2, writes every number as it comes, and leaves a third
-// client without a seat. It differs in what it bounds: see MaxUnacked and
-// MaxPending. It is not safe for concurrent use: see Game.
+// Faithful is the state of one game with the original's rules: it starts from 1 and 2,
+// writes every number as it arrives, and leaves a third client without a seat. Unlike
+// the original it has limits: see MaxUnacked and MaxPending. It is not safe for
+// concurrent use: see Game.
 type Faithful struct {
 	seats
 	acks
-	next     map[protocol.Seat]protocol.Value // what client_assigned calls last_number
+	next     map[protocol.Seat]protocol.Value // last_number of client_assigned
 	appended int64
 	lines    []int // the sizes of the lines from written+1 on
 	pending  int   // their sum
@@ -39,8 +39,8 @@ func NewFaithful() *Faithful {
 	return g
 }
 
-// Connect is the event of a session that asks to join. It joins once; after
-// Disconnect it may ask again. The address does not matter.
+// Connect is called when a session asks to join. It joins once; after Disconnect it
+// may ask again. The address is ignored.
 func (g *Faithful) Connect(s Session, _ string) []Effect {
 	g.effects = nil
 	if g.in[s] {
@@ -51,7 +51,7 @@ func (g *Faithful) Connect(s Session, _ string) []Effect {
 		return g.effects
 	}
 	g.do(Full{s})
-	g.enter(s)
+	g.addSession(s)
 	g.do(Admit{s})
 	return g.effects
 }
@@ -59,7 +59,7 @@ func (g *Faithful) Connect(s Session, _ string) []Effect {
 // GiveUp does nothing: no session is held back.
 func (g *Faithful) GiveUp(Session) []Effect { return nil }
 
-// Disconnect is the event of a session that leaves.
+// Disconnect is called when a session leaves.
 func (g *Faithful) Disconnect(s Session) []Effect {
 	g.effects = nil
 	if !g.in[s] {
@@ -70,9 +70,9 @@ func (g *Faithful) Disconnect(s Session) []Effect {
 	return g.effects
 }
 
-// Number is the event of a client that counts. n must have its Words, unless it
-// has none. A number that has none is refused like one that is broken, but its
-// seat goes on after it: the original moves on before it spells.
+// Number is called when a client has sent a number. n.Words must be set, unless Python
+// cannot spell the number. Such a number is refused like a malformed one, but its seat
+// continues after it: the original advances before it spells.
 func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 	g.effects = nil
 	if n.Err == nil && g.in[s] {
@@ -104,31 +104,30 @@ func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 	g.do(Received{s, n})
 	g.do(AppendLine{g.appended, n})
 	if id != NoAck {
-		g.owe(g.appended, s, id)
+		g.addAck(g.appended, s, id)
 	}
 	return g.effects
 }
 
-// Written is the event of the file holding every line up to the one with that
-// number, counted as AppendLine counts them.
+// Written is called when every line up to the given one, as numbered by AppendLine, is
+// in the file.
 func (g *Faithful) Written(line int64) []Effect {
 	g.effects = nil
 	g.release(line)
-	for _, ack := range g.settle(line) {
+	for _, ack := range g.takeAcks(line) {
 		g.do(Ack{Session: ack.session, ID: ack.id})
 	}
 	return g.effects
 }
 
-// Dropped is the event of lines that will never be in the file, up to the one
-// with that number: a failed write loses them, and nobody is notified, as on the
-// original.
+// Dropped is called when the lines up to the given one were lost by a failed write. As
+// in the original, clients are not notified.
 func (g *Faithful) Dropped(line int64) {
 	g.release(line)
-	g.settle(line)
+	g.takeAcks(line)
 }
 
-// release forgets the sizes of the lines up to that one.
+// release removes the sizes of the lines up to the given one.
 func (g *Faithful) release(line int64) {
 	n := int(line - g.written)
 	for _, size := range g.lines[:n] {
@@ -137,7 +136,7 @@ func (g *Faithful) release(line int64) {
 	g.lines = slices.Delete(g.lines, 0, n)
 }
 
-// Turn returns no session: the count waits for nobody.
+// Turn returns no session: the count does not wait for a client.
 func (g *Faithful) Turn() Turn { return Turn{} }
 
 // Waiting returns 0: no session is held back.

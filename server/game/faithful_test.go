@@ -55,7 +55,7 @@ func TestFaithful(t *testing.T) {
 	}
 }
 
-// A disk that hangs let the lines of faithful mode fill the memory.
+// With a disk that hangs, the lines of faithful mode filled the memory.
 func TestFaithfulLinesThatWaitToBeWrittenAreBounded(t *testing.T) {
 	t.Parallel()
 	g := NewFaithful()

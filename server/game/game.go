@@ -1,15 +1,14 @@
-// Package game holds the rules of the count: who sits where, which number is
-// taken, what is written next, who is sent what.
+// Package game implements the rules of the count: who holds which seat, which
+// numbers are accepted, what is written next, and what is sent to whom.
 //
-// It is pure. Events go in as method calls, effects come out as a slice; there
-// is no clock, goroutine, file or socket in here.
+// It is pure: events are method calls, effects are returned as a slice. It uses no
+// clock, goroutine, file or socket.
 //
-// The one rule: numbers.txt is at every moment a prefix of one, two, three, …
-// It follows from two facts. A client counts in order, so a number n from a
-// seat says that the seat has counted all of its numbers up to n, the ones
-// whose packets were lost too. And the file says where the count is. Game keeps
-// the rule; Faithful does what the original server does instead, faults
-// included.
+// The invariant is that numbers.txt is always a prefix of one, two, three, … It
+// follows from two facts. A client counts in order, so a number n from a seat implies
+// that the seat has counted all of its numbers up to n, including those whose packets
+// were lost. And the file determines where the count is. Game keeps the invariant;
+// Faithful does what the original server does, including its faults.
 package game
 
 import (
@@ -18,53 +17,50 @@ import (
 	"counting/server/protocol"
 )
 
-// Ahead is how far a number may lie beyond the last written one. It bounds
-// what waits in memory while the other seat is empty or the disk is full.
+// Ahead is how far a number may be beyond the last written one. It bounds the memory
+// for numbers that wait while the other seat is free or the disk is full.
 const Ahead = 10_000
 
-// Session names a Socket.IO session.
+// Session identifies a Socket.IO session.
 type Session string
 
-// AckID is the ack id of a packet as it stood on the wire, or NoAck.
+// AckID is the ack id of a packet as it was sent, or NoAck.
 type AckID string
 
-// NoAck is the AckID of a packet that asks for no ack.
+// NoAck is the AckID of a packet that does not ask for an ack.
 const NoAck AckID = ""
 
-// A Number is what a number event said.
+// A Number is the content of a number event.
 type Number struct {
 	ClientID string
 	Value    protocol.Value
-	// Words is how Python spells Value. It is for Faithful alone, and empty if
-	// Python does not.
+	// Words is how Python spells Value, or "" if Python cannot. Only Faithful uses it.
 	Words string
-	// Err says what is wrong with the event's arguments. The other fields are
-	// empty then.
+	// Err, if non-nil, is what is wrong with the event's arguments. The other fields
+	// are empty then.
 	Err error
 }
 
-// Game is the state of one game. It is not safe for concurrent use: one owner
-// steps it and applies the effects in the order returned before the next step.
+// Game is the state of one game. It is not safe for concurrent use: its owner must
+// apply the effects of each step, in order, before the next step.
 type Game struct {
 	seats
 	acks
-	waiting queue // held back until a seat falls free
+	waiting queue // held back until a seat becomes free
 
-	// address is whose connections they are that hold the seats or, for a seat
-	// that is free, held it last.
+	// address is the address of each seat's holder or, if it is free, last holder.
 	address map[protocol.Seat]string
-	// next is by seat the highest number that its holder has reported, plus 2.
+	// next is, for each seat, the highest number that its holder has reported, plus 2.
 	next map[protocol.Seat]int64
-	// heard is by seat whether its holder has reported a number.
+	// heard is, for each seat, whether its holder has reported a number.
 	heard map[protocol.Seat]bool
-	// limit is the last number of the count, or 0 if it has none.
+	// limit is the last number of the count, or 0 for no limit.
 	limit int64
-	// appended is the last number that was handed out to be written. It is also
-	// the number of its line.
+	// appended is the last number that was appended, which is also its line.
 	appended int64
 }
 
-// New returns a game that goes on after a file holding the numbers 1 to last.
+// New returns a game that continues after a file holding the numbers 1 to last.
 func New(last int64) *Game {
 	g := &Game{
 		seats:    newSeats(),
@@ -81,9 +77,9 @@ func New(last int64) *Game {
 	return g
 }
 
-// EndAt sets the last number of the count, before the first event; 0 is none.
-// Numbers beyond it are refused. When it has been counted, clients are no longer
-// sent start_game: those that are started again stay, connected and idle.
+// EndAt sets the last number of the count; 0 means no limit. It must be called before
+// the first event. Greater numbers are refused. After the last number, start_game is
+// no longer sent: clients that are restarted stay connected and idle.
 func (g *Game) EndAt(limit int64) {
 	g.limit = limit
 	g.over = g.ended()
@@ -91,7 +87,7 @@ func (g *Game) EndAt(limit int64) {
 
 func (g *Game) ended() bool { return g.limit > 0 && g.appended >= g.limit }
 
-// due returns the first number of a seat that was not handed out yet.
+// due returns the first number of a seat that was not appended yet.
 func (g *Game) due(seat protocol.Seat) int64 {
 	n := g.appended + 1
 	if protocol.SeatOf(n) != seat {
@@ -100,27 +96,27 @@ func (g *Game) due(seat protocol.Seat) int64 {
 	return n
 }
 
-// Connect is the event of a session that asks to join. A session joins once;
-// after Disconnect or a Refuse it may ask again. The address is whose it is: a
-// seat that falls free goes to others first than those who hold the other one
-// or held this one last.
+// Connect is called when a session asks to join. A session joins once; after
+// Disconnect or a Refuse it may ask again. The address identifies the client: a seat
+// that becomes free is preferably given to an address that neither holds the other
+// seat nor was the last to hold this one.
 func (g *Game) Connect(s Session, address string) []Effect {
 	g.effects = nil
 	if g.in[s] || g.waiting.has(s) {
 		return nil
 	}
 	if seat := g.free(); seat != protocol.NoSeat {
-		g.seat(guest{s, address}, seat)
+		g.seat(waiter{s, address}, seat)
 		return g.effects
 	}
-	g.waiting.push(guest{s, address})
+	g.waiting.push(waiter{s, address})
 	g.do(Full{s})
 	g.do(Hold{s})
 	return g.effects
 }
 
-// GiveUp is the event of a session that was held back for as long as it may
-// be. It does nothing to a session that has been given a seat meanwhile.
+// GiveUp is called when a session was held back for the longest time allowed. It does
+// nothing if the session has been given a seat in the meantime.
 func (g *Game) GiveUp(s Session) []Effect {
 	g.effects = nil
 	if g.waiting.remove(s) {
@@ -129,9 +125,9 @@ func (g *Game) GiveUp(s Session) []Effect {
 	return g.effects
 }
 
-// Disconnect is the event of a session that leaves. What it has reported beyond
-// the lines that were handed out is forgotten: nobody was acked for it, and a
-// client that has counted it reports it again.
+// Disconnect is called when a session leaves. Numbers that it has reported and that
+// were not appended yet are discarded: they were not acked, and a client that has
+// counted them reports them again.
 func (g *Game) Disconnect(s Session) []Effect {
 	g.effects = nil
 	if g.waiting.remove(s) || !g.in[s] {
@@ -146,7 +142,7 @@ func (g *Game) Disconnect(s Session) []Effect {
 	return g.effects
 }
 
-// Number is the event of a client that counts.
+// Number is called when a client has sent a number.
 func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 	g.effects = nil
 	seat := protocol.SeatNamed(n.ClientID)
@@ -179,22 +175,21 @@ func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 	case number <= g.written:
 		g.do(Ack{Session: s, ID: id})
 	default:
-		g.owe(number, s, id)
+		g.addAck(number, s, id)
 	}
 	return g.effects
 }
 
-// Written is the event of the file holding every number up to that one, on
-// stable storage.
+// Written is called when every number up to n is in the file, on stable storage.
 func (g *Game) Written(n int64) []Effect {
 	g.effects = nil
-	for _, ack := range g.settle(n) {
+	for _, ack := range g.takeAcks(n) {
 		g.do(Ack{Session: ack.session, ID: ack.id})
 	}
 	return g.effects
 }
 
-// fault says what is wrong with a number, or "".
+// fault returns why a number is refused, or "".
 func (g *Game) fault(s Session, seat protocol.Seat, n Number) Code {
 	number, exact := n.Value.Int64()
 	near := n.Value.Float64()
@@ -224,13 +219,13 @@ func (g *Game) fault(s Session, seat protocol.Seat, n Number) Code {
 }
 
 // seat gives a session a seat.
-func (g *Game) seat(s guest, seat protocol.Seat) {
+func (g *Game) seat(s waiter, seat protocol.Seat) {
 	g.address[seat], g.heard[seat] = s.address, false
 	g.join(s.session, seat, protocol.Int(g.next[seat]))
 }
 
-// hasSeat tells whether an address holds a seat or, of one that is free, held it
-// last.
+// hasSeat reports whether an address holds a seat, or was the last to hold one that is
+// free.
 func (g *Game) hasSeat(address string) bool {
 	for _, seat := range protocol.Seats {
 		if a, taken := g.address[seat]; taken && a == address {
@@ -240,18 +235,18 @@ func (g *Game) hasSeat(address string) bool {
 	return false
 }
 
-// A Turn says who holds up the count.
+// A Turn describes the client that the count waits for.
 type Turn struct {
-	// Session holds the seat whose number is next, or is "" while a seat is
-	// free and when all is counted.
+	// Session holds the seat whose number is next, or is "" while a seat is free and
+	// after the last number of the count.
 	Session Session
 	// Heard is whether it has reported a number since it was given the seat.
 	Heard bool
-	// Awaited is whether the other seat has reported the number after.
+	// Awaited is whether the other seat has already reported the following number.
 	Awaited bool
 }
 
-// Turn returns whom the count waits for.
+// Turn returns which client the count waits for.
 func (g *Game) Turn() Turn {
 	n := g.appended + 1
 	seat, other := protocol.SeatOf(n), protocol.SeatOf(n+1)
@@ -261,5 +256,5 @@ func (g *Game) Turn() Turn {
 	return Turn{Session: g.holder[seat], Heard: g.heard[seat], Awaited: g.next[other] > n+1}
 }
 
-// Waiting returns how many sessions are held back until a seat falls free.
+// Waiting returns how many sessions are held back until a seat becomes free.
 func (g *Game) Waiting() int { return g.waiting.len() }

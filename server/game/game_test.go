@@ -11,7 +11,7 @@ import (
 	"counting/server/protocol"
 )
 
-// rules are what both modes have.
+// rules is implemented by both modes.
 type rules interface {
 	Connect(s Session, address string) []Effect
 	GiveUp(s Session) []Effect
@@ -20,7 +20,7 @@ type rules interface {
 	Written(line int64) []Effect
 }
 
-// step is one event and the effects that must come of it.
+// step is one event and the effects that it must have.
 type step struct {
 	event string
 	do    func(g rules) []Effect
@@ -47,7 +47,7 @@ func number(s Session, clientID string, n float64, id AckID, want ...Effect) ste
 	return step{fmt.Sprintf("number %v from %s", n, s), func(g rules) []Effect { return g.Number(s, num(clientID, n), id) }, want}
 }
 
-// num is a number as a client sends it. Its words stand for any.
+// num returns a number as a client sends it, with placeholder words.
 func num(clientID string, n float64) Number {
 	if n == math.Trunc(n) {
 		return Number{ClientID: clientID, Value: protocol.Int(int64(n)), Words: "words"}
@@ -76,7 +76,7 @@ func start(s Session) Effect { return Emit{s, protocol.StartGame, nil} }
 
 func stop(s Session) Effect { return Emit{s, protocol.StopGame, nil} }
 
-// seated are the events that put A on client1 and B on client2 of a new game.
+// seated returns the events that seat A on client1 and B on client2 of a new game.
 func seated(next1, next2 int64) []step {
 	return []step{
 		connect("A", append(assign("A", protocol.Client1, next1), Admit{"A"})...),
@@ -188,7 +188,7 @@ func TestGame(t *testing.T) {
 			number("B", "client2", 10000, NoAck, Received{"B", num("client2", 10000)}, Append{2}),
 			number("C", "client1", 3, NoAck, Received{"C", num("client1", 3)}, Append{4}),
 			disconnect("B", Left{"B", protocol.Client2}, Alone{}, stop("B"), stop("C")),
-			number("C", "client1", 9, NoAck, Received{"C", num("client1", 9)}, Append{5}), // it vouches for its own
+			number("C", "client1", 9, NoAck, Received{"C", num("client1", 9)}, Append{5}), // it implies client1's earlier numbers
 			connect("D", append(assign("D", protocol.Client2, 6), start("C"), start("D"), Admit{"D"})...),
 			number("D", "client2", 8, NoAck, Received{"D", num("client2", 8)}, Append{9}),
 		)},
@@ -244,8 +244,8 @@ func TestGame(t *testing.T) {
 	}
 }
 
-// refuse is a number that is turned away, with the reason; in default mode with
-// an ack if it asks for one.
+// refuse is a number that is refused, with the reason; in default mode with an ack if
+// it asks for one.
 func refuse(s Session, n Number, id AckID, code Code, reason string) step {
 	r := Refused{Session: s, Code: code, Number: n}
 	want := []Effect{r}
@@ -256,14 +256,14 @@ func refuse(s Session, n Number, id AckID, code Code, reason string) step {
 		effects := g.Number(s, n, id)
 		if len(effects) > 0 {
 			if got, ok := effects[0].(Refused); ok && got.Reason() != reason {
-				return append(effects, Refused{Code: Code(got.Reason())}) // to be seen as different
+				return append(effects, Refused{Code: Code(got.Reason())}) // differs from want
 			}
 		}
 		return effects
 	}, want}
 }
 
-// Both modes bound what a session is owed: the original does not.
+// Both modes bound the acks that a session waits for; the original does not.
 func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 	t.Parallel()
 	g := New(0)
@@ -280,8 +280,8 @@ func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 		t.Fatalf("%d acks came, want %d", len(got), MaxUnacked)
 	}
 	play(t, g, []step{number("B", "client2", 2, "1", Repeated{"B", num("client2", 2)}, Ack{Session: "B", ID: "1"})})
-	if len(g.owed) != 0 || len(g.count) != 0 {
-		t.Fatalf("the game still holds acks: %v, %v", g.owed, g.count)
+	if len(g.unacked) != 0 || len(g.count) != 0 {
+		t.Fatalf("the game still holds acks: %v, %v", g.unacked, g.count)
 	}
 
 	f := NewFaithful()
@@ -293,8 +293,8 @@ func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 		number("A", "client1", 1, "1", Refused{"A", TooManyAcks, num("client1", 1), 0}),
 		number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, AppendLine{MaxUnacked + 1, num("client1", 1)}),
 	})
-	if got := f.Written(MaxUnacked + 1); len(got) != MaxUnacked || len(f.owed) != 0 || len(f.count) != 0 {
-		t.Fatalf("%d acks came, want %d; the game still holds %v, %v", len(got), MaxUnacked, f.owed, f.count)
+	if got := f.Written(MaxUnacked + 1); len(got) != MaxUnacked || len(f.unacked) != 0 || len(f.count) != 0 {
+		t.Fatalf("%d acks came, want %d; the game still holds %v, %v", len(got), MaxUnacked, f.unacked, f.count)
 	}
 }
 
@@ -374,10 +374,9 @@ func TestTheCountEnds(t *testing.T) {
 	}
 }
 
-// FuzzOneRule plays games of random events. What is appended keeps the one rule,
-// whatever the sessions do: numbers are handed out once each and in order. And
-// what is acked keeps the promise: an ack without an error comes once, to the
-// session that asked for it, and only after the file holds its number.
+// FuzzOneRule plays games of random events. It checks that each number is appended once
+// and in order, and that an ack without an error is sent once, to the session that
+// asked for it, and only after the file holds its number.
 func FuzzOneRule(f *testing.F) {
 	f.Add([]byte{0, 1, 0x21, 0x42, 0x63, 0x10, 2, 0x85})
 	f.Fuzz(func(t *testing.T, events []byte) {
@@ -387,7 +386,7 @@ func FuzzOneRule(f *testing.F) {
 			s  Session
 			id AckID
 		}
-		asked := make(map[packet]int64) // the numbers whose acks are owed
+		asked := make(map[packet]int64) // the numbers whose acks are pending
 		check := func(i int, effects []Effect) {
 			for _, effect := range effects {
 				switch e := effect.(type) {

@@ -6,9 +6,9 @@ import (
 	"counting/server/protocol"
 )
 
-// seats is who takes part: what both modes have in common.
+// seats holds the sessions and their seats: the state that both modes share.
 type seats struct {
-	joined []Session // all who get broadcasts, in order of arrival
+	joined []Session // all that get broadcasts, in order of arrival
 	in     map[Session]bool
 	holder map[protocol.Seat]Session
 	over   bool // start_game is no longer sent
@@ -28,9 +28,9 @@ func (g *seats) broadcast(event string) {
 	}
 }
 
-// join gives the session a seat, whose holder sends next as its next number.
+// join gives the session a seat. next is the number that its holder sends next.
 func (g *seats) join(s Session, seat protocol.Seat, next protocol.Value) {
-	g.enter(s)
+	g.addSession(s)
 	g.holder[seat] = s
 	g.do(Seated{s, seat})
 	g.do(Emit{s, protocol.ClientAssigned, protocol.Assignment{ClientID: seat.String(), LastNumber: next}})
@@ -40,14 +40,14 @@ func (g *seats) join(s Session, seat protocol.Seat, next protocol.Value) {
 	g.do(Admit{s})
 }
 
-// enter lets a session have what is broadcast.
-func (g *seats) enter(s Session) {
+// addSession adds a session to those that get broadcasts.
+func (g *seats) addSession(s Session) {
 	g.joined = append(g.joined, s)
 	g.in[s] = true
 }
 
-// leave takes a session out that has joined, and returns the seat that it held.
-// The stop_game that this causes goes to the leaver too: one that left by a
+// leave removes a session that has joined, and returns the seat that it held. The
+// stop_game that this causes is sent to that session, too: one that left by a
 // DISCONNECT packet still gets it.
 func (g *seats) leave(s Session) protocol.Seat {
 	seat := g.seatOf(s)
@@ -64,7 +64,7 @@ func (g *seats) leave(s Session) protocol.Seat {
 	return seat
 }
 
-// free returns the first seat that nobody holds, or NoSeat.
+// free returns the first free seat, or NoSeat.
 func (g *seats) free() protocol.Seat {
 	for _, seat := range protocol.Seats {
 		if _, taken := g.holder[seat]; !taken {

@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// A game that is dropped is closed although it has visitors; whoever comes
-// meanwhile waits, and gets a new one.
+// A dropped game is closed although it has users; a call of Acquire meanwhile waits,
+// and gets a new one.
 func TestADroppedGameIsOpenedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newLobby(t, 1)
-		first, leave := h.enter("blue")
+		first, release := h.acquire("blue")
 		h.set(func() { h.close = func() { time.Sleep(time.Second) } })
 		first.drop()
 		first.drop()
 		began := time.Now()
-		second, leaveSecond := h.enter("blue")
+		second, leaveSecond := h.acquire("blue")
 		if first == second || time.Since(began) != time.Second {
 			t.Errorf("after %v it is the same: %v", time.Since(began), first == second)
 		}
 		h.expect("blue blue", "blue")
-		leave() // is about the first
+		release() // is about the first
 		first.drop()
-		time.Sleep(2 * linger)
+		time.Sleep(2 * idleTimeout)
 		h.expect("", "")
 		leaveSecond()
-		time.Sleep(2 * linger)
+		time.Sleep(2 * idleTimeout)
 		h.expect("", "blue")
 	})
 }
@@ -39,11 +39,11 @@ func TestAGameThatIsDroppedWhileItIsOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closed := 0
 		l := New(Options[int]{
-			Open:   func(_ context.Context, _ string, _ bool, drop func()) (int, error) { drop(); return 7, nil },
-			Close:  func(string, int) { closed++ },
-			Linger: linger,
+			Open:        func(_ context.Context, _ string, _ bool, drop func()) (int, error) { drop(); return 7, nil },
+			Close:       func(string, int) { closed++ },
+			IdleTimeout: idleTimeout,
 		})
-		if game, _, err := l.Enter(t.Context(), "blue", true); game != 7 || err != nil {
+		if game, _, err := l.Acquire(t.Context(), "blue", true); game != 7 || err != nil {
 			t.Errorf("%v, %v", game, err)
 		}
 		synctest.Wait()
@@ -57,21 +57,21 @@ func TestAClosedLobbyClosesAndOpensNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newLobby(t, 0)
-		game, leave := h.enter("a")
-		_, leaveB := h.enter("b")
+		game, release := h.acquire("a")
+		_, leaveB := h.acquire("b")
 		leaveB()
 		h.set(func() { h.open = func(context.Context) error { time.Sleep(time.Second); return nil } })
-		go h.Enter(t.Context(), "c", true)
+		go h.Acquire(t.Context(), "c", true)
 		synctest.Wait()
 		if games := h.Close(); len(games) != 2 {
 			t.Errorf("%d games were open", len(games))
 		}
-		if _, _, err := h.Enter(t.Context(), "a", true); err != ErrClosed {
+		if _, _, err := h.Acquire(t.Context(), "a", true); err != ErrClosed {
 			t.Errorf("a closed lobby is entered: %v", err)
 		}
-		leave()
+		release()
 		game.drop()
-		time.Sleep(10 * linger)
-		h.expect("a b c", "c") // it was opened too late for its closer
+		time.Sleep(10 * idleTimeout)
+		h.expect("a b c", "c") // it was opened after the lobby was closed
 	})
 }

@@ -1,5 +1,5 @@
-// Package lobby keeps the open games of a server by name: it opens a game for its
-// first visitor, and closes it some time after the last visitor has left.
+// Package lobby manages the open games of a server by name: it opens a game for its
+// first user, and closes it some time after its last user has released it.
 package lobby
 
 import (
@@ -10,46 +10,44 @@ import (
 	"time"
 )
 
-// The errors of Lobby.Enter, beside those of Options.Open.
+// Errors of Lobby.Acquire, besides those of Options.Open.
 var (
 	ErrFull   = errors.New("too many games are open")
 	ErrClosed = errors.New("the server is stopping")
 )
 
-// errGivenUp is an entry's error when all who had waited for it have left.
-var errGivenUp = errors.New("the opening of the game was given up")
+// errAborted is an entry's error when all callers that waited for it have gone.
+var errAborted = errors.New("the opening of the game was aborted")
 
-// maxOpening is how many games are opened at the same time. Opening one may take the
+// maxOpening is how many games are opened at the same time. Opening one may use the
 // disk, and a client may ask for any number of games.
 const maxOpening = 4
 
-// Options are for New.
+// Options configure New.
 type Options[G any] struct {
-	// Open opens a game, which it makes if there is none of that name and create is
-	// set. It may be called by any number of goroutines, for one name at a time. ctx
-	// ends when nobody waits for the game any longer. drop has the game closed,
-	// whoever is in it: nobody enters it any more, and the next call of Enter for that
-	// name opens it again.
+	// Open opens a game. If there is no game of that name, it is created if create is
+	// set. Open may be called concurrently for different names. ctx ends when no caller
+	// waits for the game any longer. drop closes the game although it has users: it is
+	// not returned again, and the next call of Acquire for that name opens it again.
 	Open func(ctx context.Context, name string, create bool, drop func()) (G, error)
-	// Close closes a game that Open opened. It is called once for each, by a
-	// goroutine of its own. Until it returns, calls of Enter for that name wait.
+	// Close closes a game that Open opened. It is called once for each, in a goroutine
+	// of its own. Until it returns, calls of Acquire for that name wait.
 	Close func(name string, game G)
-	// MaxGames is how many games may be open; 0 is any number. When it is reached, the
-	// game that has been empty for the longest time is closed for a new one.
+	// MaxGames is how many games may be open; 0 means no limit. When it is reached, the
+	// game that has been idle for the longest time is closed for a new one.
 	MaxGames int
-	// Linger is how long an empty game stays open.
-	Linger time.Duration
+	// IdleTimeout is how long a game without users stays open.
+	IdleTimeout time.Duration
 }
 
-// Lobby is the games of a server, by name. Its methods may be called by any number
-// of goroutines.
+// Lobby holds the games of a server, by name. Its methods may be called concurrently.
 type Lobby[G any] struct {
 	options Options[G]
 	opening chan struct{} // has an element for each game that is being opened
 
 	mu     sync.Mutex
-	games  map[string]*entry[G] // also while they are opened and closed
-	empty  *list.List           // of open entries without visitors, in the order in which they became so
+	games  map[string]*entry[G] // including those that are being opened or closed
+	idle   *list.List           // of open entries without users, the longest idle in front
 	closed bool
 }
 
@@ -57,43 +55,43 @@ type Lobby[G any] struct {
 type entry[G any] struct {
 	name    string
 	create  bool
-	opening context.Context // ends when nobody waits for it to be opened
-	giveUp  func()          // ends opening
+	opening context.Context // ends when no caller waits for it to be opened
+	abort   func()          // ends opening
 	opened  chan struct{}   // closed when Open has returned
 	closed  chan struct{}   // closed when Close has returned
 
-	// Read when opened is closed.
+	// Valid once opened is closed.
 	game G
 	err  error
 
-	// Guarded by the lobby's lock.
-	open     bool
-	closing  bool
-	dropped  bool
-	visitors int
-	empty    *list.Element // while it is in Lobby.empty
-	linger   *time.Timer   // runs meanwhile
+	// Guarded by Lobby.mu.
+	open      bool
+	closing   bool
+	dropped   bool
+	users     int
+	idle      *list.Element // while it is in Lobby.idle
+	idleTimer *time.Timer   // runs while it is in Lobby.idle
 }
 
 // New returns a lobby without games.
 func New[G any](o Options[G]) *Lobby[G] {
-	return &Lobby[G]{options: o, opening: make(chan struct{}, maxOpening), games: make(map[string]*entry[G]), empty: list.New()}
+	return &Lobby[G]{options: o, opening: make(chan struct{}, maxOpening), games: make(map[string]*entry[G]), idle: list.New()}
 }
 
-// Enter returns the game of that name, which stays open until leave is called; if
-// it is not open, it is opened. create has a game made that does not exist.
+// Acquire returns the game of that name, opening it if needed. It stays open until
+// release is called. create creates a game that does not exist.
 //
-// The error is that of Options.Open, which is not remembered: the next call tries
-// again; or ErrFull, if MaxGames are open and none of them is empty; or ErrClosed;
-// or the cause of ctx.
-func (l *Lobby[G]) Enter(ctx context.Context, name string, create bool) (game G, leave func(), err error) {
+// The error is that of Options.Open, which is not cached: the next call tries again;
+// or ErrFull, if MaxGames are open and none of them is idle; or ErrClosed; or the
+// cause of ctx.
+func (l *Lobby[G]) Acquire(ctx context.Context, name string, create bool) (game G, release func(), err error) {
 	var none G
 	for {
-		e, busy, err := l.enter(name, create)
+		e, busy, err := l.acquire(name, create)
 		switch {
 		case err != nil:
 			return none, nil, err
-		case e == nil: // it is being closed, or another has to be before
+		case e == nil: // it, or another game in its favor, is being closed
 			select {
 			case <-busy:
 				continue
@@ -101,26 +99,26 @@ func (l *Lobby[G]) Enter(ctx context.Context, name string, create bool) (game G,
 				return none, nil, context.Cause(ctx)
 			}
 		}
-		leave = sync.OnceFunc(func() { l.leave(e) })
+		release = sync.OnceFunc(func() { l.release(e) })
 		select {
 		case <-e.opened:
 		case <-ctx.Done():
-			leave()
+			release()
 			return none, nil, context.Cause(ctx)
 		}
 		if e.err == nil {
-			return e.game, leave, nil
+			return e.game, release, nil
 		}
-		if e.err != errGivenUp && (e.create || !create) {
+		if e.err != errAborted && (e.create || !create) {
 			return none, nil, e.err
 		}
-		// It was opened for somebody who has left, or did not want it made.
+		// It was opened for a caller that has gone, or that did not want to create it.
 	}
 }
 
-// enter notes a visitor. If the game cannot be entered now it returns a channel
-// that is closed when it may be worth another try.
-func (l *Lobby[G]) enter(name string, create bool) (e *entry[G], busy chan struct{}, err error) {
+// acquire adds a user. If that is not possible now, it returns a channel that is
+// closed when the caller may try again.
+func (l *Lobby[G]) acquire(name string, create bool) (e *entry[G], busy chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -130,12 +128,12 @@ func (l *Lobby[G]) enter(name string, create bool) (e *entry[G], busy chan struc
 		if e.closing || e.dropped {
 			return nil, e.closed, nil
 		}
-		l.setEmpty(e, false)
-		e.visitors++
+		l.setIdle(e, false)
+		e.users++
 		return e, nil, nil
 	}
 	if l.options.MaxGames > 0 && len(l.games) >= l.options.MaxGames {
-		first := l.empty.Front()
+		first := l.idle.Front()
 		if first == nil {
 			return nil, nil, ErrFull
 		}
@@ -143,8 +141,8 @@ func (l *Lobby[G]) enter(name string, create bool) (e *entry[G], busy chan struc
 		l.close(victim)
 		return nil, victim.closed, nil
 	}
-	e = &entry[G]{name: name, create: create, visitors: 1, opened: make(chan struct{}), closed: make(chan struct{})}
-	e.opening, e.giveUp = context.WithCancel(context.Background())
+	e = &entry[G]{name: name, create: create, users: 1, opened: make(chan struct{}), closed: make(chan struct{})}
+	e.opening, e.abort = context.WithCancel(context.Background())
 	l.games[name] = e
 	go l.open(e)
 	return e, nil, nil
@@ -153,7 +151,7 @@ func (l *Lobby[G]) enter(name string, create bool) (e *entry[G], busy chan struc
 // open opens the game of an entry.
 func (l *Lobby[G]) open(e *entry[G]) {
 	defer close(e.opened)
-	defer e.giveUp()
+	defer e.abort()
 	select {
 	case l.opening <- struct{}{}:
 		e.game, e.err = l.options.Open(e.opening, e.name, e.create, func() { l.drop(e) })
@@ -164,7 +162,7 @@ func (l *Lobby[G]) open(e *entry[G]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.err != nil && e.opening.Err() != nil {
-		e.err = errGivenUp
+		e.err = errAborted
 	}
 	if e.err != nil {
 		delete(l.games, e.name)
@@ -174,21 +172,22 @@ func (l *Lobby[G]) open(e *entry[G]) {
 	e.open = true
 	if e.dropped || l.closed {
 		l.close(e)
-	} else if e.visitors == 0 {
-		l.setEmpty(e, true)
+	} else if e.users == 0 {
+		l.setIdle(e, true)
 	}
 }
 
-func (l *Lobby[G]) leave(e *entry[G]) {
+// release removes a user.
+func (l *Lobby[G]) release(e *entry[G]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.visitors--
+	e.users--
 	switch {
-	case e.visitors > 0 || e.closing || l.closed:
+	case e.users > 0 || e.closing || l.closed:
 	case e.open:
-		l.setEmpty(e, true)
+		l.setIdle(e, true)
 	default:
-		e.giveUp()
+		e.abort()
 	}
 }
 
@@ -201,7 +200,7 @@ func (l *Lobby[G]) drop(e *entry[G]) {
 	}
 }
 
-// Games returns the games that are open, in no order.
+// Games returns the open games, in no particular order.
 func (l *Lobby[G]) Games() []G {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -214,23 +213,23 @@ func (l *Lobby[G]) Games() []G {
 	return games
 }
 
-// Close has no game opened any more, nor closed, and returns those that are open,
-// for the caller to close.
+// Close stops the lobby: it opens and closes no games any more. It returns the open
+// games, which the caller must close.
 func (l *Lobby[G]) Close() []G {
 	l.mu.Lock()
 	l.closed = true
 	for _, e := range l.games {
-		l.setEmpty(e, false)
+		l.setIdle(e, false)
 	}
 	l.mu.Unlock()
 	return l.Games()
 }
 
-// The rest must be called with l.mu held.
+// The following must be called with l.mu held.
 
-// close has a game closed.
+// close closes a game in a goroutine of its own.
 func (l *Lobby[G]) close(e *entry[G]) {
-	l.setEmpty(e, false)
+	l.setIdle(e, false)
 	e.closing = true
 	go func() {
 		l.options.Close(e.name, e.game)
@@ -241,22 +240,21 @@ func (l *Lobby[G]) close(e *entry[G]) {
 	}()
 }
 
-// setEmpty notes whether nobody is in a game. It is closed when that has been so
-// for Linger.
-func (l *Lobby[G]) setEmpty(e *entry[G], empty bool) {
+// setIdle records whether a game has no users. It is closed after IdleTimeout.
+func (l *Lobby[G]) setIdle(e *entry[G], idle bool) {
 	switch {
-	case empty == (e.empty != nil):
-	case !empty:
-		e.linger.Stop()
-		l.empty.Remove(e.empty)
-		e.empty, e.linger = nil, nil
+	case idle == (e.idle != nil):
+	case !idle:
+		e.idleTimer.Stop()
+		l.idle.Remove(e.idle)
+		e.idle, e.idleTimer = nil, nil
 	default:
-		since := l.empty.PushBack(e)
-		e.empty = since
-		e.linger = time.AfterFunc(l.options.Linger, func() {
+		since := l.idle.PushBack(e)
+		e.idle = since
+		e.idleTimer = time.AfterFunc(l.options.IdleTimeout, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			if e.empty == since {
+			if e.idle == since {
 				l.close(e)
 			}
 		})

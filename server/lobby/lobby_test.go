@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-const linger = time.Minute
+const idleTimeout = time.Minute
 
-// testLobby is a lobby of fake games, and notes which are opened and closed.
+// testLobby is a lobby of fake games. It records which are opened and closed.
 type testLobby struct {
 	*Lobby[*fakeGame]
 	t *testing.T
@@ -24,9 +24,9 @@ type testLobby struct {
 	opened  []string
 	closed  []string
 	opening int
-	most    int                             // were being opened at the same time
-	open    func(ctx context.Context) error // what opening takes
-	close   func()                          // what closing takes
+	most    int                             // the most that were being opened at the same time
+	open    func(ctx context.Context) error // called while a game is opened
+	close   func()                          // called while a game is closed
 }
 
 type fakeGame struct {
@@ -71,8 +71,8 @@ func newLobby(t *testing.T, maxGames int) *testLobby {
 			defer h.mu.Unlock()
 			h.closed = append(h.closed, name)
 		},
-		MaxGames: maxGames,
-		Linger:   linger,
+		MaxGames:    maxGames,
+		IdleTimeout: idleTimeout,
 	})
 	return h
 }
@@ -86,16 +86,16 @@ func (h *testLobby) set(change func()) {
 }
 
 // enter enters a game, and fails the test if that is not possible.
-func (h *testLobby) enter(name string) (game *fakeGame, leave func()) {
+func (h *testLobby) acquire(name string) (game *fakeGame, release func()) {
 	h.t.Helper()
-	game, leave, err := h.Enter(h.t.Context(), name, true)
+	game, release, err := h.Acquire(h.t.Context(), name, true)
 	if err != nil || game.name != name {
 		h.t.Fatalf("enter %s: %v, %v", name, game, err)
 	}
-	return game, leave
+	return game, release
 }
 
-// expect compares what was opened and closed since the last time.
+// expect compares what was opened and closed since the last call.
 func (h *testLobby) expect(opened, closed string) {
 	h.t.Helper()
 	synctest.Wait()
@@ -123,24 +123,24 @@ func TestAGameIsClosedSomeTimeAfterTheLastHasLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newLobby(t, 0)
-		first, leave1 := h.enter("blue")
-		second, leave2 := h.enter("blue")
+		first, release1 := h.acquire("blue")
+		second, release2 := h.acquire("blue")
 		if first != second {
 			t.Error("there are two games of one name")
 		}
 		h.expect("blue", "")
-		leave1()
-		leave1() // has no further effect
-		time.Sleep(10 * linger)
+		release1()
+		release1() // has no further effect
+		time.Sleep(10 * idleTimeout)
 		h.expect("", "")
-		leave2()
-		time.Sleep(linger - 1)
+		release2()
+		time.Sleep(idleTimeout - 1)
 		h.expect("", "")
-		_, leave := h.enter("blue") // in time
-		time.Sleep(10 * linger)
+		_, release := h.acquire("blue") // in time
+		time.Sleep(10 * idleTimeout)
 		h.expect("", "")
-		leave()
-		time.Sleep(linger - 1)
+		release()
+		time.Sleep(idleTimeout - 1)
 		if h.names() != "blue" {
 			t.Errorf("the games are %s", h.names())
 		}
@@ -149,18 +149,18 @@ func TestAGameIsClosedSomeTimeAfterTheLastHasLeft(t *testing.T) {
 		if h.names() != "" {
 			t.Errorf("the games are %s", h.names())
 		}
-		again, leave := h.enter("blue")
+		again, release := h.acquire("blue")
 		if again == first {
 			t.Error("a closed game is entered")
 		}
 		h.expect("blue", "")
-		leave()
-		time.Sleep(linger)
+		release()
+		time.Sleep(idleTimeout)
 		h.expect("", "blue")
 	})
 }
 
-// However many come at the same time, a game is opened once; one that gives up
+// With any number of concurrent calls a game is opened once; a call that is canceled
 // does not affect the others.
 func TestConcurrentOpens(t *testing.T) {
 	t.Parallel()
@@ -172,12 +172,12 @@ func TestConcurrentOpens(t *testing.T) {
 			entered.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%2)*time.Minute+time.Second)
 				defer cancel()
-				_, leave, err := h.Enter(ctx, fmt.Sprint(i%3), true)
+				_, release, err := h.Acquire(ctx, fmt.Sprint(i%3), true)
 				if (err != nil) != (i%2 == 0) || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("visitor %d: %v", i, err)
 				}
 				if err == nil {
-					leave()
+					release()
 				}
 			})
 		}
@@ -185,7 +185,7 @@ func TestConcurrentOpens(t *testing.T) {
 		if opened := len(h.opened); opened != 3 || h.names() != "0 1 2" {
 			t.Errorf("%d games were opened, there are %s", opened, h.names())
 		}
-		time.Sleep(linger)
+		time.Sleep(idleTimeout)
 		synctest.Wait()
 		if len(h.closed) != 3 {
 			t.Errorf("closed were %q", h.closed)
@@ -193,8 +193,8 @@ func TestConcurrentOpens(t *testing.T) {
 	})
 }
 
-// Opening takes the disk: few are opened at the same time, and those that nobody
-// waits for any longer are not opened.
+// Opening uses the disk, so few games are opened at the same time, and those that no
+// caller waits for any longer are not opened.
 func TestOpeningIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,12 +206,12 @@ func TestOpeningIsBounded(t *testing.T) {
 		failed := make(chan error, 100)
 		for i := range 100 {
 			entered.Go(func() {
-				_, leave, err := h.Enter(ctx, fmt.Sprint(i), true)
+				_, release, err := h.Acquire(ctx, fmt.Sprint(i), true)
 				if err != nil {
 					failed <- err
 					return
 				}
-				leave()
+				release()
 			})
 		}
 		entered.Wait()
@@ -229,7 +229,7 @@ func TestOpeningIsBounded(t *testing.T) {
 		if opened := len(h.opened); opened != 12*maxOpening {
 			t.Errorf("%d games were opened", opened)
 		}
-		time.Sleep(2 * linger)
+		time.Sleep(2 * idleTimeout)
 		synctest.Wait()
 		if games := len(h.games); games != 0 {
 			t.Errorf("%d games are left", games)
@@ -237,32 +237,32 @@ func TestOpeningIsBounded(t *testing.T) {
 	})
 }
 
-// A visitor who comes when all others have just given up waiting still gets the
-// game.
+// A caller that arrives just after all others were canceled still gets the game.
 func TestWhoComesLateIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newLobby(t, 0)
 		h.open = func(ctx context.Context) error {
 			<-ctx.Done()
-			time.Sleep(time.Second) // it hangs a while longer
+			time.Sleep(time.Second) // it hangs for some more time
 			return ctx.Err()
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, _, err := h.Enter(ctx, "blue", true); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := h.Acquire(ctx, "blue", true); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the error is %v", err)
 		}
 		h.set(func() { h.open = func(context.Context) error { return nil } })
-		_, leave := h.enter("blue")
-		leave()
+		_, release := h.acquire("blue")
+		release()
 		h.expect("blue blue", "")
-		time.Sleep(2 * linger)
+		time.Sleep(2 * idleTimeout)
 		h.expect("", "blue")
 	})
 }
 
-// All who wait for a game that cannot be opened get the error. It is not kept.
+// All callers that wait for a game that cannot be opened get the error, which is not
+// cached.
 func TestAFailedOpenIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestAFailedOpenIsTriedAgain(t *testing.T) {
 		var entered sync.WaitGroup
 		for range 10 {
 			entered.Go(func() {
-				if _, _, err := h.Enter(t.Context(), "blue", true); err != bad {
+				if _, _, err := h.Acquire(t.Context(), "blue", true); err != bad {
 					t.Errorf("the error is %v", err)
 				}
 			})
@@ -280,52 +280,52 @@ func TestAFailedOpenIsTriedAgain(t *testing.T) {
 		entered.Wait()
 		h.expect("blue", "")
 		h.set(func() { h.open = func(context.Context) error { return nil } })
-		_, leave := h.enter("blue")
+		_, release := h.acquire("blue")
 		h.expect("blue", "")
-		leave()
-		time.Sleep(linger)
+		release()
+		time.Sleep(idleTimeout)
 		h.expect("", "blue")
 	})
 }
 
-// A visitor who does not create makes no game, and does not keep others from making
-// it.
+// A caller without create does not create a game, and does not prevent others from
+// creating it.
 func TestOnlyCreateMakesAGame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newLobby(t, 0)
-		if _, _, err := h.Enter(t.Context(), "blue", false); err != errMissing {
+		if _, _, err := h.Acquire(t.Context(), "blue", false); err != errMissing {
 			t.Errorf("without create it is %v", err)
 		}
 		h.open = func(context.Context) error { time.Sleep(time.Second); return nil }
 		go func() {
-			if _, _, err := h.Enter(t.Context(), "blue", false); err != errMissing {
+			if _, _, err := h.Acquire(t.Context(), "blue", false); err != errMissing {
 				t.Errorf("without create it is %v", err)
 			}
 		}()
 		synctest.Wait()
-		_, leave := h.enter("blue") // while it is opened for the other
-		leave()
+		_, release := h.acquire("blue") // while it is opened for the other
+		release()
 		h.expect("blue blue blue", "")
-		_, leave, err := h.Enter(t.Context(), "blue", false)
+		_, release, err := h.Acquire(t.Context(), "blue", false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		leave()
-		time.Sleep(2 * linger)
+		release()
+		time.Sleep(2 * idleTimeout)
 		h.expect("", "blue")
 	})
 }
 
-// When MaxGames are open, an empty game gives way, the one that was left first.
+// When MaxGames are open, the game that has been idle for the longest time is closed.
 func TestGamesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newLobby(t, 3)
-		_, leaveA := h.enter("a")
-		_, leaveB := h.enter("b")
-		h.enter("c")
-		if _, _, err := h.Enter(t.Context(), "d", true); err != ErrFull {
+		_, leaveA := h.acquire("a")
+		_, leaveB := h.acquire("b")
+		h.acquire("c")
+		if _, _, err := h.Acquire(t.Context(), "d", true); err != ErrFull {
 			t.Errorf("one too many: %v", err)
 		}
 		h.expect("a b c", "")
@@ -334,14 +334,14 @@ func TestGamesAreBounded(t *testing.T) {
 		leaveA()
 		h.set(func() { h.close = func() { time.Sleep(time.Second) } })
 		began := time.Now()
-		h.enter("d")
+		h.acquire("d")
 		if time.Since(began) != time.Second {
 			t.Errorf("it is entered after %v, while another is closed", time.Since(began))
 		}
 		h.expect("d", "b")
-		h.enter("b")
+		h.acquire("b")
 		h.expect("b", "a")
-		if _, _, err := h.Enter(t.Context(), "a", true); err != ErrFull {
+		if _, _, err := h.Acquire(t.Context(), "a", true); err != ErrFull {
 			t.Errorf("one too many: %v", err)
 		}
 		if h.names() != "b c d" {

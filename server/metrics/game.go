@@ -9,9 +9,8 @@ import (
 	"counting/server/protocol"
 )
 
-// Game counts what happens in one game into the metrics of the server. It is an
-// observer of the game's room. Its methods may be called by any number of
-// goroutines, and none of them waits.
+// Game adds the events of one game to the metrics of the server. It is an observer of
+// the game's room. Its methods may be called concurrently and do not block.
 type Game struct {
 	m *Metrics
 
@@ -23,9 +22,8 @@ type Game struct {
 	closed  bool
 }
 
-// Open adds a game on the way to goal that goes on after the number last, which
-// was written at that time; the zero time if that is not known. The caller must
-// close it.
+// Open adds a game with that goal that continues after the number last. at is when last
+// was written, or the zero time if that is unknown. The caller must Close the game.
 func (m *Metrics) Open(goal, last int64, at time.Time) *Game {
 	g := &Game{m: m, goal: float64(goal), last: float64(last), taken: make(map[protocol.Seat]bool)}
 	m.goal.Add(g.goal)
@@ -41,7 +39,7 @@ func (m *Metrics) Open(goal, last int64, at time.Time) *Game {
 	return g
 }
 
-// Close takes the game out of what is summed over the open games.
+// Close removes the game from the sums over the open games.
 func (g *Game) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -55,7 +53,7 @@ func (g *Game) Close() {
 	g.closed = true
 }
 
-// Happened counts repetitions and refusals, and notes who holds a seat.
+// Happened counts repetitions and refusals, and records which seats are taken.
 func (g *Game) Happened(effect game.Effect) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -88,14 +86,14 @@ func (g *Game) Written(numbers []float64, took time.Duration) {
 	g.m.appended.Observe(took.Seconds())
 }
 
-// Storage notes whether the file can be written.
+// Storage records whether the file can be written.
 func (g *Game) Storage(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fail(err != nil)
 }
 
-// Missed counts what was left out, and notes who holds a seat.
+// Missed counts dropped notices, and records which seats are taken.
 func (g *Game) Missed(n int64, taken []protocol.Seat) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -103,7 +101,7 @@ func (g *Game) Missed(n int64, taken []protocol.Seat) {
 	g.seats(taken)
 }
 
-// The rest must be called with g.mu held.
+// The following must be called with g.mu held.
 
 func (g *Game) seats(taken []protocol.Seat) {
 	for _, seat := range protocol.Seats {
@@ -125,7 +123,7 @@ func (g *Game) fail(failing bool) {
 	}
 }
 
-// change is what a gauge changes by.
+// change returns by how much a gauge changes.
 func change(more bool) float64 {
 	if more {
 		return 1

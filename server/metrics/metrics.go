@@ -1,4 +1,4 @@
-// Package metrics counts what happens in all games, for Prometheus.
+// Package metrics provides the metrics of all games for Prometheus.
 package metrics
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics are a server's metrics. Its methods may be called by any number of
-// goroutines, and none of them waits.
+// Metrics holds a server's metrics. Its methods may be called concurrently and do not
+// block.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -40,23 +40,22 @@ type Metrics struct {
 	seconds  prometheus.Histogram
 
 	mu     sync.Mutex
-	latest time.Time // when a game that was opened had been written last
+	latest time.Time // the latest time of the last number of an opened game
 }
 
-// Limits on connections and games, beside those of package engineio.
+// Limits on connections and games, in addition to those of package engineio.
 const (
 	LimitConnections           engineio.Limit = "connections"
 	LimitConnectionsPerAddress engineio.Limit = "connections_per_address"
 	LimitGamesPerAddress       engineio.Limit = "games_per_address"
 )
 
-// Gauges are asked at each scrape.
+// Gauges holds functions that are called at each scrape.
 type Gauges struct {
 	Sessions func() int // open Engine.IO sessions
 
 	Connections func() int // open TCP connections
-	// Usage returns how many bytes are being received, and wait to be sent, beyond
-	// what each session has free.
+	// Usage returns how many bytes count against the limits on receiving and sending.
 	Usage func() (receiving, sending int64)
 
 	// Games returns how many games are open, in how many both seats are taken, and
@@ -69,16 +68,16 @@ type Gauges struct {
 	Standby    func() bool // whether another server owns all games
 	Forwarding func() int  // requests that are being forwarded
 
-	LogLines func() int64 // log lines that were left out
+	LogLines func() int64 // log lines that were dropped
 
-	// Dropped returns how many readers were dropped so far for not taking what
-	// they were sent, how many events they had not been sent, and how often a
-	// reader that fell behind had to continue from the file.
+	// Dropped returns how many readers were dropped because they did not read, how many
+	// events they had not been sent, and how often a reader that fell behind had to
+	// continue from the file.
 	Dropped func() (readers, events, behind int64)
 }
 
-// otherSeat is the label of what belongs to no seat: a fraction, or a client_id
-// that the faithful mode takes although there is no such seat.
+// otherSeat is the label of numbers that do not belong to a seat: fractions, and those
+// with another client_id, which faithful mode accepts.
 const otherSeat = "none"
 
 // New returns the metrics of a server without games.
@@ -87,31 +86,31 @@ func New(version string) *Metrics {
 		registry: prometheus.NewRegistry(),
 		written: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "counting_numbers_written_total",
-			Help: "Numbers written to numbers.txt and synced, by the seat whose turn they are.",
+			Help: "Numbers written to numbers.txt and synced, by the seat that they belong to.",
 		}, []string{"seat"}),
 		repeated: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "counting_numbers_repeated_total",
-			Help: "Numbers that came again and changed nothing, by seat.",
+			Help: "Repeated numbers, which changed nothing, by seat.",
 		}, []string{"seat"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "counting_numbers_refused_total",
-			Help: "Numbers that were turned away, by reason.",
+			Help: "Refused numbers, by reason.",
 		}, []string{"reason"}),
 		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "counting_limits_reached_total",
-			Help: "Requests and sessions that were refused or ended for a limit, by the limit.",
+			Help: "Requests and sessions that were refused or ended because a limit was reached, by limit.",
 		}, []string{"limit"}),
 		forwards: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "counting_forwarded_requests_total",
-			Help: "Requests that were forwarded to another server, which owns the game, by outcome.",
+			Help: "Requests forwarded to the server that owns the game, by outcome.",
 		}, []string{"outcome"}),
 		missed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "counting_events_missed_total",
-			Help: "Events that were neither logged nor shown, because more happened than could be told.",
+			Help: "Events that were neither logged nor shown on the page, because the queue of notices was full.",
 		}),
 		goal: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_goal",
-			Help: "The number that the clients were told to count to, as -goal says, summed over the open games; 0 if it is not known.",
+			Help: "The number that the clients count to, as set by -goal, summed over the open games; 0 if unknown.",
 		}),
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_last_number",
@@ -119,41 +118,41 @@ func New(version string) *Metrics {
 		}),
 		lastAt: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_last_number_timestamp_seconds",
-			Help: "When the last number of any game was written, in seconds since 1970; 0 if none ever was.",
+			Help: "When the last number of any game was written, in seconds since 1970; 0 if none was.",
 		}),
 		appended: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "counting_append_duration_seconds",
-			Help:    "From handing a batch of numbers to the file until it is written and synced.",
+			Help:    "Time from queueing the oldest number of a batch until the batch is written and synced.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16), // 0.1 ms to 3.3 s
 		}),
 		failing: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "counting_storage_failing",
-			Help: "How many open games have a numbers.txt that cannot be written.",
+			Help: "Open games whose numbers.txt cannot be written.",
 		}),
 		taken: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "counting_seat_taken",
-			Help: "In how many games a client holds the seat.",
+			Help: "Open games in which the seat is taken.",
 		}, []string{"seat"}),
 		stopped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "counting_interruptions_total",
-			Help: "Interruptions of the count that are over, by cause.",
+			Help: "Finished interruptions of the count, by cause.",
 		}, []string{"cause"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "counting_interruption_seconds",
-			Help:    "From the last number before an interruption to the first one after it.",
+			Help:    "Time from the last number before an interruption to the first one after it.",
 			Buckets: []float64{0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600},
 		}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "counting_build_info",
-		Help:        "1; the labels name the server's version and its Go.",
+		Help:        "Always 1; the labels are the versions of the server and of Go.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
 	m.registry.MustRegister(m.written, m.repeated, m.refused, m.limits, m.forwards, m.missed, m.goal, m.last, m.lastAt, m.appended, m.failing, m.taken, m.stopped, m.seconds, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	// What has not happened yet is 0, not absent: a rate needs a start.
+	// Series are initialized to 0, since rate() needs a first value.
 	for _, seat := range protocol.Seats {
 		m.written.WithLabelValues(seat.String())
 		m.repeated.WithLabelValues(seat.String())
@@ -177,18 +176,18 @@ func New(version string) *Metrics {
 	return m
 }
 
-// together is a collector of metrics that are asked for together, once for each
-// scrape.
+// together is a collector of metrics that are computed together, once for each scrape.
 type together func(chan<- prometheus.Metric)
 
-// Describe describes nothing, so that the metrics are not checked beforehand.
+// Describe sends nothing, which makes it an unchecked collector.
 func (together) Describe(chan<- *prometheus.Desc) {}
 
 // Collect sends the metrics.
 func (t together) Collect(metrics chan<- prometheus.Metric) { t(metrics) }
 
-// Ask adds what is asked at each scrape. It may be called once.
-func (m *Metrics) Ask(g Gauges) {
+// RegisterGauges adds the metrics that are computed at each scrape. It may be called
+// once.
+func (m *Metrics) RegisterGauges(g Gauges) {
 	gauge := func(name, help string, value func() int) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 			func() float64 { return float64(value()) }))
@@ -199,29 +198,29 @@ func (m *Metrics) Ask(g Gauges) {
 	}
 	gauge("counting_sessions", "Open Engine.IO sessions.", g.Sessions)
 	gauge("counting_connections", "Open TCP connections.", g.Connections)
-	gauge("counting_receiving_bytes", "Bytes of packets that have been received in part, beyond 4 KiB for each.", func() int { receiving, _ := g.Usage(); return int(receiving) })
-	gauge("counting_sending_bytes", "Bytes that wait to be sent, beyond 4 KiB for each session.", func() int { _, sending := g.Usage(); return int(sending) })
-	games := prometheus.NewDesc("counting_games", "Games that are open, those of them in which both seats are taken, and those that are interrupted.", []string{"state"}, nil)
+	gauge("counting_receiving_bytes", "Bytes of incomplete packets, not counting 4 KiB of each.", func() int { receiving, _ := g.Usage(); return int(receiving) })
+	gauge("counting_sending_bytes", "Bytes that wait to be sent, not counting 4 KiB of each session.", func() int { _, sending := g.Usage(); return int(sending) })
+	games := prometheus.NewDesc("counting_games", "Open games: all of them (open), those with both seats taken (counting), and those that are interrupted.", []string{"state"}, nil)
 	m.registry.MustRegister(together(func(metrics chan<- prometheus.Metric) {
 		open, counting, interrupted := g.Games()
 		for state, n := range map[string]int{"open": open, "counting": counting, "interrupted": interrupted} {
 			metrics <- prometheus.MustNewConstMetric(games, prometheus.GaugeValue, float64(n), state)
 		}
 	}))
-	gauge("counting_seats_taken", "Seats that are taken, of two in each game.", g.Taken)
-	gauge("counting_waiting_clients", "Clients that are held back until a seat falls free.", g.Waiting)
-	gauge("counting_stream_readers", "Readers of the stream at /events.", g.Readers)
-	gauge("counting_standby", "1 while another server owns all games, and requests are forwarded to it; else 0.", func() int {
+	gauge("counting_seats_taken", "Taken seats, of two in each game.", g.Taken)
+	gauge("counting_waiting_clients", "Clients that wait for a seat.", g.Waiting)
+	gauge("counting_stream_readers", "Readers of the event stream.", g.Readers)
+	gauge("counting_standby", "1 while another server owns all games and requests are forwarded to it, otherwise 0.", func() int {
 		if g.Standby() {
 			return 1
 		}
 		return 0
 	})
-	gauge("counting_forwarding_requests", "Requests that are being forwarded, polls that wait and WebSockets included.", g.Forwarding)
-	counter("counting_log_lines_dropped_total", "Log lines that were left out: over a limit, or not read fast enough.", g.LogLines)
-	counter("counting_stream_readers_dropped_total", "Readers of the stream that were dropped for being too slow.", func() int64 { readers, _, _ := g.Dropped(); return readers })
-	counter("counting_stream_events_dropped_total", "Events that readers who were dropped had not been sent.", func() int64 { _, events, _ := g.Dropped(); return events })
-	counter("counting_stream_readers_behind_total", "How often a reader of the stream fell behind and continued from the file.", func() int64 { _, _, behind := g.Dropped(); return behind })
+	gauge("counting_forwarding_requests", "Requests that are being forwarded, including waiting polls and WebSockets.", g.Forwarding)
+	counter("counting_log_lines_dropped_total", "Log lines that were dropped, because of a limit or because the log was not read fast enough.", g.LogLines)
+	counter("counting_stream_readers_dropped_total", "Readers of the event stream that were dropped because they were too slow.", func() int64 { readers, _, _ := g.Dropped(); return readers })
+	counter("counting_stream_events_dropped_total", "Events that dropped readers had not been sent.", func() int64 { _, events, _ := g.Dropped(); return events })
+	counter("counting_stream_readers_behind_total", "How often a reader of the event stream fell behind and continued from the file.", func() int64 { _, _, behind := g.Dropped(); return behind })
 }
 
 // ServeHTTP answers a scrape.
@@ -229,7 +228,7 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }
 
-// LimitReached counts a client's going over a limit.
+// LimitReached counts that a limit was reached.
 func (m *Metrics) LimitReached(limit engineio.Limit) { m.limits.WithLabelValues(string(limit)).Inc() }
 
 // Forwarded counts a request that was forwarded to another server.

@@ -16,7 +16,7 @@ func started() *Metrics {
 	m := New("v1")
 	one := func() int { return 1 }
 	three := func() int64 { return 3 }
-	m.Ask(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
+	m.RegisterGauges(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
 		Games: func() (int, int, int) { return 3, 2, 1 }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three,
 		Standby: func() bool { return true }, Forwarding: one})
 	return m
@@ -38,16 +38,16 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	m := started()
 	g := m.Open(2000, 4, time.Unix(1700000000, 0))
 	gathers(t, m, `
-		# HELP counting_goal The number that the clients were told to count to, as -goal says, summed over the open games; 0 if it is not known.
+		# HELP counting_goal The number that the clients count to, as set by -goal, summed over the open games; 0 if unknown.
 		# TYPE counting_goal gauge
 		counting_goal 2000
 		# HELP counting_last_number The number that was written last, summed over the open games.
 		# TYPE counting_last_number gauge
 		counting_last_number 4
-		# HELP counting_last_number_timestamp_seconds When the last number of any game was written, in seconds since 1970; 0 if none ever was.
+		# HELP counting_last_number_timestamp_seconds When the last number of any game was written, in seconds since 1970; 0 if none was.
 		# TYPE counting_last_number_timestamp_seconds gauge
 		counting_last_number_timestamp_seconds 1.7e+09
-		# HELP counting_games Games that are open, those of them in which both seats are taken, and those that are interrupted.
+		# HELP counting_games Open games: all of them (open), those with both seats taken (counting), and those that are interrupted.
 		# TYPE counting_games gauge
 		counting_games{state="counting"} 2
 		counting_games{state="interrupted"} 1
@@ -61,16 +61,16 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	g.Happened(game.Alone{})
 	g.Storage(errors.New("full"))
 	gathers(t, m, `
-		# HELP counting_numbers_written_total Numbers written to numbers.txt and synced, by the seat whose turn they are.
+		# HELP counting_numbers_written_total Numbers written to numbers.txt and synced, by the seat that they belong to.
 		# TYPE counting_numbers_written_total counter
 		counting_numbers_written_total{seat="client1"} 2
 		counting_numbers_written_total{seat="client2"} 1
 		counting_numbers_written_total{seat="none"} 1
-		# HELP counting_numbers_repeated_total Numbers that came again and changed nothing, by seat.
+		# HELP counting_numbers_repeated_total Repeated numbers, which changed nothing, by seat.
 		# TYPE counting_numbers_repeated_total counter
 		counting_numbers_repeated_total{seat="client1"} 0
 		counting_numbers_repeated_total{seat="client2"} 1
-		# HELP counting_numbers_refused_total Numbers that were turned away, by reason.
+		# HELP counting_numbers_refused_total Refused numbers, by reason.
 		# TYPE counting_numbers_refused_total counter
 		counting_numbers_refused_total{reason="below_one"} 0
 		counting_numbers_refused_total{reason="beyond_the_end"} 0
@@ -84,10 +84,10 @@ counting_numbers_refused_total{reason="not_whole"} 0
 		counting_numbers_refused_total{reason="too_many_acks"} 0
 counting_numbers_refused_total{reason="too_many_lines"} 0
 		counting_numbers_refused_total{reason="wrong_parity"} 0
-		# HELP counting_storage_failing How many open games have a numbers.txt that cannot be written.
+		# HELP counting_storage_failing Open games whose numbers.txt cannot be written.
 		# TYPE counting_storage_failing gauge
 		counting_storage_failing 1
-		# HELP counting_stream_events_dropped_total Events that readers who were dropped had not been sent.
+		# HELP counting_stream_events_dropped_total Events that dropped readers had not been sent.
 		# TYPE counting_stream_events_dropped_total counter
 		counting_stream_events_dropped_total 2
 	`, "counting_numbers_written_total", "counting_numbers_repeated_total", "counting_numbers_refused_total",
@@ -102,8 +102,7 @@ counting_numbers_refused_total{reason="too_many_lines"} 0
 	}
 }
 
-// What is a state is summed over the open games, and a game that is closed takes
-// nothing with it that was counted.
+// Gauges are summed over the open games, and closing a game does not change counters.
 func TestGamesAreSummed(t *testing.T) {
 	t.Parallel()
 	m := started()

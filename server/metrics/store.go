@@ -6,9 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// AskStore adds the metrics of a store that several servers share, which are asked
-// at each scrape. It may be called once.
-func (m *Metrics) AskStore(stats func() etcdstore.Stats) {
+// RegisterStore adds the metrics of the etcd store, which are computed at each scrape.
+// It may be called once.
+func (m *Metrics) RegisterStore(stats func() etcdstore.Stats) {
 	type metric struct {
 		desc  *prometheus.Desc
 		kind  prometheus.ValueType
@@ -21,10 +21,10 @@ func (m *Metrics) AskStore(stats func() etcdstore.Stats) {
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
 	add(counter, "counting_store_appends_total", "Writes of a count to etcd.", func(s etcdstore.Stats) int64 { return s.Appends })
 	add(counter, "counting_store_conflicts_total", "Writes of a count that found another revision than expected.", func(s etcdstore.Stats) int64 { return s.Conflicts })
-	add(counter, "counting_store_unknown_outcomes_total", "Writes of a count of which etcd did not say in time whether it made them.", func(s etcdstore.Stats) int64 { return s.Unknown })
-	add(counter, "counting_store_claims_total", "Games of which this server has become the owner.", func(s etcdstore.Stats) int64 { return s.Claims })
-	add(counter, "counting_store_takeovers_total", "Those of them that another server, or this one before it was started again, had not given up.", func(s etcdstore.Stats) int64 { return s.Takeovers })
-	add(counter, "counting_store_fenced_total", "Games that this server lost to another owner while they were open.", func(s etcdstore.Stats) int64 { return s.Fenced })
+	add(counter, "counting_store_unknown_outcomes_total", "Writes of a count whose outcome etcd did not report in time.", func(s etcdstore.Stats) int64 { return s.Unknown })
+	add(counter, "counting_store_claims_total", "Games that this server has become the owner of.", func(s etcdstore.Stats) int64 { return s.Claims })
+	add(counter, "counting_store_takeovers_total", "Games among them whose previous owner, another server or an earlier process of this one, had not released them.", func(s etcdstore.Stats) int64 { return s.Takeovers })
+	add(counter, "counting_store_fenced_total", "Games that were open on this server when another server became their owner.", func(s etcdstore.Stats) int64 { return s.Fenced })
 	add(gauge, "counting_store_owned_games", "Games that this server owns.", func(s etcdstore.Stats) int64 { return int64(s.Owned) })
 	m.registry.MustRegister(together(func(metrics chan<- prometheus.Metric) {
 		now := stats()

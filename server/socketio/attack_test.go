@@ -12,8 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A packet whose attachments do not come cost nothing but the bytes of those that
-// came: neither its text nor attachments that are empty were counted.
+// Of a packet whose attachments do not arrive, only the bytes of the attachments that
+// did arrive were counted: neither its text nor empty attachments.
 func TestIncompletePacketsAreCounted(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -56,8 +56,8 @@ func TestIncompletePacketsAreCounted(t *testing.T) {
 	}
 }
 
-// Half a million arguments took 20 MB and longer to collect than a packet of that
-// size takes else.
+// Half a million arguments took 20 MB, and longer to collect than other packets of
+// that size.
 func TestAnEventHasABoundOfArguments(t *testing.T) {
 	t.Parallel()
 	arguments := func(n int) string { return strings.Repeat(",1", n) + "]" }
@@ -74,9 +74,9 @@ func TestAnEventHasABoundOfArguments(t *testing.T) {
 
 func waitUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
+			t.Fatalf("after %v, still waiting for %s", timeout, what)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 const numberPacket = `257["number",{"client_id":"client1","number":57}]`
 
-// BenchmarkParse is a number's packet, from its text to its number.
+// BenchmarkParse parses the packet of a number event, and its number.
 func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -24,7 +24,8 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkMessage is a number's packet, from the Engine.IO layer to the Handler.
+// BenchmarkMessage handles the packet of a number event, from the Engine.IO layer to
+// the Handler.
 func BenchmarkMessage(b *testing.B) {
 	b.ReportAllocs()
 	handler := new(witness)

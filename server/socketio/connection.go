@@ -8,23 +8,23 @@ import (
 	"counting/server/engineio"
 )
 
-// connection is one Engine.IO session and the sessions on its namespaces. It is
-// an engineio.Handler: its methods are called one at a time.
+// connection is one Engine.IO session and its sessions on namespaces. It is an
+// engineio.Handler: its methods are called one at a time.
 type connection struct {
 	server   *Server
 	engine   *engineio.Session
 	sessions []*Session   // at most one for each namespace
 	joined   atomic.Int32 // sessions that were not refused and have not left
-	binary   *packet      // waits for attachments
-	name     string       // in the log, when there is something to log about it
+	binary   *packet      // waits for its attachments, or nil
+	name     string       // in the log; set when first needed
 }
 
 func (s *Server) accept(session *engineio.Session) engineio.Handler {
 	return &connection{server: s, engine: session}
 }
 
-// Message handles a packet, or an attachment of the one before. A broken packet
-// is logged and ignored, as python-socketio does.
+// Message handles a packet or an attachment of the previous one. A malformed packet is
+// logged and ignored, as python-socketio does.
 func (c *connection) Message(data []byte, binary bool) {
 	if binary {
 		c.attachment(data)
@@ -104,10 +104,10 @@ func (c *connection) refuse(namespace string) {
 	refused.refused()
 }
 
-// attachment takes binary data for the packet that waits for it.
+// attachment adds binary data to the packet that waits for it.
 func (c *connection) attachment(data []byte) {
 	if c.binary == nil {
-		c.warn("binary data that belongs to no packet")
+		c.warn("binary data that does not belong to a packet")
 		return
 	}
 	p := c.binary
@@ -123,16 +123,16 @@ func (c *connection) attachment(data []byte) {
 }
 
 const (
-	// maxIncomplete bounds what is kept of one packet until its attachments have
-	// come, in bytes.
+	// maxIncomplete bounds the bytes that are kept of one packet until its attachments
+	// have arrived.
 	maxIncomplete = 2 << 20
-	// What an attachment, and an argument, cost in memory beside their bytes.
+	// The memory that an attachment and an argument take in addition to their bytes.
 	attachmentOverhead = 64
 	argumentOverhead   = 32
 )
 
-// reserve counts bytes that are kept of an incomplete packet as being received.
-// It ends the session, and returns false, if they are too many.
+// reserve counts bytes of an incomplete packet against Limits.Receiving. If there are
+// too many, it ends the session and returns false.
 func (c *connection) reserve(p *packet, bytes int) bool {
 	if p.size+bytes > maxIncomplete || c.engine.Reserve(bytes) != nil {
 		c.engine.Close("it sent too much of a packet that is incomplete")
@@ -142,7 +142,7 @@ func (c *connection) reserve(p *packet, bytes int) bool {
 	return true
 }
 
-// dropBinary forgets a packet whose attachments did not come.
+// dropBinary drops a packet whose attachments did not arrive.
 func (c *connection) dropBinary() {
 	if c.binary != nil {
 		c.engine.Reserve(-c.binary.size)
@@ -150,7 +150,7 @@ func (c *connection) dropBinary() {
 	}
 }
 
-// Heartbeat tells the handlers that somebody is there.
+// Heartbeat calls the handlers' Heartbeat.
 func (c *connection) Heartbeat() {
 	for _, s := range c.sessions {
 		if !s.isGone() {
@@ -159,7 +159,7 @@ func (c *connection) Heartbeat() {
 	}
 }
 
-// Close tells the handlers that the sessions have ended.
+// Close ends the sessions and calls the handlers' Disconnect.
 func (c *connection) Close(string) {
 	c.dropBinary()
 	for _, s := range c.sessions {
@@ -171,19 +171,19 @@ func (c *connection) Close(string) {
 	c.sessions = nil
 }
 
-// setJoined counts the sessions that have joined, or wait to.
+// setJoined adds delta to the number of sessions that have joined or wait to be
+// admitted.
 func (c *connection) setJoined(delta int32) {
 	c.engine.SetJoined(c.joined.Add(delta) > 0)
 }
 
-// What honest clients do rarely slows down whoever does it again and again: see
-// engineio.Session.Slow.
+// Costs of actions that ordinary clients take rarely: see engineio.Session.Slow.
 const (
 	mistakeCost = 200 * time.Microsecond
 	connectCost = 2 * time.Millisecond
 )
 
-// warn logs what is wrong with what the client sends.
+// warn logs a mistake in what the client sends.
 func (c *connection) warn(message string) {
 	c.engine.Slow(mistakeCost)
 	if c.name == "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// chat answers the events "message" and "message-with-ack" with what they say, and
-// asks the client a question that is to be acknowledged.
+// chat echoes the events "message" and "message-with-ack", and sends the client a
+// question that asks for an ack.
 type chat struct{}
 
 func (chat) Connect(s *socketio.Session) {
@@ -43,7 +43,7 @@ func (chat) Event(s *socketio.Session, name string, args socketio.Args, ack stri
 func (chat) Heartbeat(*socketio.Session)  {}
 func (chat) Disconnect(*socketio.Session) {}
 
-// payload returns what was received as something to send.
+// payload converts received arguments to a payload to send.
 func payload(args socketio.Args) []any {
 	var values []any
 	for _, text := range args.JSON {

@@ -12,7 +12,7 @@ import (
 	"counting/server/engineio"
 )
 
-// A packet that is taken is the same when it is put together again.
+// A packet that parses is unchanged when it is encoded and parsed again.
 func FuzzParsePacket(f *testing.F) {
 	for _, text := range []string{"", "0", "40", `2["number",{"client_id":"client1","number":1}]`, `2007["number",1]`,
 		`51-["number",{"_placeholder":true,"num":0}]`, "2/chat,1[]", "0/chat?a=b,{}", "6", "5", "7", "2" + strings.Repeat("9", 101) + "[]", `2["`} {
@@ -43,7 +43,7 @@ func FuzzParsePacket(f *testing.F) {
 	})
 }
 
-// witness admits everybody and notes what it hears.
+// witness is a Handler that admits every session and records its events.
 type witness struct{ events, disconnects int }
 
 func (w *witness) Connect(s *Session)                   { s.Admit() }
@@ -55,8 +55,8 @@ func (w *witness) heard(t testing.TB, s *Server, url string, body string) {
 	s.ServeHTTP(httptest.NewRecorder(), r)
 }
 
-// Whatever a session sends, nothing breaks, and an event that follows is heard,
-// unless the session has left.
+// After any message of a session, a following event is handled, unless the session
+// has left.
 func FuzzConnection(f *testing.F) {
 	const last = `2["number",{"client_id":"client1","number":1}]`
 	for _, text := range []string{"", "1", "0", last, "52-" + last[1:] + "\x1eb\x1eb", "51-" + last[1:] + "\x1e2", "b", "50-" + last[1:],
@@ -79,8 +79,7 @@ func FuzzConnection(f *testing.F) {
 			w.heard(t, s, url, message)
 		}
 		disconnects := w.disconnects
-		// What waits for attachments takes the next packet that is text for the end
-		// of the wait.
+		// A text packet ends the wait for attachments.
 		before := w.events
 		w.heard(t, s, url, "4"+last)
 		if spoke := w.events > before; spoke == (disconnects > 0) && !strings.Contains(text, "0") {

@@ -16,19 +16,19 @@ import (
 	"github.com/zishang520/socket.io/v2/socket"
 )
 
-// library is the Socket.IO library bound to an Engine.IO server of our own. It
-// is told of a session when that is admitted, as a connection of its own with one
-// CONNECT packet on it, answers that, and keeps the session in its namespace until
-// it ends. A session that only waits to be admitted costs it nothing, and so no
-// order of joining and leaving can confuse it.
+// library is the Socket.IO library bound to package engineio. Each session is
+// announced to it when it is admitted, as a separate connection with one CONNECT
+// packet. The library answers that packet and keeps the session in its namespace
+// until it ends. It does not know of sessions that wait to be admitted, so the order
+// in which they join and leave does not affect it.
 type library struct {
 	io      *socket.Server
 	engine  libraryEngine
 	request *types.HttpContext
 }
 
-// libraryEngine is what the library listens to for new connections. The rest of
-// the interface is never called.
+// libraryEngine emits new connections to the library. The library does not call the
+// rest of the interface.
 type libraryEngine struct {
 	events.EventEmitter
 	baseServer
@@ -69,8 +69,8 @@ func (l *library) connect(id, namespace string, write func(text string)) *librar
 	return c
 }
 
-// libraryConn is what the library takes for an Engine.IO connection. What it
-// calls of the interface is below.
+// libraryConn is an Engine.IO connection for the library. It implements those methods
+// of the interface that the library calls.
 type libraryConn struct {
 	events.EventEmitter
 	baseSocket
@@ -79,7 +79,7 @@ type libraryConn struct {
 	write   func(text string)
 
 	mu     sync.Mutex
-	inside bool // the library has entered it into its namespace
+	added  bool // the library has added it to its namespace
 	closed bool
 }
 
@@ -99,11 +99,11 @@ func (c *libraryConn) Write(data io.Reader, _ *enginepacket.Options, _ engine.Se
 	return c
 }
 
-// joined is called when the library has entered the connection into its
-// namespace. It forgets one that ends before for ever, so the end waits for this.
+// joined is called when the library has added the connection to its namespace. The
+// library would keep a connection that ends before, so the end is delayed until now.
 func (c *libraryConn) joined() {
 	c.mu.Lock()
-	c.inside = true
+	c.added = true
 	closed := c.closed
 	c.mu.Unlock()
 	if closed {
@@ -111,14 +111,14 @@ func (c *libraryConn) joined() {
 	}
 }
 
-// end tells the library that the connection has ended. It may be called more than
+// end reports the end of the connection to the library. It may be called more than
 // once, and on nil.
 func (c *libraryConn) end() {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
-	now := c.inside && !c.closed
+	now := c.added && !c.closed
 	c.closed = true
 	c.mu.Unlock()
 	if now {
@@ -126,11 +126,11 @@ func (c *libraryConn) end() {
 	}
 }
 
-// refused tells the library that a connection has ended that it refused.
+// refused reports the end of a connection that the library has refused.
 func (c *libraryConn) refused() { c.Emit("close", "transport close") }
 
-// packetParser makes the library take packets as they are, in place of text, and
-// refuse a namespace in the words of the original.
+// packetParser makes the library accept parsed packets instead of text, and refuse a
+// namespace with the original's message.
 type packetParser struct{}
 
 func (packetParser) NewEncoder() parser.Encoder { return encoder{parser.NewEncoder()} }
@@ -154,7 +154,7 @@ func (d decoder) Add(packet any) error {
 
 func (d decoder) Destroy() {}
 
-// noResponse is the answer to a request that there is none of.
+// noResponse is the ResponseWriter of the shared request. It discards everything.
 type noResponse struct{}
 
 func (noResponse) Header() http.Header         { return http.Header{} }

@@ -34,14 +34,14 @@ type packet struct {
 	data        string
 	name        string // of an event
 	args        Args   // of an event or an ack
-	size        int    // of what is counted as being received until it is complete
+	size        int    // bytes counted against Limits.Receiving while it is incomplete
 }
 
 func (p packet) isEvent() bool { return p.kind == kindEvent || p.kind == kindBinaryEvent }
 func (p packet) isAck() bool   { return p.kind == kindAck || p.kind == kindBinaryAck }
 
-// parse reads a text message whole. A panic would be a defect of a parser, and
-// must not let one client end the process.
+// parse parses a text message. It recovers panics, since a defect of a parser must not
+// let a client end the process.
 func parse(text string) (p packet, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -67,12 +67,12 @@ func parse(text string) (p packet, err error) {
 	return p, err
 }
 
-// maxArguments bounds the arguments of an event and of an ack. A list of them
-// takes many times the memory of a packet that holds half a million.
+// maxArguments bounds the arguments of an event and of an ack. A packet may hold half
+// a million, and their list would take many times the memory of the packet.
 const maxArguments = 1000
 
-// parsePacket parses a text message. The JSON is found to be valid, or absent,
-// but not looked into.
+// parsePacket parses a text message. It checks that the JSON is valid or absent, but
+// does not parse it.
 func parsePacket(text string) (packet, error) {
 	p := packet{nsp: "/"}
 	if text == "" {
@@ -96,7 +96,7 @@ func parsePacket(text string) (packet, error) {
 		p.nsp, _, _ = strings.Cut(p.nsp, "?") // older clients send their query here
 	}
 	digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
-	if digits > 100 { // the original's bound
+	if digits > 100 { // the original's limit
 		return p, errors.New("its ack id is too long")
 	}
 	if digits > 0 {

@@ -1,9 +1,9 @@
 // Package socketio serves Socket.IO 5 over package engineio: clients join
 // namespaces, and both sides send each other events and acknowledge them, in
 // order. It is the only package that imports the library
-// (github.com/zishang520/socket.io/v2), whose Socket.IO part keeps the namespaces
-// and answers CONNECT; see library. Events are read and dispatched here: the
-// library hands them on out of order, and a broken one ends the process.
+// (github.com/zishang520/socket.io/v2), whose Socket.IO part manages the namespaces
+// and answers CONNECT; see library. Events are parsed and dispatched here: the
+// library delivers them out of order, and a malformed one ends the process.
 //
 // https://github.com/socketio/socket.io-protocol
 package socketio
@@ -17,22 +17,22 @@ import (
 	"counting/server/engineio"
 )
 
-// Handler is told what happens on a namespace. The calls for one session come
-// one at a time and in order: Connect first, Disconnect last, and once, unless
-// the Handler has ended the session by Refuse. Calls for different sessions come
-// at the same time. A call that panics ends the process.
+// Handler handles the sessions on a namespace. Its methods are called one at a time
+// and in order for each session, and concurrently for different sessions: Connect
+// first, and Disconnect once and last, unless the Handler has ended the session by
+// Refuse. A panic ends the process.
 type Handler interface {
-	// Connect: the session asks to join. It stays connecting until Admit or
-	// Refuse, now or later.
+	// Connect is called when the session asks to join. The session is connecting until
+	// its Admit or Refuse is called, within Connect or later.
 	Connect(s *Session)
-	// Event: the session has sent an event. ack is the packet's ack id, for
-	// Session.Ack, or "" if it asks for no ack. Events may come before the session
-	// was admitted.
+	// Event is called when the session has sent an event, which may be before it was
+	// admitted. ack is the packet's ack id, for Session.Ack, or "" if the packet does
+	// not ask for an ack.
 	Event(s *Session, name string, args Args, ack string)
-	// Heartbeat: the session has answered a ping, so somebody is there.
+	// Heartbeat is called when the session has answered a ping.
 	Heartbeat(s *Session)
-	// Disconnect: the session is leaving or gone. What is emitted to a session
-	// that leaves by a DISCONNECT packet still reaches it.
+	// Disconnect is called when the session is leaving or has ended. What is emitted to
+	// a session that leaves by a DISCONNECT packet still reaches it.
 	Disconnect(s *Session)
 }
 
@@ -40,8 +40,8 @@ type Handler interface {
 type Args struct {
 	// JSON has the text of each argument, which is valid JSON.
 	JSON []string
-	// Binary is set if the packet was a binary one. Binary data stands in JSON as
-	// {"_placeholder":true,"num":n}, for Attachments[n].
+	// Binary is set if the packet was a binary one. In JSON, the placeholder
+	// {"_placeholder":true,"num":n} stands for Attachments[n].
 	Binary      bool
 	Attachments [][]byte
 }
@@ -55,9 +55,8 @@ type Server struct {
 	library  *library
 }
 
-// New returns a server for namespaces, "/" for instance, and their handlers. A
-// client that asks for another namespace is refused. The server must be closed
-// after use.
+// New returns a server for namespaces, such as "/", and their handlers. A client that
+// asks for another namespace is refused. The caller must Close the server.
 func New(handlers map[string]Handler, o engineio.Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -73,12 +72,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // Sessions returns how many Engine.IO sessions are open.
 func (s *Server) Sessions() int { return s.engine.Sessions() }
 
-// Usage returns how many bytes are being received, and wait to be sent, beyond
-// what each session has free.
+// Usage returns how many bytes count against Limits.Receiving and Limits.Sending.
 func (s *Server) Usage() (receiving, sending int64) { return s.engine.Usage() }
 
-// Flush waits until the WebSockets have been handed all that was sent, or ctx
-// ends. A client that polls gets what there is with its next request.
+// Flush waits until all data for WebSockets was passed to the kernel, or ctx ends. A
+// client that polls gets its data with its next request.
 func (s *Server) Flush(ctx context.Context) {
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
@@ -91,7 +89,8 @@ func (s *Server) Flush(ctx context.Context) {
 	}
 }
 
-// Close stops the heartbeat. It does not end sessions: close the connections.
+// Close stops the heartbeat. It does not end sessions; the caller must close the
+// connections.
 func (s *Server) Close() {
 	s.engine.Close()
 	s.library.close()

@@ -12,32 +12,30 @@ import (
 	"time"
 )
 
-// preConnectDelay is the time between the first packet that a session is sent
-// before "40" and what follows it, "40" included. The Python client handles each
-// packet in a thread of its own. At its first connect it reads what it was
-// assigned when the thread of "40" is done, which may be the first to run; at a
-// reconnect it sends a number when start_game is handled, and fails if "40" is not.
-// The original leaves 40 ms after client_assigned by chance: its small segments wait
-// for the client's delayed TCP acknowledgement.
+// preConnectDelay is the time between the first packet that is sent before "40" and
+// the following ones, including "40". The Python client handles each packet in its
+// own thread. At its first connect it reads its assignment when the thread of "40" is
+// done, which may run first; at a reconnect it sends a number when start_game is
+// handled, and fails if "40" is not handled yet. In the original, 40 ms pass after
+// client_assigned by chance: its small segments wait for the client's delayed TCP
+// acknowledgement.
 const preConnectDelay = 40 * time.Millisecond
 
-// maxUnsent bounds what a session may be sent before the library has sent its
-// "40", in packets.
+// maxUnsent bounds the packets that are queued for a session before its "40".
 const maxUnsent = 1000
 
-// ErrGone is what a session's end does to acks that it still owes.
+// ErrGone is passed to the callbacks of outstanding acks when the session ends.
 var ErrGone = errors.New("the session has ended")
 
-// Session is one client on one namespace. Its methods are safe for concurrent
-// use; none of them waits for the client, and on a session that is gone they do
-// nothing. What one session is sent arrives in the order of the calls.
+// Session is one client on one namespace. Its methods are safe for concurrent use,
+// never wait for the client, and do nothing after the session has ended. What is sent
+// arrives in the order of the calls.
 type Session struct {
-	// ID names the session in logs. It is not the sid that the client is told, and
-	// of no use to anybody else.
+	// ID identifies the session in logs. It is not the client's sid, and not secret.
 	ID string
 	// Addr is the client's network address, without a port.
 	Addr string
-	// Value is for the Handler alone, which may set it in Connect.
+	// Value is for use by the Handler, which may set it in Connect.
 	Value any
 
 	connection *connection
@@ -46,10 +44,10 @@ type Session struct {
 
 	mu         sync.Mutex
 	state      state
-	greeted    bool      // the first packet before "40" is out
+	greeted    bool      // the first packet before "40" was sent
 	preConnect []message // the others before "40", until the delay is over
-	pending    []message // sent between Admit and "40"
-	corked     bool      // "40" and what is just before it wait for each other
+	pending    []message // queued between Admit and "40"
+	corked     bool      // "40" and the packets just before it are sent together
 	library    *libraryConn
 	lastAck    int
 	acks       map[string]func(Args, error)
@@ -121,7 +119,7 @@ func (s *Session) Ack(id string, payload ...any) {
 	}
 }
 
-// acked hands an ack of the client to whoever asked for it.
+// acked calls the callback of an ack that the client has sent.
 func (s *Session) acked(id string, args Args) {
 	s.mu.Lock()
 	done := s.acks[id]
@@ -132,8 +130,8 @@ func (s *Session) acked(id string, args Args) {
 	}
 }
 
-// Admit lets the session join: it gets "40" after all that was emitted to it so
-// far, and before all that is emitted from now on.
+// Admit lets the session join: "40" is sent after everything emitted so far, and
+// before everything emitted from now on.
 func (s *Session) Admit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,9 +146,9 @@ func (s *Session) Admit() {
 	}
 }
 
-// join has the library send "40". At a reconnect the Python client counts from
-// start_game on, and fails if "40" comes with another poll and it is quick; so both
-// go out together.
+// join has the library send "40". At a reconnect the Python client counts as soon as it
+// gets start_game, and may fail if "40" arrives with a later poll, so both are sent
+// together.
 func (s *Session) join() {
 	s.mu.Lock()
 	if s.state != admitting {
@@ -175,7 +173,7 @@ func (s *Session) join() {
 	}
 }
 
-// connected is called with the "40" that the library answers.
+// connected is called with the library's answer, the "40".
 func (s *Session) connected(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,39 +189,38 @@ func (s *Session) connected(text string) {
 	s.uncork()
 }
 
-// Refuse turns the session away with "44", which ends it. The client may ask
-// again, for another session.
+// Refuse refuses the session with "44", which ends it. The client may try again with a
+// new session.
 func (s *Session) Refuse(text string) {
 	s.end()
 	s.connection.engine.Send(head(kindConnectError, s.namespace) + marshal(map[string]string{"message": text}))
 }
 
-// Dismiss tells the client to leave, with "41". The session ends when it does.
+// Dismiss asks the client to leave, with "41". The session ends when the client leaves.
 func (s *Session) Dismiss() { s.send(message{text: head(kindDisconnect, s.namespace)}) }
 
 // Close ends the connection of the client, and with it the sessions on all of its
 // namespaces. Handler.Disconnect is called later, by another goroutine.
 func (s *Session) Close() { s.connection.engine.Close("the server has ended it") }
 
-// Slow is for an event that is refused: a client that sends many of those has its
-// packets handled more slowly.
+// Slow must be called for an event that is refused. The packets of a client that sends
+// many of those are delayed.
 func (s *Session) Slow() { s.connection.engine.Slow(mistakeCost) }
 
-// Cork holds back what is sent until Uncork, so that it goes out together. Calls
-// nest.
+// Cork buffers what is sent until Uncork, so that it is sent together. Calls nest.
 func (s *Session) Cork() { s.connection.engine.Cork() }
 
-// Uncork ends what Cork began.
+// Uncork sends what was buffered since Cork.
 func (s *Session) Uncork() { s.connection.engine.Uncork() }
 
-// isGone tells whether the session was refused or has ended.
+// isGone reports whether the session was refused or has ended.
 func (s *Session) isGone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == gone
 }
 
-// end makes the session ignore what it is sent from now on.
+// end ends the session. What is sent from now on is ignored.
 func (s *Session) end() {
 	s.mu.Lock()
 	if s.state == gone {
@@ -242,7 +239,7 @@ func (s *Session) end() {
 	}
 }
 
-// uncork sends what waited. The caller holds the lock.
+// uncork sends what join has buffered. The caller holds s.mu.
 func (s *Session) uncork() {
 	if s.corked {
 		s.corked = false
@@ -285,7 +282,7 @@ func (s *Session) write(m message) {
 	}
 }
 
-// encode makes a packet of payloads. Those that are bytes become attachments.
+// encode encodes payloads as a packet. Those of type []byte become attachments.
 func (s *Session) encode(kind byte, id string, payload []any) message {
 	var m message
 	list := make([]any, len(payload))
@@ -311,7 +308,7 @@ type placeholder struct {
 	Num         int  `json:"num"`
 }
 
-// head is how a packet of that kind begins.
+// head returns the beginning of a packet of that kind.
 func head(kind byte, namespace string) string {
 	if namespace == "/" {
 		return string(kind)
@@ -327,5 +324,5 @@ func marshal(payload any) string {
 	return string(text)
 }
 
-// newID returns a name for a session.
+// newID returns a random ID for a session.
 func newID() string { return strings.ToLower(rand.Text()[:16]) }

@@ -14,9 +14,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-const patience = 10 * time.Second
+const timeout = 10 * time.Second
 
-// client is a WebSocket to a server with the application of the example.
+// client is a WebSocket to a server that runs the application of the example.
 type client struct {
 	testing.TB
 	conn *websocket.Conn
@@ -54,11 +54,11 @@ func (c client) send(packets ...any) {
 	}
 }
 
-// expect fails unless these packets come: text that begins so, or bytes.
+// expect fails unless these packets arrive: text with that prefix, or bytes.
 func (c client) expect(packets ...any) {
 	c.Helper()
 	for _, want := range packets {
-		c.conn.SetReadDeadline(time.Now().Add(patience))
+		c.conn.SetReadDeadline(time.Now().Add(timeout))
 		kind, got, err := c.conn.ReadMessage()
 		if err != nil {
 			c.Fatalf("%v came in place of %q", err, want)
@@ -76,9 +76,9 @@ func (c client) expect(packets ...any) {
 	}
 }
 
-// The cases of the official Socket.IO 5 test suite that are about packets. Where
-// python-socketio does otherwise, so does this package: what is broken is ignored,
-// and a namespace is refused in other words.
+// The cases of the official Socket.IO 5 test suite about packets. This package differs
+// where python-socketio does: malformed packets are ignored, and a namespace is refused
+// with another message.
 func TestOfficialSuite(t *testing.T) {
 	t.Parallel()
 	const last, answer = `42["message","still here"]`, `42["message-back","still here"]`

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A Python client whose connection broke while it connected came back without
-// its main thread, kept a seat, answered each ping, and the count stood still.
+// A Python client whose connection broke while it connected reconnected without its main
+// thread. It kept its seat and answered pings, and the count stopped.
 func TestAClientThatDoesNotBeginToCountIsToldToLeave(t *testing.T) {
 	t.Parallel()
 	const leave = "41"
-	// answers lets the peer answer pings until it is sent something that is none.
+	// answers answers pings of the peer until it is sent another packet.
 	answers := func(p *peer) string {
 		done := make(chan string)
 		go func() {

@@ -10,17 +10,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The component token gives the server the token and each client the same one, over
-// either overlay, and is in none of them by default.
+// The component token gives the server and the clients the same token, and no overlay
+// includes it.
 func TestTokenComponent(t *testing.T) {
 	t.Parallel()
 	for _, overlay := range []string{"go-clients", "python-clients"} {
 		t.Run(overlay, func(t *testing.T) {
 			t.Parallel()
 			if m := render(t, "overlays/"+overlay); env(m.deployments["server"], "TOKEN_FILE") != "" {
-				t.Error("the server asks for a token by default")
+				t.Error("the server requires a token by default")
 			}
-			// An overlay of somebody's own lies beside ours.
+			// A user's overlay, next to ours.
 			dir, err := os.MkdirTemp("overlays", "test-token-")
 			if err != nil {
 				t.Fatal(err)
@@ -59,8 +59,7 @@ func TestTokenComponent(t *testing.T) {
 	}
 }
 
-// The kustomization that the README has for a second game adds its clients, and
-// nothing else.
+// The kustomization for a second game in the README adds only its clients.
 func TestSecondGame(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")

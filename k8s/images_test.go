@@ -12,8 +12,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// The loader is that of docker compose v2, which validates against the schema.
-// What docker-compose 1.29 makes of the file is for CI with an engine to see.
+// The loader of docker compose v2 validates against the schema. CI runs the file with
+// docker-compose 1.29.
 func TestComposeFile(t *testing.T) {
 	t.Parallel()
 	project, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
@@ -29,7 +29,7 @@ func TestComposeFile(t *testing.T) {
 	}
 	for name, service := range project.Services {
 		if !service.ReadOnly || !slices.Equal(service.CapDrop, []string{"ALL"}) || !slices.Contains(service.SecurityOpt, "no-new-privileges:true") {
-			t.Errorf("%s is not locked up", name)
+			t.Errorf("%s is not hardened", name)
 		}
 		python, blue := strings.HasPrefix(name, "python-"), strings.HasPrefix(name, "blue-")
 		if game := service.Environment["GAME"]; blue != slices.Equal(service.Profiles, []string{"blue"}) || blue != (game != nil && *game == "blue") {
@@ -66,15 +66,14 @@ func TestComposeFile(t *testing.T) {
 	}
 	for _, name := range []string{"client1", "client2"} {
 		if stay := project.Services[name].Environment["STAY"]; stay == nil || *stay != "true" {
-			t.Errorf("%s leaves when all is counted, and is started again", name)
+			t.Errorf("%s exits at the end of the count, and is restarted", name)
 		}
 	}
 }
 
-// Each Dockerfile compiles what comes from other modules before it copies our
-// code. A package that is missing there is downloaded again at each change, and
-// one too many every time go.mod changes.
-func TestDockerfilesKnowWhatIsImported(t *testing.T) {
+// Each Dockerfile compiles the packages of other modules before it copies our code. Without
+// a package in that list, each change of code downloads it again.
+func TestDockerfilesListAllImports(t *testing.T) {
 	t.Parallel()
 	list := regexp.MustCompile(`(?m)^RUN go build \\\n((?: {4}\S+ \\\n)* {4}\S+)$`)
 	for _, part := range []string{"server", "clients"} {
@@ -88,7 +87,7 @@ func TestDockerfilesKnowWhatIsImported(t *testing.T) {
 		}
 		listed := strings.Fields(strings.ReplaceAll(string(block[1]), `\`, ""))
 
-		// All imports of our own packages that the binary is made of.
+		// All imports of those of our packages that the binary needs.
 		command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
 			`{{if and .Module .Module.Main}}{{range .Imports}}{{.}}{{"\n"}}{{end}}{{end}}`, "./"+part)
 		command.Dir, command.Env, command.Stderr = "..", append(os.Environ(), "CGO_ENABLED=0"), os.Stderr

@@ -1,5 +1,4 @@
-// Package k8s has no code, only tests: they hold the manifests to what can be
-// known of them without a cluster.
+// Package k8s has tests of the manifests that need no cluster.
 package k8s
 
 import (
@@ -7,138 +6,13 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	admission "k8s.io/pod-security-admission/api"
-	"k8s.io/pod-security-admission/policy"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
 )
-
-// manifests are what an overlay renders to.
-type manifests struct {
-	text         []byte
-	deployments  map[string]*appsv1.Deployment
-	statefulSets map[string]*appsv1.StatefulSet
-	jobs         map[string]*batchv1.Job
-	services     map[string]*corev1.Service
-	claims       map[string]*corev1.PersistentVolumeClaim
-	policies     map[string]*networkingv1.NetworkPolicy
-	budgets      map[string]*policyv1.PodDisruptionBudget
-}
-
-// replicated tells whether the counts are in etcd, and the servers have no volume.
-func (m *manifests) replicated() bool { return m.statefulSets["etcd"] != nil }
-
-// pods are the templates of all pods, by the names of what makes them.
-func (m *manifests) pods() map[string]corev1.PodTemplateSpec {
-	pods := map[string]corev1.PodTemplateSpec{}
-	for name, d := range m.deployments {
-		pods[name] = d.Spec.Template
-	}
-	for name, s := range m.statefulSets {
-		pods[name] = s.Spec.Template
-	}
-	for name, j := range m.jobs {
-		pods[name] = j.Spec.Template
-	}
-	return pods
-}
-
-// decode validates as strictly as an API server that is asked for it: a field
-// that the kind does not have, a field twice and a value of the wrong type are
-// errors. The Go types are what the schemas are made from, so no schema has to
-// be fetched or kept.
-func (m *manifests) decode(t *testing.T, text []byte) {
-	t.Helper()
-	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
-		var head metav1.TypeMeta
-		if err := yaml.Unmarshal(document, &head); err != nil {
-			t.Fatal(err)
-		}
-		switch head.APIVersion + " " + head.Kind {
-		case "apps/v1 Deployment":
-			add(t, &m.deployments, document, func(d *appsv1.Deployment) string { return d.Name })
-		case "apps/v1 StatefulSet":
-			add(t, &m.statefulSets, document, func(s *appsv1.StatefulSet) string { return s.Name })
-		case "batch/v1 Job":
-			add(t, &m.jobs, document, func(j *batchv1.Job) string { return j.Name })
-		case "policy/v1 PodDisruptionBudget":
-			add(t, &m.budgets, document, func(b *policyv1.PodDisruptionBudget) string { return b.Name })
-		case "v1 Service":
-			add(t, &m.services, document, func(s *corev1.Service) string { return s.Name })
-		case "v1 PersistentVolumeClaim":
-			add(t, &m.claims, document, func(c *corev1.PersistentVolumeClaim) string { return c.Name })
-		case "networking.k8s.io/v1 NetworkPolicy":
-			add(t, &m.policies, document, func(p *networkingv1.NetworkPolicy) string { return p.Name })
-		default:
-			t.Errorf("this test knows no %s %s", head.APIVersion, head.Kind)
-		}
-	}
-}
-
-func add[T any](t *testing.T, to *map[string]*T, document []byte, name func(*T) string) {
-	t.Helper()
-	object := new(T)
-	if err := yaml.UnmarshalStrict(document, object); err != nil {
-		t.Fatalf("%v in\n%s", err, document)
-	}
-	if *to == nil {
-		*to = map[string]*T{}
-	}
-	(*to)[name(object)] = object
-}
-
-func render(t *testing.T, overlay string) manifests {
-	t.Helper()
-	objects, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), overlay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := objects.AsYaml()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := manifests{text: text}
-	m.decode(t, text)
-	return m
-}
-
-// overlays are the folders that can be applied; the first is the default.
-func overlays(t *testing.T) []string {
-	t.Helper()
-	files, err := filepath.Glob("overlays/*/kustomization.yaml")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("overlays are %v, %v", files, err)
-	}
-	dirs := []string{"."}
-	for _, file := range files {
-		dirs = append(dirs, filepath.Dir(file))
-	}
-	return dirs
-}
-
-// eachOverlay runs check on what each overlay renders to.
-func eachOverlay(t *testing.T, check func(t *testing.T, m manifests)) {
-	t.Helper()
-	for _, dir := range overlays(t) {
-		t.Run(dir, func(t *testing.T) {
-			t.Parallel()
-			check(t, render(t, dir))
-		})
-	}
-}
 
 func TestNamesAndSelectorsAreTheOriginals(t *testing.T) {
 	t.Parallel()
@@ -180,47 +54,9 @@ func TestNamesAndSelectorsAreTheOriginals(t *testing.T) {
 	})
 }
 
-func env(d *appsv1.Deployment, name string) string {
-	for _, e := range d.Spec.Template.Spec.Containers[0].Env {
-		if e.Name == name {
-			return e.Value
-		}
-	}
-	return ""
-}
-
-func matches(t *testing.T, selector *metav1.LabelSelector, d *appsv1.Deployment) bool {
-	t.Helper()
-	return selects(t, selector, d.Spec.Template.Labels)
-}
-
-// selects tells whether a selector that is not empty selects a pod with these labels.
-func selects(t *testing.T, selector *metav1.LabelSelector, pod map[string]string) bool {
-	t.Helper()
-	s, err := metav1.LabelSelectorAsSelector(selector)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return !s.Empty() && s.Matches(labels.Set(pod))
-}
-
-// checkService checks that the service leads to a port of the server's pods.
-func checkService(t *testing.T, service *corev1.Service, server *appsv1.Deployment) {
-	t.Helper()
-	if !matches(t, &metav1.LabelSelector{MatchLabels: service.Spec.Selector}, server) {
-		t.Errorf("%s does not select the server's pods", service.Name)
-	}
-	for _, port := range server.Spec.Template.Spec.Containers[0].Ports {
-		if port.Name == service.Spec.Ports[0].TargetPort.String() && port.ContainerPort == 5000 {
-			return
-		}
-	}
-	t.Errorf("the port %v of %s is none of the server's", service.Spec.Ports[0].TargetPort, service.Name)
-}
-
-// One writer of one file on a volume for one node; etcd has three servers. Go clients have a spare each,
-// and roll: nobody leaves before the next is there. A Python client that finds no
-// seat ends, so it has none.
+// There is one server, as the file has one writer, or three on etcd. Go clients have a spare
+// each and roll: an old pod ends when the new one is ready. Python clients have no spare, as
+// one without a seat exits.
 func TestReplicasAndStrategies(t *testing.T) {
 	t.Parallel()
 	eachOverlay(t, func(t *testing.T, m manifests) {
@@ -235,28 +71,28 @@ func TestReplicasAndStrategies(t *testing.T) {
 					replicas = 2
 				}
 				if r := d.Spec.Strategy.RollingUpdate; r == nil || r.MaxSurge.IntValue() != 1 || r.MaxUnavailable.IntValue() != 0 {
-					t.Errorf("%s rolls by %v", name, r)
+					t.Errorf("%s has the rolling update %v", name, r)
 				}
 			}
 			if d.Spec.Replicas == nil || *d.Spec.Replicas != replicas || d.Spec.Strategy.Type != strategy {
-				t.Errorf("%s has %d replicas, want %d, and is replaced by %s, want %s", name, *d.Spec.Replicas, replicas, d.Spec.Strategy.Type, strategy)
+				t.Errorf("%s has %d replicas, want %d, and the strategy %s, want %s", name, *d.Spec.Replicas, replicas, d.Spec.Strategy.Type, strategy)
 			}
 			if deadline := d.Spec.ProgressDeadlineSeconds; deadline == nil || *deadline > 60 {
-				t.Errorf("%s: an image that is missing is noticed after %v s", name, deadline)
+				t.Errorf("%s: the progress deadline is %v s, want at most 60", name, deadline)
 			}
 		}
-		// Types do not tell null from nothing, kubectl apply does.
+		// A null differs from a missing field for kubectl apply, but not in the Go types.
 		recreated := 1
 		if m.replicated() {
 			recreated = 0
 		}
 		if got := bytes.Count(m.text, []byte("  strategy:\n    rollingUpdate: null\n    type: Recreate\n")); got != recreated {
-			t.Errorf("%d Deployments take away the rollingUpdate of a running one", got)
+			t.Errorf("%d Deployments remove rollingUpdate", got)
 		}
 	})
 }
 
-func TestGoClientsTellWhetherTheyHearFromTheServer(t *testing.T) {
+func TestProbesOfGoClients(t *testing.T) {
 	t.Parallel()
 	eachOverlay(t, func(t *testing.T, m manifests) {
 		for name, d := range m.deployments {
@@ -269,15 +105,15 @@ func TestGoClientsTellWhetherTheyHearFromTheServer(t *testing.T) {
 				t.Errorf("%s is probed by %v, and answers on %q", name, p, env(d, "HEALTH"))
 			}
 			if c.LivenessProbe != nil {
-				t.Errorf("%s is killed while the server is away", name)
+				t.Errorf("%s has a liveness probe, and would be killed without a server", name)
 			}
 		}
 	})
 }
 
-// What the API server drops or fills in is found by kubectl diff for ever: an
-// empty list of rules is one such thing.
-func TestNothingIsSaidThatTheAPIServerDrops(t *testing.T) {
+// There is no empty list of rules, which the API server drops, so that kubectl diff would
+// always show it.
+func TestNoFieldIsDroppedByTheAPIServer(t *testing.T) {
 	t.Parallel()
 	eachOverlay(t, func(t *testing.T, m manifests) {
 		if i := bytes.Index(m.text, []byte("gress: []")); i >= 0 {
@@ -286,8 +122,8 @@ func TestNothingIsSaidThatTheAPIServerDrops(t *testing.T) {
 	})
 }
 
-// The image finds the volume of the original's manifest by itself, and so do our
-// manifests and the compose file.
+// The image uses the volume where the original's manifest mounts it, and so do our manifests
+// and the compose file.
 func TestTheImageTakesTheOriginalsPlace(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../compat-tests/original/k8s-deployments.yaml")
@@ -328,100 +164,13 @@ func TestTheImageTakesTheOriginalsPlace(t *testing.T) {
 	})
 }
 
-// Where a Python client is started again when all is counted, the server ends the
-// count.
+// The server limits the count if it has Python clients, which are restarted at its end.
 func TestTheCountEndsForPythonClients(t *testing.T) {
 	t.Parallel()
 	eachOverlay(t, func(t *testing.T, m manifests) {
 		python := strings.HasPrefix(m.deployments["client1"].Spec.Template.Spec.Containers[0].Image, "client1:")
 		if limit := env(m.deployments["server"], "LIMIT"); python != (limit == "2000") {
 			t.Errorf("the server's limit is %q", limit)
-		}
-	})
-}
-
-func TestPodsAreRestricted(t *testing.T) {
-	t.Parallel()
-	eachOverlay(t, func(t *testing.T, m manifests) { checkPods(t, m) })
-}
-
-func checkPods(t *testing.T, m manifests) {
-	t.Helper()
-	evaluator, err := policy.NewEvaluator(policy.DefaultChecks())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, pod := range m.pods() {
-		restricted := admission.LevelVersion{Level: admission.LevelRestricted, Version: admission.LatestVersion()}
-		for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
-			if !result.Allowed {
-				t.Errorf("%s: %s: %s", name, result.ForbiddenReason, result.ForbiddenDetail)
-			}
-		}
-		if token := pod.Spec.AutomountServiceAccountToken; token == nil || *token {
-			t.Errorf("%s gets a token of its service account", name)
-		}
-		for _, c := range pod.Spec.Containers {
-			if ro := c.SecurityContext.ReadOnlyRootFilesystem; ro == nil || !*ro {
-				t.Errorf("%s can write to its root file system", name)
-			}
-			checkContainer(t, name, c)
-		}
-	}
-}
-
-func checkContainer(t *testing.T, deployment string, c corev1.Container) {
-	t.Helper()
-	if _, tag, _ := strings.Cut(c.Image, ":"); tag == "" || tag == "latest" {
-		t.Errorf("%s has the image %s", deployment, c.Image)
-	}
-	for _, of := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		request, limit := c.Resources.Requests[of], c.Resources.Limits[of]
-		if request.IsZero() || limit.IsZero() {
-			t.Errorf("%s has no request or no limit of %s", deployment, of)
-		}
-	}
-}
-
-func TestTheServersProbesMeanDifferentThings(t *testing.T) {
-	t.Parallel()
-	eachOverlay(t, func(t *testing.T, m manifests) {
-		c := m.deployments["server"].Spec.Template.Spec.Containers[0]
-		if c.StartupProbe == nil || c.ReadinessProbe == nil || c.LivenessProbe == nil {
-			t.Fatal("a probe is missing")
-		}
-		patience := func(p *corev1.Probe) int32 { return p.PeriodSeconds * p.FailureThreshold }
-		if s, r, l := patience(c.StartupProbe), patience(c.ReadinessProbe), patience(c.LivenessProbe); !(r < l && l < s) {
-			t.Errorf("patience is %d s at the start, %d s until it is not ready, %d s until it is killed", s, r, l)
-		}
-		if !strings.HasPrefix(c.Image, "counting-server:") {
-			return
-		}
-		// A full disk is seen by /ready alone, and is no reason to be killed.
-		for path, p := range map[string]*corev1.Probe{"/ready": c.ReadinessProbe, "/health": c.LivenessProbe} {
-			if p.HTTPGet == nil || p.HTTPGet.Path != path {
-				t.Errorf("a probe does not ask %s but %v", path, p.ProbeHandler)
-			}
-		}
-	})
-}
-
-func TestEachPodHasANetworkPolicy(t *testing.T) {
-	t.Parallel()
-	eachOverlay(t, func(t *testing.T, m manifests) {
-		for name, pod := range m.pods() {
-			n := 0
-			for _, p := range m.policies {
-				if selects(t, &p.Spec.PodSelector, pod.Labels) {
-					n++
-				}
-				if len(p.Spec.PolicyTypes) != 2 {
-					t.Errorf("%s leaves a direction open", p.Name)
-				}
-			}
-			if n != 1 {
-				t.Errorf("%s has %d policies", name, n)
-			}
 		}
 	})
 }

@@ -45,7 +45,7 @@ func TestThePageIsWhereKindMapsIt(t *testing.T) {
 	}
 }
 
-// The manual's kustomization for a namePrefix is one that works.
+// The manual's kustomization for a namePrefix works.
 func TestTheManualsNamePrefix(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("README.md")
@@ -69,7 +69,7 @@ func TestTheManualsNamePrefix(t *testing.T) {
 	m := render(t, dir)
 	for _, client := range []string{"blue-client1", "blue-client2"} {
 		if d := m.deployments[client]; d == nil || env(d, "SERVER_URL") != "http://blue-server:5000" || m.services["blue-server"] == nil {
-			t.Errorf("%s does not find the server", client)
+			t.Errorf("%s does not refer to the server", client)
 		}
 	}
 	if d := m.deployments["blue-server"]; d == nil || m.claims[d.Spec.Template.Spec.Volumes[0].PersistentVolumeClaim.ClaimName] == nil {
@@ -77,7 +77,7 @@ func TestTheManualsNamePrefix(t *testing.T) {
 	}
 }
 
-func TestTheManualNamesFilesThatAreThere(t *testing.T) {
+func TestFilesInTheManualExist(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -86,7 +86,7 @@ func TestTheManualNamesFilesThatAreThere(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "## What is here")
 	named := regexp.MustCompile("`([a-z0-9_*/-]+\\.[a-z]+|e2e)`").FindAllStringSubmatch(table, -1)
 	if len(named) < 8 {
-		t.Fatalf("only %q are named", named)
+		t.Fatalf("the table names only %q", named)
 	}
 	for _, name := range named {
 		if files, err := filepath.Glob(name[1]); err != nil || len(files) == 0 && name[1] != "numbers.txt" {

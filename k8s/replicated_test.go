@@ -19,20 +19,20 @@ import (
 
 const replicated = "overlays/replicated"
 
-// expand returns a value of a container of a pod with that name as the kubelet has it.
+// expand replaces the variables in a value as the kubelet does for a pod of that name.
 func expand(value, pod string) string {
 	return strings.NewReplacer("$(POD_NAME)", pod, "$(POD_IP)", "10.0.0.7").Replace(value)
 }
 
-// The members of etcd find each other by the names that the StatefulSet and its
-// Service give them, and their flags are etcd's.
+// The members of etcd refer to each other by the DNS names of the StatefulSet, and their
+// flags are valid.
 func TestEtcdsMembers(t *testing.T) {
 	t.Parallel()
 	m := render(t, replicated)
 	etcd, service := m.statefulSets["etcd"], m.services["etcd"]
 	c := etcd.Spec.Template.Spec.Containers[0]
 	if *etcd.Spec.Replicas != 3 || etcd.Spec.ServiceName != service.Name || etcd.Spec.PodManagementPolicy != "Parallel" {
-		t.Errorf("%d members, at the Service %s, are made by %s", *etcd.Spec.Replicas, etcd.Spec.ServiceName, etcd.Spec.PodManagementPolicy)
+		t.Errorf("%d members, with the Service %s and the policy %s", *etcd.Spec.Replicas, etcd.Spec.ServiceName, etcd.Spec.PodManagementPolicy)
 	}
 	if service.Spec.ClusterIP != corev1.ClusterIPNone || !service.Spec.PublishNotReadyAddresses {
 		t.Error("the members have no names before they are ready")
@@ -82,7 +82,7 @@ func TestEtcdsMembers(t *testing.T) {
 				t.Errorf("%s has -%s=%s, want %s", pod, name, got, want)
 			}
 		}
-		// A file of the quota, a snapshot of it, and the log.
+		// The volume has space for the file, a snapshot, and the log.
 		quota := flags.Lookup("quota-backend-bytes").Value.(flag.Getter).Get().(int64)
 		claim := etcd.Spec.VolumeClaimTemplates[0]
 		if size := claim.Spec.Resources.Requests[corev1.ResourceStorage]; quota < 1<<30 || 2*quota+1<<30 > size.Value() {
@@ -94,7 +94,7 @@ func TestEtcdsMembers(t *testing.T) {
 	}
 	for path, p := range map[string]*corev1.Probe{"/readyz": c.ReadinessProbe, "/livez": c.LivenessProbe} {
 		if p == nil || p.HTTPGet == nil || p.HTTPGet.Path != path || ports[p.HTTPGet.Port.String()] == 0 {
-			t.Errorf("a probe does not ask %s but %v", path, p)
+			t.Errorf("a probe of %s is %v", path, p)
 		}
 	}
 	server := m.deployments["server"]
@@ -109,8 +109,8 @@ func TestEtcdsMembers(t *testing.T) {
 	}
 }
 
-// No drain, roll or unlucky placement takes two of three at once, and on one node all
-// of them run.
+// A drain, a roll or the placement of pods cannot end two of three at the same time, and all
+// of them run on one node.
 func TestOneOfThreeIsReplacedAtATime(t *testing.T) {
 	t.Parallel()
 	m := render(t, replicated)
@@ -132,14 +132,14 @@ func TestOneOfThreeIsReplacedAtATime(t *testing.T) {
 		}
 	}
 	if r := m.deployments["server"].Spec.Strategy.RollingUpdate; r == nil || r.MaxUnavailable.IntValue() != 1 {
-		t.Errorf("the servers roll by %v", r)
+		t.Errorf("the servers have the rolling update %v", r)
 	}
 	if u := m.statefulSets["etcd"].Spec.UpdateStrategy; u.Type != "RollingUpdate" || u.RollingUpdate != nil {
-		t.Errorf("etcd rolls by %v", u)
+		t.Errorf("etcd has the update strategy %v", u)
 	}
 }
 
-// Each pair of pods reaches what it needs, and nothing else.
+// Each pod reaches the ports that it needs, and no others.
 func TestTheReplicatedPolicies(t *testing.T) {
 	t.Parallel()
 	m := withImport(t)
@@ -165,7 +165,7 @@ func TestTheReplicatedPolicies(t *testing.T) {
 					seen++
 				}
 				if got := passes(t, m, pods[from], pods[to], port); got != allowed[what] {
-					t.Errorf("%s is let through: %v", what, got)
+					t.Errorf("%s is allowed: %v", what, got)
 				}
 			}
 		}
@@ -175,10 +175,10 @@ func TestTheReplicatedPolicies(t *testing.T) {
 	}
 }
 
-// passes tells whether the policies let a pod reach a port of another one.
+// passes reports whether the policies allow a pod to connect to a port of another one.
 func passes(t *testing.T, m manifests, from, to map[string]string, port corev1.ContainerPort) bool {
 	t.Helper()
-	out, in := true, true // who is in no policy may do all
+	out, in := true, true // without a policy everything is allowed
 	var outs []networkingv1.NetworkPolicyEgressRule
 	var ins []networkingv1.NetworkPolicyIngressRule
 	for _, p := range m.policies {
@@ -216,7 +216,7 @@ func passes(t *testing.T, m manifests, from, to map[string]string, port corev1.C
 	return out && in
 }
 
-// withImport is what the overlay renders to, and the job that is applied by hand.
+// withImport returns the manifests of the overlay, and the job, which is applied by hand.
 func withImport(t *testing.T) manifests {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(replicated, "import.yaml"))
@@ -228,8 +228,8 @@ func withImport(t *testing.T) manifests {
 	return m
 }
 
-// The job imports the file that the other overlays write into the store that the
-// servers have, and changes nothing of it.
+// The job imports the file of the other overlays, without changing it, into the store of the
+// servers.
 func TestTheImport(t *testing.T) {
 	t.Parallel()
 	m := withImport(t)
@@ -248,17 +248,17 @@ func TestTheImport(t *testing.T) {
 		pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName != files.Volumes[0].PersistentVolumeClaim.ClaimName {
 		t.Errorf("it has the volume %v at %v", pod.Spec.Volumes, v)
 	}
-	// The manual applies etcd alone by its label, before there are servers.
+	// The manual first applies only etcd, by its label.
 	alone := []string{m.statefulSets["etcd"].Labels["app"], m.services["etcd"].Labels["app"], m.policies["etcd"].Labels["app"], m.budgets["etcd"].Labels["app"]}
 	if !slices.Equal(alone, []string{"etcd", "etcd", "etcd", "etcd"}) {
 		t.Errorf("etcd's objects have the labels %v", alone)
 	}
 	if selector := m.services["server"].Spec.Selector; selector["app"] == pod.Labels["app"] {
-		t.Error("the Service leads to it")
+		t.Error("the Service selects it")
 	}
 }
 
-// Each variable of a server is one of its flags, with a value that it takes.
+// Each variable of a server is one of its flags, with a valid value.
 func TestTheServersVariables(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "server")
@@ -287,7 +287,7 @@ func TestTheServersVariables(t *testing.T) {
 			}
 			name := strings.ToLower(strings.ReplaceAll(e.Name, "_", "-"))
 			if value == "" || !bytes.Contains(help, []byte("\n  -"+name+" ")) {
-				t.Errorf("%s=%s is no flag, or has no value", e.Name, value)
+				t.Errorf("%s=%s is not a flag, or has no value", e.Name, value)
 			}
 		}
 		if m.replicated() != slices.Contains(vars, "STORE_NAME=server-x") {

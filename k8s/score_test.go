@@ -11,13 +11,13 @@ import (
 	"github.com/zegl/kube-score/scorecard"
 )
 
-// explained are the findings of kube-score that stand, each with its reason.
+// explained are accepted findings of kube-score, each with the reason.
 var explained = map[string]string{
-	"container-image-pull-policy":                   "the images are built and loaded, and are in no registry",
-	"container-ephemeral-storage-request-and-limit": "nothing can be written but the volume, and a node without the isolation of local storage, such as a rootless kind, would not take the pod",
-	"deployment-replicas":                           "numbers.txt has one writer, more servers only stand by, and a Python client without a seat ends",
-	"deployment-has-poddisruptionbudget":            "the spare of a client that is evicted takes its seat within a second",
-	"deployment-strategy":                           "two servers must not write one file: the next is started when the last is gone",
+	"container-image-pull-policy":                   "the images are built and loaded, and not in a registry",
+	"container-ephemeral-storage-request-and-limit": "only the volume is writable, and a node without isolation of local storage, such as a rootless kind, would not accept the pod",
+	"deployment-replicas":                           "numbers.txt has one writer, further servers are only standbys, and a Python client without a seat exits",
+	"deployment-has-poddisruptionbudget":            "the spare of an evicted client takes its seat within a second",
+	"deployment-strategy":                           "two servers must not write one file: the new one starts when the old one has ended",
 }
 
 func TestKubeScoreFindsNothingUnexplained(t *testing.T) {

@@ -7,9 +7,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Servers that stand by reach the owner's internal listener at its pod, and nobody
-// else may.
-func TestServersThatStandByReachTheOwner(t *testing.T) {
+// Standbys reach the owner's internal listener at its pod, and no other pods do.
+func TestStandbysReachTheOwner(t *testing.T) {
 	t.Parallel()
 	eachOverlay(t, func(t *testing.T, m manifests) {
 		server := m.deployments["server"]
@@ -37,7 +36,7 @@ func TestServersThatStandByReachTheOwner(t *testing.T) {
 		for _, service := range m.services {
 			for _, p := range service.Spec.Ports {
 				if p.TargetPort.String() == "internal" {
-					t.Errorf("the Service %s leads to the internal listener", service.Name)
+					t.Errorf("the Service %s exposes the internal listener", service.Name)
 				}
 			}
 		}
@@ -47,18 +46,18 @@ func TestServersThatStandByReachTheOwner(t *testing.T) {
 			}
 			for _, rule := range p.Spec.Ingress {
 				if reaches(rule.Ports, "internal") && (len(rule.From) != 1 || rule.From[0].PodSelector == nil || !matches(t, rule.From[0].PodSelector, server)) {
-					t.Errorf("others than servers reach the internal listener: %v", rule.From)
+					t.Errorf("pods other than servers reach the internal listener: %v", rule.From)
 				}
 			}
 			out := p.Spec.Egress
 			if len(out) != 1 && !m.replicated() || !reaches(out[0].Ports, "internal") || len(out[0].To) != 1 || !matches(t, out[0].To[0].PodSelector, server) {
-				t.Errorf("a server may call %v, and not the internal listeners of servers alone", out)
+				t.Errorf("a server may connect to %v, want only the internal listeners of servers", out)
 			}
 		}
 	})
 }
 
-// reaches tells whether a rule is about that port.
+// reaches reports whether a rule applies to the port.
 func reaches(ports []networkingv1.NetworkPolicyPort, name string) bool {
 	for _, p := range ports {
 		if p.Port != nil && p.Port.String() == name {

@@ -12,15 +12,15 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
-// The dashboard is what Grafana's schema says: no field that it does not have,
-// in the panels' options and queries either. It asks for metrics that exist, in a
-// language that Prometheus understands, and each panel has a unit.
+// The dashboard conforms to Grafana's schema, with no unknown field, also in the panels'
+// options and queries. Its queries are valid and use existing metrics, and each panel has
+// a unit.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	text := read(t, "dashboard.json")
 	known(t, "dashboard.json", text)
 	plugins.RegisterDefaultPlugins()
-	//lint:ignore SA1019 this is the schema of a dashboard that any Grafana imports; the newer one is Kubernetes' way
+	//lint:ignore SA1019 every Grafana imports a dashboard of this schema; the newer one is for Kubernetes
 	var schema dashboard.Dashboard
 	// Without an error it returns an empty list of errors, which is not nil.
 	if err := schema.UnmarshalJSONStrict([]byte(text)); err != nil && err.Error() != "" {
@@ -56,7 +56,7 @@ func TestDashboard(t *testing.T) {
 		for x := g.X; x < g.X+g.W; x++ {
 			for y := g.Y; y < g.Y+g.H; y++ {
 				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
-					t.Errorf("%q and %q are in one place", panel.Title, other)
+					t.Errorf("%q and %q overlap", panel.Title, other)
 				}
 				taken[[2]int{x, y}] = panel.Title
 			}
@@ -66,7 +66,7 @@ func TestDashboard(t *testing.T) {
 		expressions = append(expressions, a.Expr)
 	}
 	if len(expressions) < 20 {
-		t.Errorf("the dashboard asks for %d things", len(expressions))
+		t.Errorf("the dashboard has %d queries", len(expressions))
 	}
 	var rules strings.Builder
 	rules.WriteString("groups: [{name: dashboard, rules: [\n")

@@ -26,14 +26,14 @@ func TestAlerts(t *testing.T) {
 		fires := regexp.MustCompile(`alertname: ` + m[1] + `\n\s+exp_alerts:\n\s+- `).MatchString(tests)
 		quiet := strings.Contains(tests, "alertname: "+m[1]+", exp_alerts: []")
 		if !fires || !quiet {
-			t.Errorf("%s: a test sees it fire: %v, and not fire: %v", m[1], fires, quiet)
+			t.Errorf("%s: it fires in a test: %v, and does not fire in a test: %v", m[1], fires, quiet)
 		}
 	}
 	known(t, "alerts.yaml", rules)
 	known(t, "alerts_test.yaml", tests)
 }
 
-// known fails the test for each metric in the text that the server has not.
+// known fails the test for each metric in the text that the server does not have.
 func known(t *testing.T, name, text string) {
 	t.Helper()
 	m := metrics.New("v1")
@@ -46,7 +46,7 @@ func known(t *testing.T, name, text string) {
 	m.ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))
 	for _, metric := range regexp.MustCompile(`\bcounting_\w+`).FindAllString(text, -1) {
 		if !regexp.MustCompile(`(?m)^` + metric + `[ {]`).MatchString(scrape.Body.String()) {
-			t.Errorf("%s asks for %s, which the server has not", name, metric)
+			t.Errorf("%s uses %s, which the server does not have", name, metric)
 		}
 	}
 }

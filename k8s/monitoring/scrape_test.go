@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Each of the overlays has the server scraped at its port, as the job that the
-// alerts ask for.
+// Each overlay configures the scraping of the server's port, with the job that the alerts
+// use.
 func TestScrapeConfigurations(t *testing.T) {
 	t.Parallel()
 	for _, overlay := range []string{"annotations", "servicemonitor", "podmonitor"} {

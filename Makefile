@@ -1,16 +1,16 @@
-# make run          the server and both clients on this machine, until Ctrl-C or the end of the count
-# make kill-server  kills the server of make run, which starts it again (kill-client1, kill-client2; PORT=5001 for that of another make run)
-# make test         what needs Go alone, in a minute or two
-# make test-all     everything; lists what it needs beside Go, and installs it where it may
-# make lint         go vet, staticcheck, gofmt, go.mod; builds and go vet for other systems
-# make soak         the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
-# make fuzz         every fuzz target, FUZZTIME=10m each; keeps what it finds as seeds
-# make bench        the server beside others, into compat-tests/RESULTS.md; then the benchmarks of the pieces
-# make build        bin/server and bin/client
-# make images       the images, counting-server:local and counting-client:local
-# make e2e          the end-to-end script on kubectl's context, as in: make e2e OVERLAY=python-clients
+# make run          run the server and both clients on this machine, until Ctrl-C or the end of the count
+# make kill-server  kill the server of make run, which restarts it (also kill-client1, kill-client2; PORT=5001 selects another make run)
+# make test         run the tests that need only Go, in a minute or two
+# make test-all     run all tests; lists the programs they need besides Go, and installs them if possible
+# make lint         go vet, staticcheck, gofmt, go.mod, wording; build and vet for other systems
+# make soak         run the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
+# make fuzz         run each fuzz target for FUZZTIME=10m; keeps interesting inputs as seeds
+# make bench        compare the server with others, into compat-tests/RESULTS.md; then run the Go benchmarks
+# make build        build bin/server and bin/client
+# make images       build the images counting-server:local and counting-client:local
+# make e2e          run k8s/e2e in kubectl's context, as in: make e2e OVERLAY=python-clients
 
-# What a run takes, as in: make run INTERVAL=10ms LIMIT=100 DATA=/tmp/data PORT=5001
+# Variables of make run, as in: make run INTERVAL=10ms LIMIT=100 DATA=/tmp/data PORT=5001
 INTERVAL ?= 1s
 LIMIT    ?= 2000
 DATA     ?= data
@@ -28,26 +28,26 @@ build:
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/server ./server
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/client ./clients
 
-# The three processes, each started again when a signal has ended it. Ctrl-C, a
-# process that fails and the end of the count end all of them.
+# Runs the three processes, and restarts each that is killed by a signal. Ctrl-C, a
+# process that fails, and the end of the count end all of them.
 define run
 say() { echo "make run: $$*"; }
-case $$LIMIT in ''|0*|*[!0-9]*|????????????????*) say "LIMIT=$$LIMIT is not a whole number from 1 on with at most 15 digits, such as 2000" >&2; exit 2 ;; esac
+case $$LIMIT in ''|0*|*[!0-9]*|????????????????*) say "LIMIT=$$LIMIT: want an integer of at least 1 with at most 15 digits, such as 2000" >&2; exit 2 ;; esac
 case $$PORT in ''|0*|*[!0-9]*|??????*) port=0 ;; *) port=$$PORT ;; esac
-if [ "$$port" -lt 1 ] || [ "$$port" -gt 65535 ]; then say "PORT=$$PORT is not a port from 1 to 65535, such as 5000" >&2; exit 2; fi
+if [ "$$port" -lt 1 ] || [ "$$port" -gt 65535 ]; then say "PORT=$$PORT: want a port from 1 to 65535, such as 5000" >&2; exit 2; fi
 counted() { bin/server -verify "$$DATA/numbers.txt" 2>/dev/null | sed -n 's/.* of \([0-9]*\) lines$$/\1/p'; }
 lines=$$(counted)
 if [ "$${lines:-0}" -ge "$$LIMIT" ]; then
-	say "$$DATA/numbers.txt already holds the count to $$LIMIT; choose a higher LIMIT or another DATA to count on"
+	say "$$DATA/numbers.txt already has the count to $$LIMIT; set a higher LIMIT or another DATA"
 	exit 0
 fi
 
 if bin/server -check -addr ":$$PORT" 2>/dev/null; then
-	say "a server answers on port $$PORT already; stop it, or choose another PORT" >&2
+	say "another server uses port $$PORT; stop it, or set another PORT" >&2
 	exit 1
 fi
 
-# keep runs a command until it ends by itself. If it fails, all ends.
+# keep runs a command, and restarts it when it is killed. If it fails, everything ends.
 keep() { # name command...
 	name=$$1 child=''
 	shift
@@ -61,7 +61,7 @@ keep() { # name command...
 		code=$$?
 		[ "$$code" -eq 0 ] && exit
 		[ "$$code" -gt 128 ] || { kill -USR1 $$$$; exit "$$code"; }
-		say "$$name was killed; it is started again"
+		say "$$name was killed; restarting it"
 	done
 }
 end() {
@@ -83,7 +83,7 @@ export SERVER_URL="http://localhost:$$PORT"
 keep client1 bin/client & client1=$$!
 keep client2 bin/client & client2=$$!
 wait $$client1 && wait $$client2 || exit $$?
-say "all is counted: $$(bin/server -verify "$$DATA/numbers.txt")"
+say "the count is complete: $$(bin/server -verify "$$DATA/numbers.txt")"
 endef
 run: export run := $(run)
 run: export INTERVAL := $(INTERVAL)
@@ -91,53 +91,54 @@ run: export LIMIT := $(LIMIT)
 run: export DATA := $(DATA)
 run: export PORT := $(PORT)
 run:
-	@echo "make run: building; the first time this takes a minute"
+	@echo "make run: building, which takes a minute the first time"
 	@$(MAKE) --no-print-directory build
 	@exec sh -c "$$run"
 
 kill-server kill-client1 kill-client2: kill-%:
-	@kill -9 "$$(cat bin/$(PORT)-$*.pid)" || { echo "no make run with PORT=$(PORT) runs a $*"; exit 1; }
+	@kill -9 "$$(cat bin/$(PORT)-$*.pid)" || { echo "no make run with PORT=$(PORT) has a running $*"; exit 1; }
 
-# How many packages are tested at one time: most of them wait most of the time.
+# How many packages are tested at the same time. Most tests wait most of the time.
 AT_ONCE ?= 6
 
 # The race detector needs a C compiler.
 RACE = $(if $(filter 1,$(shell CGO_ENABLED=$(CGO_ENABLED) go env CGO_ENABLED)),-race)
 
-# Runs the tests of some packages and tells which were left out.
+# Runs the tests of the packages $(1), and prints which were skipped and $(2), why.
 define go-test
-$(if $(RACE),,echo "without the race detector: it needs a C compiler, such as gcc";) \
+$(if $(RACE),,echo "running without the race detector, which needs a C compiler such as gcc";) \
 	SKIPPED=$$(mktemp) && export SKIPPED && trap 'rm -f "$$SKIPPED"' EXIT && \
 	go test $(RACE) -count=1 -timeout 20m -p $(AT_ONCE) $(1); code=$$?; \
 	if [ -s "$$SKIPPED" ]; then \
-		echo "left out, as $(2):"; cut -d: -f1 "$$SKIPPED" | sort | uniq -c | sed 's/$$/ is needed/'; \
+		echo "skipped tests ($(2)), by the program that they need:"; cut -d: -f1 "$$SKIPPED" | sort | uniq -c; \
 	fi; \
 	exit $$code
 endef
 
-# The page's tests drive a browser, and those of k8s compile Kubernetes' checkers.
+# Without the page's tests, which need a browser, and those of k8s, which compile large
+# libraries of Kubernetes.
 test:
-	@$(call go-test,$$(go list ./server/... ./clients/... ./compat-tests/... | grep -v '/compat-tests/page$$'),make test-all has them)
+	@$(call go-test,$$(go list ./server/... ./clients/... ./compat-tests/... | grep -v '/compat-tests/page$$'),make test-all runs them)
 
 test: export WITHOUT := python,node,chromium,promtool
 
-# What cannot be installed is named and left out; in CI that is an error. What is
-# missing is asked for again when it was installed.
+# Tests whose programs cannot be installed are skipped; in CI that is an error.
 test-all:
 	@compat-tests/setup >/dev/null || test -z "$$CI"
 	@PYTHON=$$(compat-tests/setup -python); WITHOUT=$$(compat-tests/setup -missing); export PYTHON WITHOUT; \
-	test -z "$$CI" || test -z "$$WITHOUT" || { echo "in CI nothing may be left out: $$WITHOUT" >&2; exit 1; }; \
-	$(call go-test,./...,something is missing here)
+	test -z "$$CI" || test -z "$$WITHOUT" || { echo "in CI no test may be skipped; missing: $$WITHOUT" >&2; exit 1; }; \
+	$(call go-test,./...,a program is missing)
 
-# Browsers and the race detector keep the machine busy: more packages at the same
+# Browsers and the race detector use all processors, so that more packages at the same
 # time would only wait for each other.
 test-all: AT_ONCE = 2
 
 lint:
 	go vet ./...
 	go tool staticcheck ./...
-	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted with gofmt: $$unformatted"; exit 1; }
 	go mod tidy -diff
+	.ci/wording
 	@for os in darwin linux windows; do echo "go build, go vet for $$os on arm64"; \
 		GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./server && \
 		GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./clients && \

@@ -13,13 +13,13 @@ func TestARowSaysWhatIsReached(t *testing.T) {
 		bounds func(values) []bound
 		want   []string // of the last three columns
 	}{
-		"a ratio that is reached":     {values{goServer: 0.1, node: 0.2}, func(v values) []bound { return v.against(node, "Node", false, 2.5) }, []string{"3.00 × Node", "≥ 2.5 × Node", "yes"}},
-		"a ratio that is not":         {nil, func(v values) []bound { return v.against(node, "Node", true, 2.5) }, []string{"3.00 × Node", "≤ 2.5 × Node", "**no**"}},
-		"too much load at the server": {values{goServer: 0.34, node: 0.2}, func(v values) []bound { return v.against(node, "Node", false, 2.5) }, []string{"3.00 × Node", "≥ 2.5 × Node", "yes" + tooMuch}},
-		"too much load at the other":  {values{goServer: 0.1, node: 0.4}, func(v values) []bound { return v.against(node, "Node", false, 3.5) }, []string{"3.00 × Node", "≥ 3.5 × Node", "**no**" + tooMuch}},
-		"too much load elsewhere":     {values{goServer: 0.1, bare: 0.4}, func(v values) []bound { return v.against(node, "Node", false, 2.5) }, []string{"3.00 × Node", "≥ 2.5 × Node", "yes"}},
-		"a value":                     {nil, func(v values) []bound { return v.below(40, " KB", 1e3) }, []string{"30.0 KB", "≤ 40 KB", "yes"}},
-		"a server that is left out":   {nil, func(v values) []bound { return v.against(flask, "Flask", false, 2) }, []string{"", "", ""}},
+		"a ratio that is reached":       {values{goServer: 0.1, node: 0.2}, func(v values) []bound { return v.against(node, "Node", false, 2.5) }, []string{"3.00 × Node", "≥ 2.5 × Node", "yes"}},
+		"a ratio that is not":           {nil, func(v values) []bound { return v.against(node, "Node", true, 2.5) }, []string{"3.00 × Node", "≤ 2.5 × Node", "**no**"}},
+		"too much load at the server":   {values{goServer: 0.34, node: 0.2}, func(v values) []bound { return v.against(node, "Node", false, 2.5) }, []string{"3.00 × Node", "≥ 2.5 × Node", "yes" + tooMuch}},
+		"too much load at the other":    {values{goServer: 0.1, node: 0.4}, func(v values) []bound { return v.against(node, "Node", false, 3.5) }, []string{"3.00 × Node", "≥ 3.5 × Node", "**no**" + tooMuch}},
+		"too much load elsewhere":       {values{goServer: 0.1, bare: 0.4}, func(v values) []bound { return v.against(node, "Node", false, 2.5) }, []string{"3.00 × Node", "≥ 2.5 × Node", "yes"}},
+		"a value":                       {nil, func(v values) []bound { return v.below(40, " KB", 1e3) }, []string{"30.0 KB", "≤ 40 KB", "yes"}},
+		"a server that is not measured": {nil, func(v values) []bound { return v.against(flask, "Flask", false, 2) }, []string{"", "", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

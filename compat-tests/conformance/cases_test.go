@@ -1,6 +1,6 @@
-// Package conformance runs the cases of the official test suites for Engine.IO
-// and Socket.IO on the Go server. cases.txt lists them all and says of each
-// that is not run as it stands, why.
+// Package conformance runs the official test suites for Engine.IO and Socket.IO against the
+// Go server. cases.txt lists all cases, with the reason for each that is not run
+// unchanged.
 package conformance
 
 import (
@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// What becomes of a case: see cases.txt.
+// The verdicts of cases.txt.
 const (
 	tested    = "tested"
 	otherwise = "otherwise"
@@ -22,7 +22,7 @@ const (
 	not       = "not"
 )
 
-// An officialCase is one of cases.txt.
+// An officialCase is a case in cases.txt.
 type officialCase struct {
 	verdict, name, remark string
 }
@@ -41,7 +41,7 @@ func readCases(t *testing.T) []officialCase {
 		switch verdict, rest, ok := strings.Cut(line, " "); {
 		case line == "" || line[0] == '#':
 		case !ok || verdict == "" && cases == nil:
-			t.Fatalf("cases.txt:%d: neither a case nor a remark on one: %q", n, line)
+			t.Fatalf("cases.txt:%d: neither a case nor a remark: %q", n, line)
 		case verdict == "":
 			cases[len(cases)-1].remark += strings.TrimSpace(rest)
 		default:
@@ -54,7 +54,7 @@ func readCases(t *testing.T) []officialCase {
 	return cases
 }
 
-// runs are the tests by the names of their cases.
+// runs returns the tests by the names of their cases.
 func runs() map[string]func(*testing.T, *harness.Server) {
 	all := map[string]func(*testing.T, *harness.Server){}
 	for name, run := range engineIO {
@@ -66,10 +66,10 @@ func runs() map[string]func(*testing.T, *harness.Server) {
 	return all
 }
 
-// Each case of the official suites is tested, or excused with a reason.
+// Each case of the official suites is tested, or has a reason why not.
 func TestEveryOfficialCaseIsTestedOrExcused(t *testing.T) {
 	t.Parallel()
-	const official = 25 + 32 // so many cases do the suites have
+	const official = 25 + 32 // cases in the suites
 	cases, left := readCases(t), runs()
 	byName := map[string]officialCase{}
 	for _, c := range cases {
@@ -85,29 +85,29 @@ func TestEveryOfficialCaseIsTestedOrExcused(t *testing.T) {
 				t.Errorf("%s has no test", c.name)
 			}
 			if c.verdict == otherwise && c.remark == "" {
-				t.Errorf("%s: what is otherwise is missing", c.name)
+				t.Errorf("%s: the difference is missing", c.name)
 			}
 		case same:
 			if other := byName[c.remark]; other.verdict != tested && other.verdict != otherwise {
-				t.Errorf("%s is said to be %q, which is not tested", c.name, c.remark)
+				t.Errorf("%s refers to %q, which is not tested", c.name, c.remark)
 			}
 		case not:
 			if run != nil || c.remark == "" {
 				t.Errorf("%s: want a reason and no test", c.name)
 			}
 		default:
-			t.Errorf("%s: there is no verdict %q", c.name, c.verdict)
+			t.Errorf("%s: unknown verdict %q", c.name, c.verdict)
 		}
 	}
 	for name := range left {
-		t.Errorf("%s is tested, but no official case", name)
+		t.Errorf("%s is tested, but not an official case", name)
 	}
 	if len(cases) != official {
 		t.Errorf("%d cases are listed, want %d", len(cases), official)
 	}
 }
 
-// Every case that applies, on a Go server of its own.
+// All cases that apply, each on its own Go server.
 func TestTheGoServer(t *testing.T) {
 	t.Parallel()
 	run := runs()
@@ -127,8 +127,8 @@ func TestTheGoServer(t *testing.T) {
 	}
 }
 
-// The original does the same where the Go server does not do what a case wants.
-func TestTheOriginalDoesOtherwiseToo(t *testing.T) {
+// The original does the same as the Go server where that does not conform to a case.
+func TestTheOriginalDoesNotConformEither(t *testing.T) {
 	t.Parallel()
 	run, original := runs(), harness.Flask(t)
 	for _, c := range readCases(t) {

@@ -75,7 +75,7 @@ var engineIO = map[string]func(*testing.T, *harness.Server){
 		got := []harness.Response{<-one, <-other}
 		slices.SortFunc(got, func(a, b harness.Response) int { return a.Status - b.Status })
 		if want := (harness.Response{Status: 200, Body: "1"}); got[0] != want || got[1].Status != 400 {
-			t.Errorf("two polls at once got %v, want %v and a 400", got, want)
+			t.Errorf("two polls at the same time got %v, want %v and a 400", got, want)
 		}
 		request(t, answerTimeout, 400, "GET", p.url, "")
 	},

@@ -1,5 +1,5 @@
-// Package contract checks Socket.IO packets against asyncapi.yaml, the wire
-// contract of the game as a document that other tools read too.
+// Package contract checks Socket.IO packets against asyncapi.yaml, the AsyncAPI document of
+// the game's protocol.
 package contract
 
 import (
@@ -20,7 +20,7 @@ import (
 //go:embed asyncapi.yaml
 var asyncAPI []byte
 
-// A Mode is a mode of the server, and by that name a channel of the document.
+// A Mode is a mode of the server, which is also the name of a channel of the document.
 type Mode string
 
 // The modes.
@@ -29,7 +29,7 @@ const (
 	Faithful Mode = "faithful" // as the original
 )
 
-// elsewhere is the channel for the namespaces that are not served.
+// elsewhere is the channel of all namespaces that are not served.
 const elsewhere = "elsewhere"
 
 // Sides, as in recordings.
@@ -38,18 +38,16 @@ const (
 	server = "server"
 )
 
-// ErrUnnamed is wrapped by what Check returns on a packet that the document
-// does not name: an unknown event, or a type that this side never sends.
+// ErrUnnamed is wrapped by the errors of Check for a packet that is not in the document: an
+// unknown event, or a type that this side never sends.
 var ErrUnnamed = errors.New("the document does not name it")
 
-// document is read once. It is part of the binary, so that it cannot be read is
-// a mistake in it, which TestDocument finds.
+// document parses the document once.
 var document = sync.OnceValues(func() (*api, error) { return parse(asyncAPI) })
 
-// Check returns nil if, in that mode, the document lets a side ("client" or
-// "server") send that Engine.IO packet, and else what is wrong with it. What is
-// no Socket.IO packet, such as a ping or an attachment, is none of its business.
-// It may be called by any number of goroutines.
+// Check returns an error if in this mode the document does not allow a side ("client" or
+// "server") to send an Engine.IO packet. Packets other than Socket.IO's, such as pings and
+// attachments, are always allowed. It may be called concurrently.
 func (m Mode) Check(from, packet string) error {
 	if !strings.HasPrefix(packet, "4") {
 		return nil
@@ -68,13 +66,13 @@ func (m Mode) Check(from, packet string) error {
 // https://github.com/socketio/socket.io-protocol#packet-encoding
 var packetForm = regexp.MustCompile(`(?s)^(\d)(?:(\d+)-)?(/[^,]*,?)?(\d*)(.*)$`)
 
-// Types of packets that are no events, as the document names them.
+// Types of packets other than events, with their names in the document.
 var types = map[string]string{"0": "CONNECT", "1": "DISCONNECT", "3": "ACK", "4": "CONNECT_ERROR", "6": "ACK"}
 
 func (doc *api) check(m Mode, from, packet string) error {
 	form := packetForm.FindStringSubmatch(packet)
 	if form == nil {
-		return errors.New("it is no Socket.IO packet")
+		return errors.New("not a Socket.IO packet")
 	}
 	kind, namespace, id, payload := form[1], form[3], form[4], form[5]
 	channel := string(m)
@@ -85,7 +83,7 @@ func (doc *api) check(m Mode, from, packet string) error {
 	if payload != "" {
 		var err error
 		if value, err = jsonschema.UnmarshalJSON(strings.NewReader(payload)); err != nil {
-			return fmt.Errorf("its payload is no JSON: %w", err)
+			return fmt.Errorf("its payload is not JSON: %w", err)
 		}
 	}
 	name, isType := types[kind]
@@ -93,17 +91,17 @@ func (doc *api) check(m Mode, from, packet string) error {
 	if !isType {
 		list, _ := value.([]any)
 		if len(list) == 0 {
-			return errors.New("its payload is no list that begins with a name")
+			return errors.New("its payload is not a list that begins with a name")
 		}
 		var ok bool
 		if name, ok = list[0].(string); !ok {
-			return errors.New("its name is no string")
+			return errors.New("its name is not a string")
 		}
 		if slices.Contains(slices.Collect(maps.Values(types)), name) {
 			return fmt.Errorf("event %s: %w", name, ErrUnnamed)
 		}
 		if len(list) > 2 {
-			return fmt.Errorf("it has %d arguments, and one is the most", len(list)-1)
+			return fmt.Errorf("it has %d arguments, want at most one", len(list)-1)
 		}
 		value, hasPayload = nil, len(list) == 2
 		if hasPayload {
@@ -114,7 +112,7 @@ func (doc *api) check(m Mode, from, packet string) error {
 		value = withAttachments(value)
 	}
 	if isType && kind == "3" && id == "" {
-		return errors.New("an ack without an id answers nothing")
+		return errors.New("it is an ack without an id")
 	}
 	message, ok := doc.messages[messageKey{channel, from, name}]
 	if !ok {
@@ -123,11 +121,11 @@ func (doc *api) check(m Mode, from, packet string) error {
 	return message.check(value, hasPayload)
 }
 
-// check says what is wrong with a payload, if there is one.
+// check returns an error if the payload does not conform to the message.
 func (m *message) check(value any, hasPayload bool) error {
 	switch {
 	case m.payload == nil && hasPayload:
-		return errors.New("it has a payload, and should have none")
+		return errors.New("it has a payload, want none")
 	case m.payload == nil:
 		return nil
 	}
@@ -140,8 +138,8 @@ func (m *message) check(value any, hasPayload bool) error {
 	return nil
 }
 
-// withAttachments puts a string where an attachment belongs: what it says does
-// not matter, but that it is a scalar does.
+// withAttachments replaces the placeholders of attachments by strings, as attachments are
+// scalars.
 func withAttachments(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -159,7 +157,7 @@ func withAttachments(value any) any {
 	return value
 }
 
-// short is the packet in a length that can be read.
+// short shortens a long packet.
 func short(packet string) string {
 	const most = 200
 	if len(packet) > most {
@@ -168,7 +166,7 @@ func short(packet string) string {
 	return packet
 }
 
-// asJSON makes of a document what encoding/json would have decoded.
+// asJSON converts a decoded YAML document to the types of decoded JSON.
 func asJSON(value any) (any, error) {
 	text, err := json.Marshal(value)
 	if err != nil {

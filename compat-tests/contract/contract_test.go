@@ -38,20 +38,20 @@ func TestCheck(t *testing.T) {
 		{"an_event_in_another_namespace", both, client, `42/admin,["number",{"client_id":"client1","number":1}]`, "does not name it"},
 		{"a_disconnect_by_the_server", both, server, `41`, "does not name it"},
 		{"an_ack_by_a_client", both, client, `431[]`, "does not name it"},
-		{"an_ack_without_an_id", both, server, `43[]`, "answers nothing"},
+		{"an_ack_without_an_id", both, server, `43[]`, "ack without an id"},
 		{"an_ack_that_carries_something", both, server, `431["ok"]`, "43"},
-		{"start_game_with_a_payload", both, server, `42["start_game",{}]`, "should have none"},
+		{"start_game_with_a_payload", both, server, `42["start_game",{}]`, "want none"},
 		{"a_second_payload", both, client, `42["number",{"client_id":"client1","number":1},2]`, "2 arguments"},
 		{"no_payload", both, client, `42["number"]`, "want object"},
-		{"a_key_less", both, client, `42["number",{"client_id":"client1"}]`, "'number'"},
-		{"a_key_more_by_the_server", both, server, `42["client_assigned",{"client_id":"client2","last_number":2,"limit":1}]`, "'limit'"},
+		{"a_missing_key", both, client, `42["number",{"client_id":"client1"}]`, "'number'"},
+		{"an_additional_key_by_the_server", both, server, `42["client_assigned",{"client_id":"client2","last_number":2,"limit":1}]`, "'limit'"},
 		{"a_third_seat", both, server, `42["client_assigned",{"client_id":"client3","last_number":3}]`, "client3"},
 		{"a_number_as_text", both, client, `42["number",{"client_id":"client1","number":"1"}]`, "got string"},
 		{"a_connect_without_a_sid", both, server, `40`, "want object"},
-		{"broken_JSON", both, client, `42["number",`, "no JSON"},
-		{"no_list", both, client, `42{}`, "no list"},
-		{"no_name", both, client, `42[5]`, "no string"},
-		{"no_packet", both, client, `4x`, "no Socket.IO packet"},
+		{"broken_JSON", both, client, `42["number",`, "not JSON"},
+		{"no_list", both, client, `42{}`, "not a list"},
+		{"no_name", both, client, `42[5]`, "not a string"},
+		{"no_packet", both, client, `4x`, "not a Socket.IO packet"},
 		{"a_binary_number", both, client, `451-["number",{"client_id":"client1","number":{"_placeholder":true,"num":0}}]`, "got string"},
 
 		{"a_refusal", Default, server, `431[{"error":"number 5 is not one of client2's"}]`, ""},
@@ -86,7 +86,7 @@ func TestCheck(t *testing.T) {
 					t.Errorf("got: %v\nwant in it: %s", err, tt.want)
 				}
 				if unnamed := strings.Contains(tt.want, "does not name it"); unnamed != errors.Is(err, ErrUnnamed) {
-					t.Errorf("%v: ErrUnnamed is not told from the rest", err)
+					t.Errorf("%v: errors.Is(err, ErrUnnamed) is wrong", err)
 				}
 			})
 		}

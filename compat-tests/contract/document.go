@@ -8,20 +8,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// An api is what Check needs of the document: what each side may send.
+// An api has the messages that each side may send.
 type api struct {
 	messages map[messageKey]*message
 }
 
 type messageKey struct{ channel, from, name string }
 
-// A message is one that the document names. Its payload is nil if it has none.
+// A message is a message of the document. Its payload is nil if it has none.
 type message struct{ payload *jsonschema.Schema }
 
-// location is where the document is, for the references in it.
+// location is the URL of the document, for references.
 const location = "file:///asyncapi.yaml"
 
-// An operation is one of the document's, as far as it matters here.
+// An operation has the fields of an operation that Check needs.
 type operation struct {
 	Action   string
 	Channel  ref
@@ -56,7 +56,7 @@ func parse(text []byte) (*api, error) {
 	}
 	doc := &api{messages: map[messageKey]*message{}}
 	for name, o := range operations.Operations {
-		// The document is the server's: what it receives, clients send.
+		// Actions are from the server's point of view: clients send what it receives.
 		from, back := client, server
 		if o.Action == "send" {
 			from, back = server, client
@@ -75,9 +75,9 @@ func parse(text []byte) (*api, error) {
 func (doc *api) add(compiler *jsonschema.Compiler, tree any, from string, channel ref, messages []ref) error {
 	for _, r := range messages {
 		if !strings.HasPrefix(r.Ref, channel.Ref+"/messages/") {
-			return fmt.Errorf("%s is no message of %s", r.Ref, channel.Ref)
+			return fmt.Errorf("%s is not a message of %s", r.Ref, channel.Ref)
 		}
-		// A message of a channel refers to one of the components.
+		// A channel's message refers to a component.
 		at, err := find(tree, r.Ref)
 		if err != nil {
 			return err
@@ -108,11 +108,11 @@ func find(tree any, ref string) (map[string]any, error) {
 	at, _ := tree.(map[string]any)
 	path, ok := strings.CutPrefix(ref, "#/")
 	if !ok {
-		return nil, fmt.Errorf("%q is no reference within the document", ref)
+		return nil, fmt.Errorf("%q is not a reference within the document", ref)
 	}
 	for key := range strings.SplitSeq(path, "/") {
 		if at, ok = at[key].(map[string]any); !ok {
-			return nil, fmt.Errorf("%s: there is no such thing in the document", ref)
+			return nil, fmt.Errorf("%s does not exist in the document", ref)
 		}
 	}
 	return at, nil

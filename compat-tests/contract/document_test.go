@@ -61,19 +61,19 @@ func TestDocumentIsAsyncAPI(t *testing.T) {
 	} {
 		text := bytes.Replace(asyncAPI, []byte(mistake.right), []byte(mistake.wrong), 1)
 		if bytes.Equal(text, asyncAPI) || schema.Validate(tree(t, text)) == nil {
-			t.Errorf("%q in the place of %q is not found", mistake.wrong, mistake.right)
+			t.Errorf("%q instead of %q is not found", mistake.wrong, mistake.right)
 		}
 	}
 }
 
-func TestDocumentIsFreeOfContradictions(t *testing.T) {
+func TestDocumentIsConsistent(t *testing.T) {
 	t.Parallel()
 	if _, err := document(); err != nil {
 		t.Fatal(err)
 	}
 	for _, mistake := range []struct{ right, wrong, want string }{
-		{"'#/components/messages/number'", "'#/components/messages/numbers'", "there is no such thing"},
-		{"'#/channels/default/messages/number'", "'#/channels/faithful/messages/number'", "is no message of"},
+		{"'#/components/messages/number'", "'#/components/messages/numbers'", "does not exist in the document"},
+		{"'#/channels/default/messages/number'", "'#/channels/faithful/messages/number'", "is not a message of"},
 		{"'#/components/schemas/Number'", "'#/components/schemas/None'", "None"},
 		{"- $ref: '#/channels/default/messages/stop_game'", "- $ref: '#/channels/default/messages/start_game'", "twice"},
 	} {
@@ -84,8 +84,8 @@ func TestDocumentIsFreeOfContradictions(t *testing.T) {
 	}
 }
 
-// The examples in the document are of the form that it gives.
-func TestDocumentsExamplesAreRight(t *testing.T) {
+// The examples in the document conform to it.
+func TestDocumentsExamplesConform(t *testing.T) {
 	t.Parallel()
 	var doc struct {
 		Components struct {

@@ -9,8 +9,8 @@ import (
 	"counting/compat-tests/siotape/tape"
 )
 
-// mistakes are the recordings in which clients send, on purpose, what the
-// document does not let them send. In all others they send nothing of the kind.
+// mistakes are the recordings in which clients intentionally send what the document does not
+// allow. In all others they do not.
 var mistakes = []string{
 	"auth-payloads",
 	"binary-numbers",
@@ -37,19 +37,19 @@ func recordings(t *testing.T, mode string) []*tape.Recording {
 	return all
 }
 
-// number finds numbers, and the ack ids that they ask for.
+// number matches numbers, and their ack ids.
 var number = regexp.MustCompile(`^4[25](?:\d-)?(?:/,)?(\d*)\["number"`)
 
-// packets are those of one side, without attachments.
+// packets returns the lines with packets of one side, without attachments.
 func packets(r *tape.Recording, from string) []tape.Line {
 	return slices.DeleteFunc(slices.Clone(r.Lines), func(l tape.Line) bool {
 		return l.HTTP != nil || l.Packet == nil || l.Binary || l.From != from
 	})
 }
 
-// All that the server sends is in the document: what the original sent, and
-// what the Go server is expected to send in its default mode.
-func TestServersKeepToTheDocument(t *testing.T) {
+// Everything that the original sent, and that the Go server is expected to send in default
+// mode, conforms to the document.
+func TestServersConformToTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []Mode{Faithful, Default} {
 		for _, r := range recordings(t, string(mode)) {
@@ -62,8 +62,8 @@ func TestServersKeepToTheDocument(t *testing.T) {
 	}
 }
 
-// What clients send is in the document too, or it is a recorded mistake.
-func TestClientsKeepToTheDocument(t *testing.T) {
+// What clients send conforms to the document, except for intentional mistakes.
+func TestClientsConformToTheDocument(t *testing.T) {
 	t.Parallel()
 	for _, r := range recordings(t, string(Faithful)) {
 		found := false
@@ -75,20 +75,19 @@ func TestClientsKeepToTheDocument(t *testing.T) {
 			}
 		}
 		if !found && slices.Contains(mistakes, r.Name) {
-			t.Errorf("%s: no mistake of a client's is found", r.Name)
+			t.Errorf("%s: there is no mistake of a client", r.Name)
 		}
 	}
 }
 
-// The document draws the line where the original does: it allows as many
-// numbers as the original wrote down.
-func TestTheOriginalWritesDownWhatTheDocumentAllows(t *testing.T) {
+// The document allows exactly the numbers that the original wrote to the file.
+func TestTheOriginalWritesWhatTheDocumentAllows(t *testing.T) {
 	t.Parallel()
 	joins := regexp.MustCompile(`^40($|[^/]|/[,?])`)
-	// What ends a session over polling, and no other packet of it is heard.
+	// Packets that end a polling session, so that later ones are not handled.
 	ends := regexp.MustCompile(`^[0126-9]`)
-	// The original takes whole numbers of at most 100 characters, which a schema
-	// of the value cannot say.
+	// The original accepts integers of at most 100 characters, which a schema of the
+	// value cannot express.
 	tooLong := regexp.MustCompile(`"number":-?\d{100}`)
 	for _, r := range recordings(t, string(Faithful)) {
 		joined, allowed := map[string]bool{}, []string{}
@@ -123,8 +122,8 @@ func TestTheOriginalWritesDownWhatTheDocumentAllows(t *testing.T) {
 	}
 }
 
-// In the default mode, what the document does not allow gets no empty ack.
-func TestTheDefaultModeRefusesWhatTheDocumentDoes(t *testing.T) {
+// In default mode a number that the document does not allow gets no empty ack.
+func TestTheDefaultModeRefusesWhatTheDocumentForbids(t *testing.T) {
 	t.Parallel()
 	wrong := 0
 	for _, r := range recordings(t, string(Default)) {

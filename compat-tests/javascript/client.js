@@ -1,8 +1,7 @@
-// The official Socket.IO client with its default transports, counting: what
-// somebody would write who knows the events and nothing of the server.
+// A counting client on the official Socket.IO client with its default transports.
 //
-// Environment: SERVER_URL; COUNT_SLEEP, the seconds from one of its numbers to
-// the next (1); LIMIT, the number after which it leaves (2000).
+// Environment: SERVER_URL; COUNT_SLEEP, the interval of its numbers in seconds (1); LIMIT,
+// the number after which it exits (2000).
 import { io } from "socket.io-client";
 
 const url = process.env.SERVER_URL ?? "http://localhost:5000";
@@ -16,7 +15,7 @@ socket.on("connect", () => console.log("Connected to server!"));
 socket.on("disconnect", () => { running = false; console.log("Disconnected from server!"); });
 socket.on("connect_error", (e) => {
   console.log(`Error: ${e.message}`);
-  if (!socket.active) setTimeout(() => socket.connect(), 100); // refused: it does not try again by itself
+  if (!socket.active) setTimeout(() => socket.connect(), 100); // refused: the library does not try again
 });
 socket.on("client_assigned", ({ client_id, last_number }) => {
   [seat, number] = [client_id, last_number];

@@ -1,5 +1,5 @@
-// The official Socket.IO server with a handler that acks each number and does
-// nothing else: what the benchmark compares the Go server with.
+// The official Socket.IO server with a handler that only acks each number, for the
+// benchmark.
 //
 //	node server.js port
 import { createServer } from "node:http";

@@ -56,7 +56,7 @@ func TestGoClientsEndWithinASecond(t *testing.T) {
 	}
 }
 
-// SIGTERM ends the Go server within a second with exit code 0, whoever is connected.
+// SIGTERM ends the Go server within a second with exit code 0, with all kinds of clients.
 func TestGoServerEndsWithinASecond(t *testing.T) {
 	tests := []struct {
 		name    string

@@ -1,15 +1,14 @@
-"""The original's client, written anew from what was observed of it.
+"""A stand-in for the original's client, written from its observed behavior.
 
-The original has two identical files, client1.py and client2.py; this is both.
-It is told which of the two it is by the server. Like server.py it keeps the
-original's faults: it never waits for an answer, and after a reconnect it goes
-on from its own number, whatever the server says.
+The original has two identical files, client1.py and client2.py. The server assigns
+the seat. Like server.py it has the original's faults: it does not wait for acks, and
+after a reconnection it continues from its own number, whatever the server assigns.
 
 Environment:
-  SERVER_URL   the server, a query is kept (http://localhost:5000)
-  COUNT_SLEEP  pause after a number of its own, in seconds (1)
-  STEP_SLEEP   pause after each step, and while the game stands (0.1)
-  LIMIT        the number at which it leaves (2000)
+  SERVER_URL   URL of the server, with an optional query (http://localhost:5000)
+  COUNT_SLEEP  pause after one of its numbers, in seconds (1)
+  STEP_SLEEP   pause after each step, and while the game is stopped, in seconds (0.1)
+  LIMIT        the number at which it exits (2000)
 """
 import os
 import time
@@ -32,7 +31,7 @@ class State:
 
 
 def say(line):
-    # In one piece: handlers run, and print, in threads of their own.
+    # In one write, as handlers print in other threads.
     print(line + "\n", end="", flush=True)
 
 
@@ -72,7 +71,7 @@ def is_my_turn(number):
 
 def count():
     number = State.last_number
-    if number is None:  # no client_assigned before "40"
+    if number is None:  # "40" came before client_assigned
         number = 1 if State.client_id == "client1" else 2
     while True:
         while State.running:

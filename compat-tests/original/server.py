@@ -1,14 +1,13 @@
-"""The original's server, written anew from what was observed of it.
+"""A stand-in for the original's server, written from its observed behavior.
 
-It stands in for the app that this project replaces: the same events in the
-same order, the same prints, the same faults. Everything here is deliberate,
-the faults above all: the game lives in memory, nobody reads numbers.txt, a
-number is not checked. Do not mend it.
+It has the same events in the same order, the same output and the same faults as
+the app that this project replaces. Do not fix the faults: the game is only in
+memory, numbers.txt is never read, and numbers are not checked.
 
 Environment:
   HOST        address to listen on (0.0.0.0)
   PORT        port to listen on (5000)
-  DATA_DIR    directory of numbers.txt, made if missing (data)
+  DATA_DIR    directory of numbers.txt, created if missing (data)
   ASYNC_MODE  eventlet or threading (eventlet)
 """
 import os
@@ -47,7 +46,7 @@ def handle_connect():
     free = [c for c in ("client1", "client2") if c not in seats.values()]
     if not free:
         say("More than 2 clients attempted to connect, rejecting connection.")
-        return  # and yet it is not rejected: a "return False" is missing
+        return  # the client is not rejected, as a "return False" is missing
     client_id = seats[request.sid] = free[0]
     say(f"Client {client_id} connected and assigned.")
     emit("client_assigned", {"client_id": client_id, "last_number": last_numbers[client_id]})
@@ -78,7 +77,7 @@ def handle_number(data):
 if __name__ == "__main__":
     os.makedirs(DATA_DIR, exist_ok=True)
     say("Server starting...")
-    # Werkzeug wants to be told that it may serve; eventlet must not be told.
+    # Werkzeug requires this argument; eventlet does not accept it.
     extra = {"allow_unsafe_werkzeug": True} if ASYNC_MODE == "threading" else {}
     socketio.run(
         app,

@@ -19,11 +19,10 @@ import (
 	"counting/compat-tests/browser"
 )
 
-// patience is how long the page may take on a busy machine.
-const patience = 2 * time.Minute
+// timeout is how long the page may take on a busy machine.
+const timeout = 2 * time.Minute
 
-// screenshots names a directory in the environment where the test leaves
-// pictures of what it saw.
+// screenshots is the environment variable of the directory for screenshots.
 const screenshots = "PAGE_SCREENSHOTS"
 
 // page is the live page in a Chromium of its own.
@@ -32,7 +31,7 @@ type page struct {
 	ctx context.Context
 
 	mu       sync.Mutex
-	offline  bool // requests may fail: the server is away, or refuses
+	offline  bool // requests may fail, as the server is down or refuses them
 	faults   []string
 	requests []string
 
@@ -51,17 +50,16 @@ func load(t testing.TB, ctx context.Context, url string) *page {
 	p := &page{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, p.heard)
 	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900))
-	p.run(browserpage.BringToFront(), chromedp.Navigate(url)) // a tab that is not in front may load for ever
-	// A page whose files were not all loaded, as the network changed, is loaded
-	// again.
+	p.run(browserpage.BringToFront(), chromedp.Navigate(url)) // a background tab may never finish loading
+	// Load the page again if some files were not loaded because the network changed.
 	for p.dropped() {
 		p.reload()
 	}
 	return p
 }
 
-// dropped reports whether a file of the page was not loaded since the last call,
-// as the network changed.
+// dropped reports whether, since the last call, a file of the page was not loaded because
+// the network changed.
 func (p *page) dropped() bool {
 	p.mu.Lock()
 	changed := p.networkChanged
@@ -75,7 +73,7 @@ func (p *page) dropped() bool {
 	return hidden
 }
 
-// heard keeps what the page complains of, and what it asks for.
+// heard records errors and requests of the page.
 func (p *page) heard(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,13 +85,13 @@ func (p *page) heard(event any) {
 			p.faults = append(p.faults, "the console has an entry of type "+e.Type.String())
 		}
 	case *log.EventEntryAdded:
-		// Another test has set up a network, and this browser drops its
-		// connections: that is not the page's fault.
+		// Another test has set up a network, so that the browser drops its
+		// connections. This is not an error of the page.
 		if strings.Contains(e.Entry.Text, "ERR_NETWORK_CHANGED") {
 			p.networkChanged = true
 			return
 		}
-		// A browser notes each request that fails, and no page can help it.
+		// The browser logs each failed request, which the page cannot prevent.
 		if e.Entry.Level == log.LevelError && !(p.offline && e.Entry.Source == log.SourceNetwork) {
 			p.faults = append(p.faults, e.Entry.Text+" "+e.Entry.URL)
 		}
@@ -102,39 +100,39 @@ func (p *page) heard(event any) {
 	}
 }
 
-// serverAway says whether the server is away, so that requests may fail.
+// serverAway sets whether requests may fail, as the server is down.
 func (p *page) serverAway(away bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offline = away
 }
 
-// asked returns what the page has asked for.
+// asked returns the URLs that the page has requested.
 func (p *page) asked() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.requests)
 }
 
-// wellBehaved fails the test if the page complained, or asked anybody else.
+// wellBehaved fails the test if the page had errors, or sent requests to other servers.
 func (p *page) wellBehaved(url string) {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, fault := range p.faults {
-		p.t.Errorf("the browser says: %s", fault)
+		p.t.Errorf("the browser reports: %s", fault)
 	}
 	for _, asked := range p.requests {
 		if !strings.HasPrefix(asked, url+"/") {
-			p.t.Errorf("the page asks for %s", asked)
+			p.t.Errorf("the page requests %s", asked)
 		}
 	}
 	if len(p.requests) < 5 {
-		p.t.Errorf("the page asked for %v and nothing else", p.requests)
+		p.t.Errorf("the page requested only %v", p.requests)
 	}
 }
 
-// run runs actions, which must be done in twice the time that the page may take.
+// run runs actions, which may take twice the timeout.
 func (p *page) run(actions ...chromedp.Action) {
 	p.t.Helper()
 	if err := p.try(actions...); err != nil {
@@ -142,9 +140,9 @@ func (p *page) run(actions ...chromedp.Action) {
 	}
 }
 
-// try is run for actions that may fail.
+// try runs actions that may fail.
 func (p *page) try(actions ...chromedp.Action) error {
-	ctx, cancel := context.WithTimeout(p.ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(p.ctx, 2*timeout)
 	defer cancel()
 	return chromedp.Run(ctx, actions...)
 }
@@ -154,7 +152,7 @@ func (p *page) reload() {
 	p.run(chromedp.Reload())
 }
 
-// text returns what an element says, or all that match, a line each.
+// text returns the text of an element, or of all that match, a line each.
 func (p *page) text(selector string) string {
 	p.t.Helper()
 	var text string
@@ -164,18 +162,18 @@ func (p *page) text(selector string) string {
 
 func (p *page) wait(what string, done func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.mu.Lock()
 			faults := strings.Join(p.faults, "; ")
 			p.mu.Unlock()
-			p.t.Fatalf("waited %v in vain for %s; the browser complains of %q, and the page says:\n%s", patience, what, faults, p.text("body"))
+			p.t.Fatalf("waited %v for %s; the browser reports %q, and the page shows:\n%s", timeout, what, faults, p.text("body"))
 		}
 	}
 }
 
-// tab opens the page in a tab of the same browser, in a window of its own: in a
-// headless browser windows can be hidden, but tabs never are.
+// tab opens the page in a new window of the same browser. In a headless browser windows can
+// be hidden, but tabs cannot.
 func (p *page) tab(url string) *page {
 	p.t.Helper()
 	var id target.ID
@@ -201,8 +199,7 @@ func (p *page) hide() {
 	p.window(devtools.WindowStateMinimized)
 }
 
-// window changes the state of the tab's window, and waits until the page knows
-// whether it is hidden.
+// window changes the state of the tab's window, and waits until the page is hidden or shown.
 func (p *page) window(state devtools.WindowState) {
 	p.t.Helper()
 	p.run(chromedp.ActionFunc(func(ctx context.Context) error {
@@ -219,8 +216,7 @@ func (p *page) window(state devtools.WindowState) {
 	})
 }
 
-// freeze stops all that the tab does for that long, as for a laptop that sleeps,
-// and shows it again.
+// freeze suspends the tab for that long, as during the sleep of a laptop, and shows it again.
 func (p *page) freeze(time time.Duration) {
 	p.t.Helper()
 	p.run(

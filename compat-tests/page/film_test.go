@@ -17,8 +17,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// In display mode, at a fast pace, the interruption and the recovery are what one
-// sees first. Where the environment asks for pictures, it leaves a film of it.
+// In display mode the headline shows the interruption and the recovery of a fast count. The
+// test writes an animation of it if PAGE_SCREENSHOTS is set.
 func TestAnInterruptionOnADisplay(t *testing.T) {
 	t.Parallel()
 	server := harness.GoServer(t, "-goal", goal)
@@ -45,7 +45,7 @@ func TestAnInterruptionOnADisplay(t *testing.T) {
 	f.write(t, "interruption.gif")
 }
 
-// A film is what a page looked like, half a second from one picture to the next.
+// A film is an animation of a page, with a frame each half second.
 type film struct{ frames []image.Image }
 
 func (f *film) take(p *page, frames int) {
@@ -67,7 +67,7 @@ func (f *film) write(t *testing.T, name string) {
 	if dir == "" {
 		return
 	}
-	// The colours that are used most; text has few others, close to them.
+	// The palette has the most frequent colors; other colors of text are close to them.
 	used := make(map[color.RGBA]int)
 	for _, frame := range f.frames {
 		for y := range frame.Bounds().Dy() {

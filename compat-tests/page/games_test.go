@@ -12,7 +12,7 @@ import (
 	"counting/compat-tests/manygames"
 )
 
-// The overview has a tile for each game, those that stand still in front.
+// The overview has a tile for each game, first those that are not counting.
 func TestTheOverviewShowsAllGames(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
@@ -29,7 +29,7 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	p.shows(".tile:nth-child(2)", `^lonely\s[\s\S]*Waiting for client2$`)
 	p.shot("20-games")
 
-	// Who is gone stands in front, and keeps the focus if it has it.
+	// The tile of an interrupted game moves to the front, and keeps the focus.
 	p.run(chromedp.Evaluate(`document.querySelector(".tile[data-state=counting] a").focus()`, nil))
 	client2.Kill()
 	p.shows(".tile:first-child", `^blue\s[\s\S]*client[12] is gone · (\d+ min )?\d+ s$`)
@@ -43,7 +43,7 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	harness.Go.Start(t, deployment.URL()+"?game=blue", interval, limit)
 	p.shows(".tile:last-child", `^blue\s[\s\S]*Counting$`)
 
-	// The server is away, and comes back.
+	// The server is down, and starts again.
 	p.serverAway(true)
 	server.Kill()
 	p.shows("#away", `^The server is away · \d`)
@@ -52,15 +52,15 @@ func TestTheOverviewShowsAllGames(t *testing.T) {
 	p.serverAway(false)
 	p.wellBehaved(deployment.URL())
 
-	// A tile leads to its game.
-	p.wait("a tile that is not moved while it is clicked", func() bool {
+	// A tile is a link to its game.
+	p.wait("the click on a tile, which may move meanwhile", func() bool {
 		return p.try(chromedp.Click(".tile[data-state=counting] a", chromedp.ByQuery)) == nil
 	})
 	p.shows("#game", `blue$`)
 	p.rises(3)
 }
 
-// Hundreds of games cost the page one request a second, and no stream.
+// With hundreds of games the page sends one request per second, and opens no stream.
 func TestTheOverviewShowsHundredsOfGames(t *testing.T) {
 	t.Parallel()
 	const games = 200

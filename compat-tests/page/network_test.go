@@ -30,7 +30,7 @@ func counting(t *testing.T, interval time.Duration, args ...string) *harness.Ser
 	return server
 }
 
-// behind starts a proxy in front of a server. change changes the responses.
+// behind starts a proxy for a server. change, if not nil, changes the responses.
 func behind(t *testing.T, server, prefix string, change func(*http.Response) error) string {
 	t.Helper()
 	target, err := url.Parse(server)
@@ -49,12 +49,12 @@ func behind(t *testing.T, server, prefix string, change func(*http.Response) err
 	return front.URL + prefix
 }
 
-// Behind a proxy the page works under any path, and the proxy may compress what
-// it is allowed to, or collect responses until they end.
+// The page works through a proxy under any path, also if the proxy compresses responses, or
+// buffers them until they end.
 func TestBehindProxies(t *testing.T) {
 	t.Parallel()
 	server := counting(t, interval)
-	// As express's compression(): it collects what it compresses.
+	// As express's compression(), which buffers what it compresses.
 	compress := func(r *http.Response) error {
 		if strings.Contains(r.Header.Get("Cache-Control"), "no-transform") || r.Request.Method == http.MethodHead {
 			return nil
@@ -104,8 +104,8 @@ func TestBehindProxies(t *testing.T) {
 	}
 }
 
-// A server that is stopped, and goes on: the page says what it does not know, and
-// blames nobody.
+// While the server is frozen, the page shows that the state is unknown, and does not report
+// an interruption by a client.
 func TestAServerThatIsFrozen(t *testing.T) {
 	t.Parallel()
 	server := counting(t, interval)
@@ -129,8 +129,8 @@ func TestAServerThatIsFrozen(t *testing.T) {
 	}
 }
 
-// A server that takes no more readers is not away: the page shows the count as
-// far as it can.
+// If the server refuses more readers, the page does not report it as down, and shows the
+// count without the stream.
 func TestAServerWithTooManyReaders(t *testing.T) {
 	t.Parallel()
 	server := counting(t, interval, "-max-readers", "1")
@@ -154,8 +154,7 @@ func TestAServerWithTooManyReaders(t *testing.T) {
 	p.shows("#proof", "in order") // it has the lines
 }
 
-// A page that finds no server at first says so, and shows the count when there is
-// one.
+// A page that does not reach the server at first shows that, and later the count.
 func TestAServerThatCannotBeReachedAtFirst(t *testing.T) {
 	t.Parallel()
 	var down atomic.Bool
@@ -175,7 +174,7 @@ func TestAServerThatCannotBeReachedAtFirst(t *testing.T) {
 	p.status("Counting")
 }
 
-// This machine's clock may be set while the page is open.
+// The clock of the page's machine may change while the page is open.
 func TestClockSteps(t *testing.T) {
 	t.Parallel()
 	server := counting(t, interval)
@@ -199,7 +198,7 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-// A count at a slow pace is not in trouble.
+// A slow count is not shown as interrupted.
 func TestASlowCount(t *testing.T) {
 	t.Parallel()
 	server := counting(t, 12*time.Second)
@@ -216,9 +215,8 @@ func TestASlowCount(t *testing.T) {
 	}
 }
 
-// Seven tabs of one browser show the count: those that are hidden hold no
-// connection, but have number and state in their title. They go on without a gap
-// when they are shown.
+// Of seven tabs the hidden ones have no connection, but show number and state in their
+// titles. When they are shown, they continue without a gap.
 func TestManyTabs(t *testing.T) {
 	t.Parallel()
 	server := counting(t, interval)
@@ -235,7 +233,7 @@ func TestManyTabs(t *testing.T) {
 	})
 	var before, after string
 	first.run(chromedp.Title(&before))
-	first.wait("the title to go on", func() bool {
+	first.wait("the title to change", func() bool {
 		first.run(chromedp.Title(&after))
 		return after != before
 	})
@@ -247,7 +245,7 @@ func TestManyTabs(t *testing.T) {
 	}
 }
 
-// The title of a hidden tab says that the server is away.
+// The title of a hidden tab shows that the server is down.
 func TestTheTitleOfAHiddenTab(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
@@ -267,7 +265,7 @@ func TestTheTitleOfAHiddenTab(t *testing.T) {
 	p.rises(5)
 }
 
-// A page that is served by a server that stands by goes on when that one takes over.
+// A page that is served by a standby continues when the standby becomes the owner.
 func TestAStandbyTakesOver(t *testing.T) {
 	t.Parallel()
 	owner := harness.GoServer(t, "-goal", goal)
@@ -280,7 +278,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	p.rises(10)
 	announced := p.said("announce")
 	known := p.number()
-	p.serverAway(true) // until the other one has the games
+	p.serverAway(true) // until the standby owns the games
 	owner.Kill()
 	died := time.Now()
 	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 0, died)
@@ -293,7 +291,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	p.shows("#tally-text", `^1 interruption, longest `)
 	p.rises(10)
 	p.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
-	// A screen reader reads each change out once, and no seconds that go by.
+	// A screen reader announces each change once, without running seconds.
 	said := announced()
 	for i, text := range said {
 		if i > 0 && text == said[i-1] || strings.Contains(text, "·") {
@@ -308,7 +306,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	p.wellBehaved(standby.URL)
 }
 
-// A frozen tab, as of a laptop that slept, goes on where the count is.
+// A tab that was frozen, as during the sleep of a laptop, continues with the current count.
 func TestAFrozenTab(t *testing.T) {
 	t.Parallel()
 	server := counting(t, interval)
@@ -321,7 +319,7 @@ func TestAFrozenTab(t *testing.T) {
 	p.wellBehaved(server.URL)
 }
 
-// When a server of another version takes over, the page gets its files, once.
+// When a server of another version takes over, the page reloads once.
 func TestANewVersionOfTheServer(t *testing.T) {
 	t.Parallel()
 	var upgraded atomic.Bool
@@ -337,7 +335,7 @@ func TestANewVersionOfTheServer(t *testing.T) {
 	p.rises(3)
 	p.run(chromedp.Evaluate(`window.old = true; window.loads = Number(sessionStorage.loads ?? 0)`, nil))
 	upgraded.Store(true)
-	p.hide() // it asks for the state
+	p.hide() // the page then requests the state
 	p.wait("the page to be loaded again", func() bool {
 		var old bool
 		p.run(chromedp.Evaluate(`window.old === true`, &old))
@@ -354,7 +352,7 @@ func TestANewVersionOfTheServer(t *testing.T) {
 	}
 }
 
-// replacing replaces a word by another of the same length in what is read.
+// replacing replaces a word by another one of the same length.
 type replacing struct {
 	io.ReadCloser
 	old, new []byte
@@ -366,10 +364,10 @@ func (r *replacing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// headlines notes what the headline says from now on.
+// headlines records the texts of the headline from now on.
 func (p *page) headlines() func() []string { return p.said("headline-text") }
 
-// said notes what an element says from now on, each time that it is written.
+// said records the texts of an element from now on.
 func (p *page) said(id string) func() []string {
 	p.t.Helper()
 	list := "said_" + strings.ReplaceAll(id, "-", "_")

@@ -18,17 +18,17 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestMain runs few tests at a time: each has a browser, which needs processor time.
+// TestMain runs few tests at the same time, as each has a browser.
 func TestMain(m *testing.M) { harness.MainAtOnce(m, 8) }
 
 const (
 	interval = 300 * time.Millisecond
-	limit    = 1_000_000 // of a client, and goal of a server: further than any test counts, however slow the machine is
+	limit    = 1_000_000 // limit of a client and goal of a server, which no test reaches
 	goal     = "1000000"
 )
 
-// The page shows the count going up, a client's death and return, and the
-// server's, with how long each interruption lasted.
+// The page shows the count, and interruptions by a killed client and a killed server with
+// their durations.
 func TestThePageShowsWhatIsKilled(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
@@ -51,14 +51,14 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.title(`^[\d,]+ · Counting$`, "page/icon.svg")
 	p.shot("03-counting")
 
-	// client1 dies, and comes back.
+	// client1 is killed, and starts again.
 	client1.Kill()
 	died := time.Now()
 	p.status("client1 is gone")
 	p.shows(".seat.client1 .seat-state", `^empty for`)
 	p.shows("#timeline", `client1 left`)
 	p.title(`^[\d,]+ · client1 is gone$`, "page/icon-trouble.svg")
-	time.Sleep(1500 * time.Millisecond) // so long is the interruption at least
+	time.Sleep(1500 * time.Millisecond) // the least duration of the interruption
 	p.shot("04-client-gone")
 	harness.Go.Start(t, deployment.URL(), interval, limit)
 	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 1500*time.Millisecond, died)
@@ -70,7 +70,7 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.rises(5)
 	p.shot("05-client-back")
 
-	// So does the server.
+	// So is the server.
 	known := p.number()
 	p.serverAway(true)
 	server.Kill()
@@ -87,14 +87,14 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.between("#headline-text", `^Back after `+length+`, nothing lost$`, 2*time.Second, died.Add(-time.Second))
 	p.serverAway(false)
 	p.shows("#incident-list", `server gone, back after`)
-	p.shows("#incident-list", `client1 gone, back after`) // the history outlives the server
+	p.shows("#incident-list", `client1 gone, back after`) // the history survives the server
 	p.shows("#timeline", `The server started`)
 	p.shows("#tally-text", `^2 interruptions, longest `)
 	p.rises(5)
 	p.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
 	p.shot("07-server-back")
 
-	// Who comes now sees it, too.
+	// The page shows it also after a reload.
 	p.reload()
 	p.shows("#incident-list", `client1 gone, back after`)
 	p.shows(".row-gap", `^`+length+`$`)
@@ -102,8 +102,8 @@ func TestThePageShowsWhatIsKilled(t *testing.T) {
 	p.wellBehaved(deployment.URL())
 }
 
-// A count that is over is done, not interrupted: whether the clients leave or
-// stay in their seats, as the Deployments' do, and whether the server is there.
+// A complete count is not shown as interrupted, whether the clients leave or keep their
+// seats, as in the Deployments, and whether or not the server runs.
 func TestThePageShowsTheEnd(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{"leave": nil, "stay": {"STAY=true"}} {
@@ -117,7 +117,7 @@ func TestThePageShowsTheEnd(t *testing.T) {
 			p.status("Counted to 20")
 			p.shows("#number", `^20$`)
 			p.shows("#spelling", `^twenty$`)
-			p.shows("#ago", `^last number ([7-9]|\d\d) s ago$`) // longer than it takes to raise an alarm
+			p.shows("#ago", `^last number ([7-9]|\d\d) s ago$`) // longer than the time until an interruption is shown
 			p.status("Counted to 20")
 			p.title(`^20 · Counted to 20$`, "page/icon-done.svg")
 			p.shot("10-done-" + name)
@@ -147,7 +147,7 @@ func TestThePageShowsALongCount(t *testing.T) {
 	for range 2 {
 		harness.Go.Start(t, deployment.URL(), 10*time.Millisecond, limit)
 	}
-	p.rises(300) // three rows come, and three go
+	p.rises(300) // three rows are added, and three removed
 	p.shows("#number", `^\d,\d{3}$`)
 	p.shows("#goal", `^$`)
 	p.shows("#proof", `^the last 2,000 lines in order, none lost, none twice$`)
@@ -172,13 +172,12 @@ func TestThePageShowsALongCount(t *testing.T) {
 		return faults;
 	})()`, &misplaced))
 	if len(misplaced) > 0 {
-		t.Errorf("dots are not where they belong: %q", misplaced)
+		t.Errorf("wrong positions of dots: %q", misplaced)
 	}
 	p.wellBehaved(deployment.URL())
 }
 
-// What an old file holds is shown as text, whatever it is, and the count goes on
-// after it.
+// The content of an old file is shown as text, and the count continues after it.
 func TestThePageShowsAnOldFile(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
@@ -210,7 +209,7 @@ func writeFile(t *testing.T, deployment harness.Deployment, text func([]byte) []
 	}
 }
 
-// rises waits until the count has gone up by that many.
+// rises waits until the count has increased by that many.
 func (p *page) rises(by int) {
 	p.t.Helper()
 	from := p.number()
@@ -223,7 +222,7 @@ func (p *page) number() int {
 	return n
 }
 
-// status waits until the page says so.
+// status waits until the headline begins with the text.
 func (p *page) status(what string) {
 	p.t.Helper()
 	p.shows("#headline-text", "^"+regexp.QuoteMeta(what))
@@ -236,11 +235,11 @@ func (p *page) shows(selector, pattern string) {
 	p.wait(fmt.Sprintf("%s to say %s", selector, pattern), func() bool { return re.MatchString(p.text(selector)) })
 }
 
-// A length of time as the page writes it.
+// length matches a duration on the page.
 const length = `(\d+ min(?: \d+ s)?|[0-9.]+ m?s)`
 
-// between waits until an element names a length of time, and fails unless that is
-// at least so long and at most the time since then.
+// between waits until an element shows a duration, and fails the test unless that is at
+// least least and at most the time since since.
 func (p *page) between(selector, pattern string, least time.Duration, since time.Time) {
 	p.t.Helper()
 	p.shows(selector, pattern)
@@ -250,13 +249,13 @@ func (p *page) between(selector, pattern string, least time.Duration, since time
 		return
 	}
 	got, err := time.ParseDuration(strings.NewReplacer(" min", "m", " ", "").Replace(said[1]))
-	most := time.Since(since) + 2*time.Second // for clocks that go on while the test looks
+	most := time.Since(since) + 2*time.Second // as clocks advance during the check
 	if err != nil || got < least || got > most {
 		p.t.Errorf("%s says %v, which is not between %v and %v", selector, got, least, most)
 	}
 }
 
-// title waits until the tab's title matches, and its icon is that one.
+// title waits until the tab's title matches, and the tab has the icon.
 func (p *page) title(pattern, icon string) {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)

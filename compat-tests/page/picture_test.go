@@ -18,12 +18,12 @@ import (
 	"counting/compat-tests/harness"
 )
 
-// A look is a way in which somebody sees the page.
+// A look is a size and color scheme of the page.
 type look struct {
 	name          string
 	width, height int64
 	display       bool
-	axe           bool // whether axe looks, too: in each layout and color scheme
+	axe           bool // whether axe checks it: in each layout and color scheme
 	features      []*emulation.MediaFeature
 }
 
@@ -43,10 +43,9 @@ var looks = []look{
 	{"4k-light", 3840, 2160, true, false, nil},
 }
 
-// shot looks at the page in each of the ways. axe, which in a soak looks each time,
-// has nothing to complain of, nothing is wider than the window, and on a display
-// nothing has to be scrolled and what matters can be read from afar. It leaves
-// pictures where the environment asks for them.
+// shot checks the page in each look: it has no violations that axe finds (for all looks in a
+// soak), is not wider than the window, and on a display does not scroll and can be read
+// from a distance. It writes screenshots if PAGE_SCREENSHOTS is set.
 func (p *page) shot(name string) {
 	p.t.Helper()
 	dir := os.Getenv(screenshots)
@@ -97,18 +96,17 @@ func (p *page) axe(where string) {
 	}
 }
 
-// What has to be read from the back of a room, if it is there, and the arc
-// minutes that a capital letter has to have there.
+// readable are the elements that must be readable from the back of a room, and arcMinutes is
+// the least height of a capital letter there.
 var (
 	readable = []string{"#headline-text", "#number", "#tally-text", "#tally-last", ".band-label", ".row-gap", ".seat-state", ".seat-next",
 		".tile h2", ".tile-number span", ".tile-state"}
 	arcMinutes = 16.0
 )
 
-// fits fails the test if the page is wider than the window, if what counts vanishes
-// where the reader's own colors are forced on it, or, on a display, if
-// it has to be scrolled, if text is cut off, or if it is too small for somebody
-// 6 m from a picture that is 2 m wide.
+// fits fails the test if the page is wider than the window, if important elements are
+// invisible with forced colors, or, on a display, if the page scrolls, text is cut off, or
+// text is too small at a distance of 6 m from a display of 2 m width.
 func (p *page) fits(where string, l look) {
 	p.t.Helper()
 	var faults []string
@@ -149,7 +147,7 @@ func (p *page) fits(where string, l look) {
 	}
 }
 
-// shifts returns the sum of the layout shifts in the time that f takes.
+// shifts returns the sum of the layout shifts while f runs.
 func (p *page) shifts(f func()) (sum float64) {
 	p.t.Helper()
 	p.run(chromedp.Evaluate(`window.shifts = 0; new PerformanceObserver((l) => { for (const e of l.getEntries()) shifts += e.value; }).observe({type: 'layout-shift'})`, nil))
@@ -158,7 +156,7 @@ func (p *page) shifts(f func()) (sum float64) {
 	return sum
 }
 
-// fastTime is how long a fast count is watched.
+// fastTime is how long a fast count is observed.
 func fastTime() time.Duration {
 	if os.Getenv("SOAK") != "" {
 		return 10 * time.Minute
@@ -166,8 +164,8 @@ func fastTime() time.Duration {
 	return 4 * time.Second
 }
 
-// usage is what a page has used: seconds of a processor, and bytes of memory once
-// all that is not needed is given back.
+// usage is the resources of a page: CPU seconds, and bytes of memory after a garbage
+// collection.
 type usage struct{ cpu, heap float64 }
 
 func (p *page) used() (u usage) {
@@ -193,7 +191,7 @@ func (p *page) used() (u usage) {
 	return u
 }
 
-// wallTime is how long a count is watched for shifts and the like.
+// wallTime is how long a count is observed for unexpected states.
 func wallTime(t *testing.T) time.Duration {
 	if testing.Short() {
 		return time.Second

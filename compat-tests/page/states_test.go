@@ -30,7 +30,7 @@ import (
 	"github.com/makiuchi-d/gozxing/qrcode"
 )
 
-// A stage serves the page with a feed that the test itself drives.
+// A stage serves the page with a feed that is driven by the test.
 type stage struct {
 	*live.Feed
 	url string
@@ -69,7 +69,7 @@ func (s *stage) sit() {
 	}
 }
 
-// A full disk is named, with its seconds.
+// The page shows a full disk, with its duration.
 func TestThePageShowsAFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, live.Options{Count: 1234, Unbroken: true, Goal: 2000})
@@ -88,7 +88,7 @@ func TestThePageShowsAFullDisk(t *testing.T) {
 	p.wellBehaved(s.url)
 }
 
-// A client that waits is a state, not a list of a hundred activities.
+// A waiting client is shown as one state, not as a hundred activities.
 func TestThePageShowsAWaitingClient(t *testing.T) {
 	t.Parallel()
 	server := counting(t, interval)
@@ -101,7 +101,7 @@ func TestThePageShowsAWaitingClient(t *testing.T) {
 	p.wellBehaved(server.URL)
 }
 
-// Ten million lines are no more to show than a hundred.
+// The page shows ten million lines as fast as a hundred.
 func TestThePageShowsAVeryLongCount(t *testing.T) {
 	t.Parallel()
 	const last = 10_000_000
@@ -122,8 +122,8 @@ func TestThePageShowsAVeryLongCount(t *testing.T) {
 	p.wellBehaved(s.url)
 }
 
-// Hours of history: bounded, with dates, and two seconds do not look like 45
-// minutes.
+// The history of many hours is bounded and has dates, and an interruption of two seconds
+// does not look like one of 45 minutes.
 func TestThePageShowsHoursOfHistory(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC()
@@ -131,7 +131,7 @@ func TestThePageShowsHoursOfHistory(t *testing.T) {
 	until := func(ago time.Duration) *time.Time { u := at(ago); return &u }
 	var happenings, interruptions []any
 	for i := range 60 {
-		ago := 50*time.Hour - time.Duration(i)*26*time.Minute // a day ago at least, whatever the time is
+		ago := 50*time.Hour - time.Duration(i)*26*time.Minute // at least a day ago at any time of day
 		cause := live.Causes[i%len(live.Causes)]
 		interruptions = append(interruptions, live.Interruption{ID: int64(i + 1), Cause: cause, At: at(ago), After: at(ago), Line: int64(10 * (i + 1)), Seconds: 2 + float64(i%7)*20})
 		happenings = append(happenings, live.Activity{ID: int64(i + 1), At: at(ago), Type: live.SeatLeft, Seat: "client1", Times: int64(i % 3 * 20), Until: until(ago - time.Second)})
@@ -167,8 +167,8 @@ func TestThePageShowsHoursOfHistory(t *testing.T) {
 	p.wellBehaved(s.url)
 }
 
-// What the server's clock says is what counts, also when it is later than the page
-// thinks, as after the sleep of a laptop.
+// The page uses the server's clock, also if that is later than the page expects, as after
+// the sleep of a laptop.
 func TestTheServersClock(t *testing.T) {
 	t.Parallel()
 	p := open(t, streams(t, 7, 7, func(w io.Writer) {
@@ -183,8 +183,8 @@ func writeLine(w io.Writer, line, number int64) {
 	fmt.Fprintf(w, "id: %d\nevent: line\ndata: {\"line\":%[1]d,\"text\":\"x\",\"number\":%d,\"at\":%q}\n\n", line, number, time.Now().Format(time.RFC3339Nano))
 }
 
-// streams serves the page with a count that is at that line and number, and with the
-// stream that events writes.
+// streams serves the page with a count at that line and number, and with the stream that
+// events writes.
 func streams(t *testing.T, line, number int64, events func(io.Writer)) (url string) {
 	t.Helper()
 	state := live.State{Status: live.Status{Now: time.Now(), Lines: line, Count: number, Unbroken: true, Running: true,
@@ -209,7 +209,7 @@ func streams(t *testing.T, line, number int64, events func(io.Writer)) (url stri
 	return server.URL
 }
 
-// Each line is compared with the one before it, whatever the server says.
+// The page compares each line with the one before, independently of the server.
 func TestThePageShowsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -237,11 +237,11 @@ func TestThePageShowsWhatIsMissing(t *testing.T) {
 	}
 }
 
-// The QR code is that of the page's address.
+// The QR code has the address of the page.
 func TestTheQRCodeCanBeRead(t *testing.T) {
 	t.Parallel()
 	server := harness.GoServer(t)
-	client := harness.Go.Start(t, server.URL+"?game=blue", interval, limit) // makes the game
+	client := harness.Go.Start(t, server.URL+"?game=blue", interval, limit) // creates the game
 	if !client.Wait(func(output string) bool { return strings.Contains(output, "client1") }) {
 		t.Fatal("the client has no seat")
 	}
@@ -266,7 +266,7 @@ func TestTheQRCodeCanBeRead(t *testing.T) {
 	}
 }
 
-// Slides may show the page if the server says so, and nobody else may.
+// Only the origins that the server allows may show the page in a frame.
 func TestFrames(t *testing.T) {
 	t.Parallel()
 	var page string
@@ -302,7 +302,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// Without JavaScript the page says what can be read, and pretends nothing.
+// Without JavaScript the page refers to the endpoints, and shows no state.
 func TestWithoutJavaScript(t *testing.T) {
 	t.Parallel()
 	server := harness.GoServer(t)
@@ -314,12 +314,12 @@ func TestWithoutJavaScript(t *testing.T) {
 	}
 }
 
-// At a hundred numbers a second nothing jumps, and there is no growth: ten minutes
-// long in a soak.
+// At a hundred numbers per second there are no layout shifts, and the memory does not grow;
+// in a soak for ten minutes.
 func TestAFastCount(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
-	writeFile(t, deployment, func(lines []byte) []byte { // to where the spellings are long
+	writeFile(t, deployment, func(lines []byte) []byte { // to numbers with long spellings
 		for n := int64(1); n <= 23_000; n++ {
 			lines = append(spelling.Append(lines, n), '\n')
 		}

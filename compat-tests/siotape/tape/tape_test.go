@@ -25,7 +25,7 @@ func TestWrittenRecordingReadsTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.ServerLog, again.ServerLog = nil, nil // an empty one is left out
+		r.ServerLog, again.ServerLog = nil, nil // an empty one is omitted
 		if !reflect.DeepEqual(r, again) {
 			t.Errorf("%s: something was lost", name)
 		}

@@ -1,8 +1,8 @@
-// Two people in the chat, and what else an app has: logins, files, an admin.
+// Two users of the chat, with logins, files and an admin.
 //
 //	node client.js URL [polling|websocket|upgrade]
 //
-// With STAY=1 in its environment one of them stays until the server goes.
+// With STAY=1 in the environment one of them stays until the server ends.
 import { createRequire } from "node:module";
 
 const modules = process.env.NODE_MODULES ?? new URL("../../../javascript/node_modules", import.meta.url).pathname;
@@ -27,7 +27,7 @@ const ask = async (socket, ...args) => {
   await pause();
   return answer;
 };
-// tell sends an event that has no ack, and waits for what comes of it.
+// tell sends an event without an ack, and waits for its effects.
 const tell = async (comes, socket, ...args) => {
   const all = Promise.all(comes.map(([listener, event]) => once(listener, event)));
   socket.emit(...args);

@@ -31,7 +31,7 @@ def ask(client, event, data):
 
 
 def tell(client, event, data, listener, comes):
-    """Sends an event that has no ack, and waits for what comes of it."""
+    """Sends an event without an ack, and waits for its effects."""
     heard = threading.Event()
     listener.on(comes, lambda data: heard.set())
     client.emit(event, data)

@@ -1,6 +1,6 @@
 // The chat of server.py on Node.js.
 //
-// Environment: PORT (5000); NODE_MODULES, where socket.io is installed.
+// Environment: PORT (5000); NODE_MODULES, the directory of socket.io.
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";

@@ -1,7 +1,7 @@
-"""A small chat on Flask-SocketIO: logins, rooms, acks, a question to the client,
-files, an admin's namespace. server.js is the same app on Node.js.
+"""A small chat on Flask-SocketIO, with logins, rooms, acks in both directions, files
+and a namespace for an admin. server.js is the same app on Node.js.
 
-Environment: PORT (5000); CLIENT, the JavaScript client's file for the page.
+Environment: PORT (5000); CLIENT, the file of the JavaScript client for the page.
 """
 import eventlet  # before anything else
 

@@ -143,10 +143,10 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	counts := metrics.New(version)
 	l.options.onLimit, internal.options.onLimit = counts.LimitReached, counts.LimitReached
 	hub := live.NewHub(live.HubOptions{
-		Limits:       c.readers,
-		Log:          logger,
-		LimitReached: func(l live.Limit) { counts.LimitReached(engineio.Limit(l)) },
-		Address:      func(r *http.Request) string { return c.trusted.Of(r).String() },
+		Limits:  c.readers,
+		Log:     logger,
+		OnLimit: func(l live.Limit) { counts.LimitReached(engineio.Limit(l)) },
+		Address: func(r *http.Request) string { return c.trusted.Of(r).String() },
 	})
 	go hub.Run()
 	defer hub.Close(expired) // without waiting for a disk that hangs

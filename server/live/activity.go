@@ -6,14 +6,14 @@ const (
 	// keptActivities and keptInterruptions bound a snapshot.
 	keptActivities    = 100
 	keptInterruptions = 100
-	// Of what repeats, the first few stand alone, so that a client killed three
-	// times is listed three times. Further ones within repeatTime of the last
-	// are counted in that one: nobody can push everything else off the list.
-	standAlone = 3
-	repeatTime = time.Minute
+	// The first few equal activities are listed separately, so that a client that is
+	// killed three times is listed three times. Further ones within repeatTime of the
+	// last one are counted in it, so that repetitions cannot displace everything else.
+	maxSeparate = 3
+	repeatTime  = time.Minute
 )
 
-// note adds an activity, or counts it in an equal one. f.mu must be held.
+// note adds an activity, or counts it in an equal one. The caller holds f.mu.
 func (f *Feed) note(a Activity) {
 	if same := f.repeated(a); same != nil {
 		same.Times = max(same.Times, 1) + 1
@@ -30,7 +30,7 @@ func (f *Feed) note(a Activity) {
 	f.changed = true
 }
 
-// repeated returns the activity in which a is to be counted, or nil.
+// repeated returns the activity in which a must be counted, or nil.
 func (f *Feed) repeated(a Activity) *Activity {
 	if a.Type == CountResumed || a.Type == ServerStarted || a.Type == ServerStopped {
 		return nil
@@ -48,7 +48,7 @@ func (f *Feed) repeated(a Activity) *Activity {
 			recent++
 		}
 	}
-	if recent < standAlone {
+	if recent < maxSeparate {
 		return nil
 	}
 	return newest

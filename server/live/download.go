@@ -12,8 +12,8 @@ import (
 	"counting/server/numbersfile"
 )
 
-// ServeFile answers GET /numbers.txt: the whole lines of the file, with an ETag,
-// ranges and conditions. For a count that is kept elsewhere they are spelled.
+// ServeFile answers GET /numbers.txt: the complete lines of the file, with an ETag,
+// ranges and conditions. For a count that is not kept in a file they are spelled.
 func (f *Feed) ServeFile(w http.ResponseWriter, r *http.Request) {
 	release := f.hub.limiter.acquire(w, r, f)
 	if release == nil {
@@ -31,7 +31,7 @@ func (f *Feed) ServeFile(w http.ResponseWriter, r *http.Request) {
 	}
 	defer content.Close()
 	h.Set("ETag", tag)
-	// Without a time of modification: within a second the file changes often.
+	// Without a modification time, since the file changes often within a second.
 	http.ServeContent(&slowWriter{w, http.NewResponseController(w)}, r, "", time.Time{}, content)
 }
 
@@ -41,9 +41,9 @@ type section struct {
 	io.Closer
 }
 
-// content returns what ServeFile answers, and its ETag. That of a count without a
-// file is the same at each server. It has each number that was acked, also while what
-// is told of it is behind.
+// content returns what ServeFile answers, and its ETag. It includes every number that
+// was acked before, even if the feed was not notified of it yet. For a count without a
+// file, all servers return the same ETag.
 func (f *Feed) content() (section, string, error) {
 	if f.lines.path != "" {
 		return wholeLines(f.lines.path)
@@ -52,8 +52,8 @@ func (f *Feed) content() (section, string, error) {
 	return section{numbersfile.NewReader(count), io.NopCloser(nil)}, fmt.Sprintf(`"count-%d"`, count), nil
 }
 
-// wholeLines opens the file up to the end of its last line, which may be being
-// written. A missing file is empty.
+// wholeLines opens the file up to the end of its last complete line, since a line may
+// just be written. A missing file counts as empty.
 func wholeLines(path string) (content section, tag string, err error) {
 	file, err := os.Open(path)
 	if os.IsNotExist(err) {
@@ -85,7 +85,7 @@ func wholeLines(path string) (content section, tag string, err error) {
 	return section{io.NewSectionReader(file, 0, size), file}, tag, nil
 }
 
-// slowWriter gives each part of a response the time that writeTimeout is.
+// slowWriter sets writeTimeout for each write, and not for the whole response.
 type slowWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A count that is kept elsewhere has no file: its lines are spelled.
+// The lines of a count without a file are spelled.
 func TestDownloadWithoutAFile(t *testing.T) {
 	t.Parallel()
 	feed, err := NewHub(HubOptions{}).Open(Options{Count: 3, Unbroken: true})
@@ -51,7 +51,7 @@ func TestDownloadWithoutAFile(t *testing.T) {
 	}
 }
 
-// A download has what was acked, although the feed has not been told of it yet.
+// A download includes acked numbers that the feed was not notified of yet.
 func TestADownloadIsNotBehindAnAck(t *testing.T) {
 	t.Parallel()
 	feed, err := NewHub(HubOptions{}).Open(Options{Count: 3, Unbroken: true, Written: func() int64 { return 5 }})

@@ -1,9 +1,9 @@
-// Package live shows the count to those who watch: a stream of server-sent
-// events, and a snapshot.
+// Package live serves the data of the live page: a stream of server-sent events, a
+// snapshot and the history.
 //
-// Nothing here changes the count or delays it. What happens is noted in a ring
-// of the latest events, under a lock that is held for microseconds. Each reader
-// takes what it has not seen from there, or from numbers.txt.
+// It neither changes nor delays the count. Events are stored in a ring of the latest
+// events, under a lock that is held for microseconds. Each reader takes new events from
+// the ring, or lines from numbers.txt if it has fallen behind.
 package live
 
 import (
@@ -20,12 +20,12 @@ import (
 )
 
 const (
-	// A status is sent when it changes, but not more often than each statusGap.
+	// statusGap is the minimum time between two events "status".
 	statusGap = 250 * time.Millisecond
-	// repeatGap is the least time between two events about one activity.
+	// repeatGap is the minimum time between two events about one activity.
 	repeatGap = time.Second
-	// saveGap is the least time between two writes of the history, saveAlways
-	// the longest: from it the next server knows until when this one ran.
+	// saveGap is the minimum time between two writes of the history, saveAlways the
+	// maximum: from the file the next server determines until when this one ran.
 	saveGap    = time.Second
 	saveAlways = 10 * time.Second
 )
@@ -34,33 +34,32 @@ const (
 // history.
 type Options struct {
 	Game     string    // its name, "" for the default game
-	Path     string    // of numbers.txt; "" is a count that is kept elsewhere, of which each line is spelled
-	History  string    // path of the history; "" keeps none
+	Path     string    // of numbers.txt; "" if the count is not kept in a file: then lines are spelled
+	History  string    // path of the history; "" for none
 	Count    int64     // the number that the count has reached
-	Unbroken bool      // the file holds one, two, three up to Count and nothing else
+	Unbroken bool      // the file is exactly one, two, three up to Count
 	LastAt   time.Time // when the last line was written, zero if unknown
 	Goal     int64     // last number of the count, 0 if unknown
 	Version  string
 	Assets   string // see Status.Assets
 	Host     string
-	// Sparse makes the feed one of many: it keeps events for readers only while
-	// there are readers, and fewer of them, and its readers count against
-	// Limits.PerGame.
+	// Sparse reduces the memory of the feed: it keeps events only while it has readers,
+	// and fewer of them. Its readers count against Limits.PerGame.
 	Sparse bool
 
-	// Waiting, if not nil, returns how many clients wait for a seat. It is
-	// called a few times a second, with no lock held.
+	// Waiting, if non-nil, returns how many clients wait for a seat. It is called a few
+	// times a second, with no lock held.
 	Waiting func() int
-	// Written, if not nil, returns the last line that is kept, of which the feed may
-	// not have been told yet.
+	// Written, if non-nil, returns the last line that was written. The feed may not have
+	// been notified of it yet.
 	Written func() int64
-	// Interrupted, if not nil, is called when an interruption is over. It must
-	// not wait or call the feed.
+	// Interrupted, if non-nil, is called when an interruption is over. It must not block
+	// or call the feed.
 	Interrupted func(Interruption)
 }
 
-// Feed notes what happens in one game, and serves it. It is an observer of the
-// game's room. All methods may be called by any number of goroutines.
+// Feed records the events of one game, and serves them. It is an observer of the game's
+// room. Its methods may be called concurrently.
 type Feed struct {
 	hub         *Hub
 	game        string
@@ -74,29 +73,29 @@ type Feed struct {
 	close       func()
 
 	saving    sync.Mutex // held while the history is saved
-	saved     bool       // for the last time
-	unsavable bool       // the last time it failed
+	saved     bool       // the last save was made
+	unsavable bool       // the previous save failed
 
 	mu    sync.Mutex
-	state State // but for Now and Last
+	state State // without Now and Last
 	ring  ring
 	pace  pace
 
-	last             *Line     // when the feed was made
-	lastAt           time.Time // of the last line
+	last             *Line     // the last line when the feed was opened
+	lastAt           time.Time // when the last line was written
 	lastActivity     int64     // the highest ID so far
 	lastInterruption int64
-	repeating        map[int64]bool // activities that have grown since they were sent
-	watched          time.Time      // when the pace was last watched
+	repeating        map[int64]bool // activities whose Times have grown since they were sent
+	watched          time.Time      // when detectStall was last called
 
 	changed    bool // since the last status was sent
 	statusSent time.Time
 	unsaved    bool // changed since the history was last saved
-	notified   bool // the hub will wake the readers
+	notified   bool // the hub is about to wake the readers
 }
 
-// Open returns the feed of a game whose numbers.txt was just opened and not yet
-// written to. The caller must close it.
+// Open returns the feed of a game whose numbers.txt was just opened and not yet written
+// to. The caller must Close it.
 func (h *Hub) Open(o Options) (*Feed, error) {
 	f := &Feed{
 		hub:         h,
@@ -115,7 +114,7 @@ func (h *Hub) Open(o Options) (*Feed, error) {
 	}
 	f.close = sync.OnceFunc(func() { close(f.closed) })
 	if f.written = o.Written; f.written == nil {
-		f.written = f.told
+		f.written = f.lastNotified
 	}
 	inFile := o.Count
 	if !o.Unbroken {
@@ -134,7 +133,7 @@ func (h *Hub) Open(o Options) (*Feed, error) {
 	}
 	f.ring.init(inFile)
 	if !o.Sparse {
-		f.ring.keep(remembered)
+		f.ring.resize(ringSize)
 	}
 	if inFile > 0 {
 		last, err := f.lines.read(inFile-1, inFile)
@@ -150,11 +149,11 @@ func (h *Hub) Open(o Options) (*Feed, error) {
 	if o.History != "" {
 		past, err := readHistory(o.History, inFile)
 		if err != nil {
-			h.log.Warn("The page's history begins anew: " + err.Error())
+			h.log.Warn("Cannot read the history of the page, which starts empty: " + err.Error())
 		}
-		f.takeOver(past)
+		f.restore(past)
 	}
-	f.state.Lanes[0].enter(now)
+	f.state.Lanes[0].begin(now)
 	f.note(Activity{Type: ServerStarted, At: now})
 	f.interrupt(CauseServer, now)
 	h.mu.Lock()
@@ -163,7 +162,7 @@ func (h *Hub) Open(o Options) (*Feed, error) {
 	return f, nil
 }
 
-// Happened notes what the game did.
+// Happened records an effect of the game.
 func (f *Feed) Happened(effect game.Effect) {
 	now := time.Now().UTC()
 	f.mu.Lock()
@@ -180,7 +179,7 @@ func (f *Feed) Happened(effect game.Effect) {
 	}
 }
 
-// Written notes the numbers of lines that were added to the file.
+// Written records the numbers of lines that were written.
 func (f *Feed) Written(numbers []float64, _ time.Duration) {
 	if len(numbers) == 0 {
 		return
@@ -192,7 +191,7 @@ func (f *Feed) Written(numbers []float64, _ time.Duration) {
 	if s.Interruption == nil && !f.lastAt.IsZero() {
 		gap := now.Sub(f.lastAt)
 		if f.pace.stalled(gap) && s.Running && s.Since.Before(f.lastAt) {
-			f.interrupt(CauseStall, now) // it was over before it was noticed
+			f.interrupt(CauseStall, now) // it was over before it was detected
 		} else {
 			f.pace.add(gap / time.Duration(len(numbers)))
 		}
@@ -209,14 +208,14 @@ func (f *Feed) Written(numbers []float64, _ time.Duration) {
 	}
 }
 
-// told returns the last line that the feed was told of.
-func (f *Feed) told() int64 {
+// lastNotified returns the last line that the feed was notified of.
+func (f *Feed) lastNotified() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state.Lines
 }
 
-// Storage notes that the file cannot be written, or can be again.
+// Storage records that the file cannot be written, or can be written again.
 func (f *Feed) Storage(err error) {
 	now := time.Now().UTC()
 	f.mu.Lock()
@@ -231,8 +230,8 @@ func (f *Feed) Storage(err error) {
 	f.interrupt(CauseStorage, now)
 }
 
-// Missed notes that activities were left out, and which seats are taken now. No
-// line is ever left out.
+// Missed records which seats are taken after notices were dropped. Lines are never
+// dropped.
 func (f *Feed) Missed(_ int64, taken []protocol.Seat) {
 	now := time.Now().UTC()
 	f.mu.Lock()
@@ -242,23 +241,23 @@ func (f *Feed) Missed(_ int64, taken []protocol.Seat) {
 	}
 }
 
-// Stopping notes that the server was asked to stop.
+// Stopping records that the server was asked to stop.
 func (f *Feed) Stopping() {
 	now := time.Now().UTC()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note(Activity{Type: ServerStopped, At: now})
-	f.state.Lanes[0].leave(now)
+	f.state.Lanes[0].end(now)
 }
 
-// reason says in a few words why the file cannot be written. The error itself
-// names paths, and is for the log.
+// reason describes in a few words why the file cannot be written. The error itself
+// contains paths, and is only for the log.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return "the disk is full"
 	case errors.Is(err, syscall.EDQUOT):
-		return "the disk quota is used up"
+		return "the disk quota is exceeded"
 	case errors.Is(err, syscall.EROFS):
 		return "the file system is read-only"
 	case errors.Is(err, fs.ErrPermission):
@@ -271,14 +270,14 @@ func reason(err error) string {
 	return "numbers.txt cannot be written"
 }
 
-// sendTime sends the readers the time.
+// sendTime sends the event "time".
 func (f *Feed) sendTime(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.send("time", now.UTC())
 }
 
-// tick watches the pace, and publishes the status if it has changed.
+// tick detects stalls, and publishes the status if it has changed.
 func (f *Feed) tick(now time.Time, repeat bool) {
 	waiting := 0
 	if f.waiting != nil {
@@ -289,14 +288,14 @@ func (f *Feed) tick(now time.Time, repeat bool) {
 	if waiting != f.state.Waiting {
 		f.state.Waiting, f.changed = waiting, true
 	}
-	f.watchPace(now.UTC())
+	f.detectStall(now.UTC())
 	if repeat {
 		f.publishRepeating()
 	}
 	f.publishStatus(now)
 }
 
-// takeNotified returns the readers that are to be woken.
+// takeNotified returns the readers to wake.
 func (f *Feed) takeNotified(now time.Time) []*reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -309,8 +308,8 @@ func (f *Feed) takeNotified(now time.Time) []*reader {
 	return readers
 }
 
-// Close ends all streams, and saves the history a last time. It returns when that
-// is done or ctx ends.
+// Close ends all streams, and saves the history. It returns when that is done or ctx
+// ends.
 func (f *Feed) Close(ctx context.Context) {
 	f.close()
 	f.hub.mu.Lock()
@@ -327,9 +326,9 @@ func (f *Feed) Close(ctx context.Context) {
 	}
 }
 
-// The rest must be called with f.mu held.
+// The following must be called with f.mu held.
 
-// publishStatus sends the status if it has changed and none was sent just now.
+// publishStatus sends the status if it has changed and statusGap has passed.
 func (f *Feed) publishStatus(now time.Time) {
 	if !f.changed || now.Sub(f.statusSent) < statusGap {
 		return
@@ -338,7 +337,7 @@ func (f *Feed) publishStatus(now time.Time) {
 	f.send("status", f.status())
 }
 
-// seat notes that a seat was taken or left.
+// seat records that a seat was taken or left.
 func (f *Feed) seat(name string, taken bool, now time.Time) {
 	s := &f.state
 	i := slices.IndexFunc(s.Seats, func(s Seat) bool { return s.Seat == name })
@@ -348,10 +347,10 @@ func (f *Feed) seat(name string, taken bool, now time.Time) {
 	s.Seats[i].Taken, s.Seats[i].Since = taken, now
 	if taken {
 		s.Seats[i].Times++
-		s.Lanes[i+1].enter(now)
+		s.Lanes[i+1].begin(now)
 		f.note(Activity{Type: SeatTaken, Seat: name, At: now})
 	} else {
-		s.Lanes[i+1].leave(now)
+		s.Lanes[i+1].end(now)
 		f.note(Activity{Type: SeatLeft, Seat: name, At: now})
 	}
 	running := s.Seats[0].Taken && s.Seats[1].Taken

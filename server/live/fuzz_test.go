@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A stream starts behind a line that there is, or is refused.
+// A stream starts after an existing line, or is refused.
 func FuzzPosition(f *testing.F) {
 	for _, value := range []string{"", "0", "7", "8", "-1", "-0", "+7", "007", "1e3", "9223372036854775808", "0x7", " 7", "7\n", "٧"} {
 		f.Add(value, "")

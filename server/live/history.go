@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// HistoryName is the name of the history's file, beside numbers.txt.
+// HistoryName is the name of the history file, next to numbers.txt.
 const HistoryName = "history.json"
 
-// maxHistory bounds what is read of the history, in bytes. What is written stays
-// below a tenth of it.
+// maxHistory is how many bytes of the history are read. Written histories are smaller
+// than a tenth of it.
 const maxHistory = 1 << 20
 
-// history is what outlives the server. It is a convenience for people: the
-// server starts without it, and never waits for it.
+// history is the part of the state that survives a restart of the server. It is for
+// display only: the server starts without it, and does not wait for it.
 type history struct {
 	Saved         time.Time        `json:"saved"`
 	Lines         int64            `json:"lines"` // of numbers.txt
 	Activities    []Activity       `json:"happenings"`
 	Interruptions []Interruption   `json:"interruptions"`
-	Interruption  *Interruption    `json:"interruption,omitempty"` // that lasts
+	Interruption  *Interruption    `json:"interruption,omitempty"` // the current one
 	Tally         Tally            `json:"tally"`
 	Times         map[string]int64 `json:"times"` // of each seat
 	Lanes         []Lane           `json:"lanes"`
 }
 
-// readHistory returns the history of a file of that many lines; it is empty, and
-// the error says why, if there is none that fits.
+// readHistory reads the history of a numbers.txt with that many lines. If there is no
+// valid history, it returns an empty one and the reason.
 func readHistory(path string, lines int64) (history, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -39,7 +39,7 @@ func readHistory(path string, lines int64) (history, error) {
 		return history{}, nil
 	case err != nil:
 		return history{}, err
-	case !info.Mode().IsRegular(): // opening a FIFO would wait
+	case !info.Mode().IsRegular(): // opening a FIFO would block
 		return history{}, fmt.Errorf("%s is not a regular file", path)
 	}
 	file, err := os.Open(path)
@@ -53,19 +53,19 @@ func readHistory(path string, lines int64) (history, error) {
 	}
 	var h history
 	if err := json.Unmarshal(text, &h); err != nil {
-		return history{}, fmt.Errorf("%s is damaged: %w", path, err)
+		return history{}, fmt.Errorf("%s is corrupt: %w", path, err)
 	}
 	if h.Lines > lines {
-		return history{}, fmt.Errorf("%s is about a numbers.txt of %d lines; there are %d", path, h.Lines, lines)
+		return history{}, fmt.Errorf("%s belongs to a numbers.txt of %d lines, not of %d", path, h.Lines, lines)
 	}
 	h.Activities = latest(h.Activities, keptActivities)
 	h.Interruptions = latest(h.Interruptions, keptInterruptions)
 	return h, nil
 }
 
-// keepHistories saves the histories that have changed, and that of a feed that is
-// not sparse once in each saveAlways, until Close.
-func (h *Hub) keepHistories() {
+// saveHistories saves the histories that have changed, and that of a feed that is not
+// sparse at least every saveAlways, until Close.
+func (h *Hub) saveHistories() {
 	ticks := time.NewTicker(saveGap)
 	defer ticks.Stop()
 	var last time.Time
@@ -90,8 +90,7 @@ func (h *Hub) keepHistories() {
 	}
 }
 
-// save saves the history, unless nothing was counted yet or it was saved for the
-// last time.
+// save saves the history, unless nothing was counted yet or the last save was made.
 func (f *Feed) save(lastTime bool) {
 	f.saving.Lock()
 	defer f.saving.Unlock()
@@ -105,19 +104,19 @@ func (f *Feed) save(lastTime bool) {
 	f.saved = lastTime
 	err := h.save(f.historyPath)
 	if err != nil && !f.unsavable {
-		f.hub.log.Warn("The page's history cannot be saved: " + err.Error())
+		f.hub.log.Warn("Cannot save the history of the page: " + err.Error())
 	}
 	f.unsavable = err != nil
 }
 
-// save writes the history to a new file that then takes the old one's place.
+// save writes the history to a new file, and renames it to path.
 func (h history) save(path string) error {
 	text, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
 	tmp := path + ".new"
-	os.Remove(tmp) // whatever it is: opening a FIFO would wait
+	os.Remove(tmp) // it may be a FIFO, and opening that would block
 	if err := os.WriteFile(tmp, text, 0o666); err != nil {
 		os.Remove(tmp)
 		return err
@@ -125,8 +124,8 @@ func (h history) save(path string) error {
 	return os.Rename(tmp, path)
 }
 
-// takeOver continues a history. It must be called before the feed is used.
-func (f *Feed) takeOver(h history) {
+// restore sets the state from a history. It must be called before the feed is used.
+func (f *Feed) restore(h history) {
 	s := &f.state
 	if s.Lines > h.Lines {
 		h.Interruption = nil // it ended before the last server did
@@ -147,7 +146,7 @@ func (f *Feed) takeOver(h history) {
 	if h.Interruption != nil {
 		f.lastInterruption = max(f.lastInterruption, h.Interruption.ID)
 	}
-	// The last server was there until it wrote its last line or its history.
+	// The last server ran at least until it wrote its last line or its history.
 	until := h.Saved
 	if f.lastAt.After(until) {
 		until = f.lastAt
@@ -156,13 +155,13 @@ func (f *Feed) takeOver(h history) {
 		for _, lane := range h.Lanes {
 			if lane.Name == s.Lanes[i].Name {
 				s.Lanes[i].Spans = latest(lane.Spans, keptSpans)
-				s.Lanes[i].leave(until)
+				s.Lanes[i].end(until)
 			}
 		}
 	}
 }
 
-// history returns what is to be saved. f.mu must be held.
+// history returns the history to save. The caller holds f.mu.
 func (f *Feed) history(now time.Time) history {
 	s := f.state
 	h := history{Saved: now, Lines: s.Lines, Activities: slices.Clone(s.Activities), Interruptions: slices.Clone(s.Interruptions),

@@ -15,8 +15,8 @@ import (
 	"counting/server/protocol"
 )
 
-// run makes a feed that runs, in a synctest bubble; stop ends it, as a server
-// that was killed.
+// run returns a running feed, in a synctest bubble; stop ends it like a server that is
+// killed.
 func run(t *testing.T, o Options) (f *Feed, stop func()) {
 	t.Helper()
 	h := NewHub(HubOptions{})
@@ -35,7 +35,7 @@ func (f *Feed) get() State {
 	return f.snapshot()
 }
 
-// events returns how many events there were so far.
+// events returns how many events were published so far.
 func (f *Feed) events() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -48,7 +48,7 @@ func (f *Feed) sit(seats ...protocol.Seat) {
 	}
 }
 
-// countTo adds the numbers up to last, one each interval.
+// countTo adds the numbers up to last, one per interval.
 func (f *Feed) countTo(last int64, interval time.Duration) {
 	for n := f.get().Count + 1; n <= last; n++ {
 		time.Sleep(interval)
@@ -56,8 +56,8 @@ func (f *Feed) countTo(last int64, interval time.Duration) {
 	}
 }
 
-// What repeats is counted in one activity, and displaces nothing else; the first
-// few stand alone.
+// Repeated activities are counted in one activity and displace nothing else, except the
+// first few, which are listed separately.
 func TestWhatRepeatsIsMerged(t *testing.T) {
 	tests := map[string]func(f *Feed){
 		"a client that finds both seats taken": func(f *Feed) { f.Happened(game.Full{}) },
@@ -100,7 +100,7 @@ func TestWhatRepeatsIsMerged(t *testing.T) {
 	}
 }
 
-// A flood of equal activities costs readers one event a second, not one each.
+// With many equal activities, readers are sent one event a second, not one for each.
 func TestWhatRepeatsCostsReadersLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, stop := run(t, Options{})
@@ -117,8 +117,7 @@ func TestWhatRepeatsCostsReadersLittle(t *testing.T) {
 	})
 }
 
-// Each cause makes one interruption, which lasts from the line before it to the
-// line after it.
+// Each cause results in one interruption, from the line before it to the line after it.
 func TestInterruptions(t *testing.T) {
 	client1, client2 := protocol.Client1, protocol.Client2
 	tests := []struct {
@@ -197,8 +196,8 @@ func TestInterruptions(t *testing.T) {
 	}
 }
 
-// A count at its own pace is not interrupted, however slow it is; clients that
-// both start with start_game leave a short gap after each long one.
+// A slow count with a steady pace is not interrupted. Clients that both start with
+// start_game cause a short gap after each long one.
 func TestThePaceIsLearned(t *testing.T) {
 	for _, interval := range []time.Duration{10 * time.Millisecond, time.Second, 12 * time.Second, 50 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -212,7 +211,7 @@ func TestThePaceIsLearned(t *testing.T) {
 					t.Fatalf("at a number each %v the count is interrupted: %+v", interval, open)
 				}
 			}
-			time.Sleep(max(leastStall, stallFactor*interval) + time.Second)
+			time.Sleep(max(minStall, stallFactor*interval) + time.Second)
 			if open := f.get().Interruption; open == nil || open.Cause != CauseStall {
 				t.Errorf("at a number each %v a stall is %+v", interval, open)
 			}
@@ -220,7 +219,7 @@ func TestThePaceIsLearned(t *testing.T) {
 	}
 }
 
-// A count that has reached its goal is over: nothing interrupts it.
+// A count that has reached its goal is not interrupted.
 func TestNothingInterruptsACountThatIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, stop := run(t, Options{Goal: 20})
@@ -236,8 +235,8 @@ func TestNothingInterruptsACountThatIsDone(t *testing.T) {
 	})
 }
 
-// The next server knows what happened under the last one, when it was there, and
-// how long the count stood still.
+// The next server restores the activities of the previous one, when it ran, and how long
+// the count was interrupted.
 func TestTheHistoryOutlivesTheServer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), HistoryName)
 	synctest.Test(t, func(t *testing.T) {
@@ -280,8 +279,8 @@ func TestTheHistoryOutlivesTheServer(t *testing.T) {
 	})
 }
 
-// A history that is damaged, missing, of another file, or nothing that can be
-// read is as none, and is replaced by a good one.
+// A history that is corrupt, missing, unreadable or of another file is ignored, and is
+// replaced by a valid one.
 func TestABadHistoryStopsNoStart(t *testing.T) {
 	t.Parallel()
 	for name, put := range map[string]func(path string) error{
@@ -329,14 +328,14 @@ func TestABadHistoryStopsNoStart(t *testing.T) {
 	}
 }
 
-// Lanes are bounded in time and in number.
+// The spans of a lane are bounded in time and in number.
 func TestLanesAreBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	var l Lane
 	for range 10 * keptSpans {
-		l.enter(now)
-		l.leave(now.Add(time.Second))
+		l.begin(now)
+		l.end(now.Add(time.Second))
 		now = now.Add(2 * time.Second)
 	}
 	if n := len(l.Spans); n > keptSpans {
@@ -347,7 +346,7 @@ func TestLanesAreBounded(t *testing.T) {
 	}
 	var flicker Lane
 	for range 100 {
-		flicker.enter(now)
+		flicker.begin(now)
 		flicker.leave(now.Add(time.Millisecond))
 		now = now.Add(2 * time.Millisecond)
 	}
@@ -356,7 +355,7 @@ func TestLanesAreBounded(t *testing.T) {
 	}
 }
 
-// After activities were dropped the seats are as they are said to be.
+// After activities were dropped the seats are those of Missed.
 func TestMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, stop := run(t, Options{})

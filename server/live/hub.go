@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	// beat is the time from one event "time" to the next. It tells a reader
-	// that the server is there, and what its clock says.
+	// beat is the time between events "time". They show a reader that the server is
+	// alive, and the time of its clock.
 	beat = 5 * time.Second
-	// writeTime is how long a reader that was woken is waited for before the next is
-	// woken: writing takes microseconds, unless its connection is full.
+	// writeTime is how long wakeReaders waits for a reader before it wakes the next one.
+	// Writing takes microseconds unless the connection's buffer is full.
 	writeTime = time.Millisecond
 )
 
@@ -21,28 +21,27 @@ const (
 type HubOptions struct {
 	Limits Limits
 	Log    *slog.Logger // may be nil
-	// LimitReached, if not nil, is called when a reader is refused. It must be
-	// safe for concurrent use.
-	LimitReached func(Limit)
-	// Address, if not nil, returns the address of who sent a request; else it
-	// is that of the connection.
+	// OnLimit, if non-nil, is called when a reader is refused. It must be safe for
+	// concurrent use.
+	OnLimit func(Limit)
+	// Address, if non-nil, returns the address of the client that sent a request. By
+	// default it is that of the connection.
 	Address func(*http.Request) string
 }
 
-// Hub is what the feeds of a server share: the limits on readers, the goroutine
-// that wakes readers and watches the pace, and the one that saves histories. So a
-// feed that nobody reads costs little. All methods may be called by any number of
-// goroutines.
+// Hub holds what the feeds of a server share: the limits on readers, the goroutine that
+// wakes readers and detects stalls, and the one that saves histories. So a feed without
+// readers costs little. Its methods may be called concurrently.
 type Hub struct {
 	limiter limiter
 	log     *slog.Logger
-	news    chan struct{} // has one element when a feed has something for readers
+	news    chan struct{} // has one element when a feed has new events
 	closed  chan struct{}
 	close   func()
 
 	mu    sync.Mutex
 	feeds map[*Feed]struct{}
-	ready []*Feed // have something for their readers
+	ready []*Feed // feeds with new events
 
 	tooSlow, undelivered, behind int64
 }
@@ -50,7 +49,7 @@ type Hub struct {
 // NewHub returns a hub without feeds. The caller must call Run, and Close.
 func NewHub(o HubOptions) *Hub {
 	h := &Hub{
-		limiter: limiter{limits: o.Limits, reached: o.LimitReached, address: o.Address},
+		limiter: limiter{limits: o.Limits, onLimit: o.OnLimit, address: o.Address},
 		log:     o.Log,
 		news:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),
@@ -63,10 +62,10 @@ func NewHub(o HubOptions) *Hub {
 	return h
 }
 
-// Run wakes the readers when there is something for them, watches the pace and
-// saves the histories, until Close.
+// Run wakes readers when there are new events, detects stalls and saves histories, until
+// Close.
 func (h *Hub) Run() {
-	go h.keepHistories()
+	go h.saveHistories()
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
 	ticks := time.NewTicker(statusGap)
@@ -91,7 +90,7 @@ func (h *Hub) Run() {
 		case <-h.news:
 			began := time.Now()
 			h.wakeReaders(began)
-			time.Sleep(3 * time.Since(began)) // most of the time is the count's
+			time.Sleep(3 * time.Since(began)) // leaves most of the processor time to the count
 		}
 	}
 }
@@ -107,7 +106,7 @@ func (h *Hub) all() []*Feed {
 	return feeds
 }
 
-// notify has the readers of a feed woken.
+// notify makes Run wake the readers of a feed.
 func (h *Hub) notify(f *Feed) {
 	h.mu.Lock()
 	h.ready = append(h.ready, f)
@@ -118,10 +117,9 @@ func (h *Hub) notify(f *Feed) {
 	}
 }
 
-// wakeReaders wakes the readers of the feeds that have something for them, one
-// after the other: a thousand that write at the same moment would keep the
-// processors from the count. What happens meanwhile is sent together in the next
-// round.
+// wakeReaders wakes the readers of the feeds with new events, one after the other: a
+// thousand concurrent writes would delay the count. Events that are added meanwhile are
+// sent together in the next round.
 func (h *Hub) wakeReaders(now time.Time) {
 	h.mu.Lock()
 	ready := h.ready
@@ -138,7 +136,7 @@ func (h *Hub) wakeReaders(now time.Time) {
 			}
 			select {
 			case r.wake <- struct{}{}:
-			default: // it has not yet taken what it was woken for
+			default: // it has not yet handled the last wake-up
 				continue
 			}
 			if r.busy {
@@ -156,21 +154,19 @@ func (h *Hub) wakeReaders(now time.Time) {
 	}
 }
 
-// Readers returns how many requests are served from the streams, or from the
-// files.
+// Readers returns how many streams and downloads are being served.
 func (h *Hub) Readers() int { return h.limiter.count() }
 
-// Dropped returns how many readers were dropped so far because they did not
-// take what they were sent, how many events they had not been sent, and how
-// often a reader that fell behind had to continue from the file.
+// Dropped returns how many readers were dropped because they did not read, how many
+// events they had not been sent, and how often a reader that fell behind had to continue
+// from the file.
 func (h *Hub) Dropped() (readers, events, behind int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.tooSlow, h.undelivered, h.behind
 }
 
-// Close ends Run, and closes all feeds. It returns when they are closed or ctx
-// ends.
+// Close ends Run and closes all feeds. It returns when they are closed or ctx ends.
 func (h *Hub) Close(ctx context.Context) {
 	h.close()
 	var closing sync.WaitGroup

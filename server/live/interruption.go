@@ -6,27 +6,26 @@ import (
 )
 
 const (
-	// tallyPause is the length from which an interruption counts as the end of
-	// a run: the next one has a tally of its own.
+	// tallyPause is the length from which an interruption starts a new tally.
 	tallyPause = time.Hour
-	// Both clients are there and no number has come for stallFactor times the
-	// usual gap, and for leastStall: the count stalls. While the usual gap is
-	// not known, it takes unknownStall.
-	leastStall   = 5 * time.Second
+	// The count stalls if both clients are connected and no number has arrived for
+	// stallFactor times the usual gap and at least minStall, or, while the usual gap is
+	// unknown, for unknownStall.
+	minStall     = 5 * time.Second
 	stallFactor  = 3
 	unknownStall = time.Minute
 )
 
-// pace knows the usual time from one line to the next: the second longest of
-// the latest gaps, because clients that count at the same time leave one short
-// gap for each long one, and because one gap may have been out of the ordinary.
+// pace determines the usual time from one line to the next. It is the second longest of
+// the latest gaps: clients that count at the same time cause a short gap for each long
+// one, and the longest gap may be exceptional.
 type pace struct {
 	gaps []time.Duration
 }
 
 func (p *pace) add(gap time.Duration) { p.gaps = latest(append(p.gaps, gap), 20) }
 
-// usual returns 0 if too little is known.
+// usual returns the usual gap, or 0 if there are too few gaps.
 func (p *pace) usual() time.Duration {
 	if len(p.gaps) < 6 {
 		return 0
@@ -35,9 +34,9 @@ func (p *pace) usual() time.Duration {
 	return sorted[len(sorted)-2]
 }
 
-// stalled tells whether a time without a number is a stall.
+// stalled reports whether a time without a number is a stall.
 func (p *pace) stalled(still time.Duration) bool {
-	if still <= leastStall { // nearly always
+	if still <= minStall { // nearly always
 		return false
 	}
 	usual := p.usual()
@@ -47,10 +46,10 @@ func (p *pace) stalled(still time.Duration) bool {
 	return still > stallFactor*usual
 }
 
-// The rest must be called with f.mu held.
+// The following must be called with f.mu held.
 
-// interrupt notes that the count is interrupted, unless it is already or is
-// over.
+// interrupt records that the count is interrupted, unless it is interrupted already or
+// has reached its goal.
 func (f *Feed) interrupt(cause Cause, now time.Time) {
 	s := &f.state
 	if s.Interruption != nil || f.done() || s.Count == 0 && cause != CauseStall {
@@ -65,9 +64,9 @@ func (f *Feed) interrupt(cause Cause, now time.Time) {
 	f.changed = true
 }
 
-// resume notes the first line after an interruption, if there is one. A number that
-// the client which is still there had sent before it knew that the other one is gone
-// does not end the interruption, but is the last one before it.
+// resume ends the current interruption, if any, at its first line. A number that the
+// remaining client had sent before it was notified that the other one has left does not
+// end the interruption; it counts as the last one before it.
 func (f *Feed) resume(line int64, now time.Time) {
 	s := &f.state
 	if s.Interruption == nil {
@@ -109,9 +108,9 @@ func (f *Feed) startTally(now time.Time) {
 	}
 }
 
-// watchPace notes a stall. Its cause is this server if the process was itself
-// stopped for most of the time.
-func (f *Feed) watchPace(now time.Time) {
+// detectStall records a stall. If the process itself was stopped for most of the time,
+// the cause is the server.
+func (f *Feed) detectStall(now time.Time) {
 	stopped := now.Sub(f.watched)
 	if f.watched.IsZero() {
 		stopped = 0

@@ -6,22 +6,22 @@ import (
 )
 
 const (
-	// laneTime is how far back the lanes go.
+	// laneTime is the time that the lanes cover.
 	laneTime = 15 * time.Minute
-	// keptSpans bounds each lane. Absences shorter than invisible are left out:
-	// nobody could see them.
-	keptSpans = 200
-	invisible = 100 * time.Millisecond
+	// keptSpans bounds each lane. Absences shorter than minAbsence are omitted, since
+	// they would not be visible.
+	keptSpans  = 200
+	minAbsence = 100 * time.Millisecond
 )
 
-// enter notes that somebody is there from now on.
-func (l *Lane) enter(now time.Time) {
+// begin begins a span of presence.
+func (l *Lane) begin(now time.Time) {
 	if n := len(l.Spans); n > 0 {
 		last := &l.Spans[n-1]
 		if last.Until == nil {
 			return
 		}
-		if now.Sub(*last.Until) < invisible {
+		if now.Sub(*last.Until) < minAbsence {
 			last.Until = nil
 			return
 		}
@@ -37,8 +37,8 @@ func (l *Lane) enter(now time.Time) {
 	l.Spans = latest(l.Spans, keptSpans)
 }
 
-// leave notes that nobody is there from now on.
-func (l *Lane) leave(now time.Time) {
+// end ends the current span of presence.
+func (l *Lane) end(now time.Time) {
 	if n := len(l.Spans); n > 0 && l.Spans[n-1].Until == nil {
 		l.Spans[n-1].Until = &now
 	}

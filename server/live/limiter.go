@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// Limits bound what readers of the stream, and downloads of the file, cost. 0 is
+// Limits bound the concurrent readers of the stream and downloads of the file. 0 means
 // no limit.
 type Limits struct {
-	Readers    int // at the same time
-	PerAddress int // of them from one address; for IPv6, one /64
-	PerGame    int // of them of one game whose feed is sparse
+	Readers    int // in total
+	PerAddress int // from one address; for IPv6, one /64
+	PerGame    int // of one game whose feed is sparse
 }
 
 // Limit names a limit that was reached.
@@ -25,14 +25,13 @@ const (
 	LimitReadersPerGame    Limit = "readers_per_game"
 )
 
-// AllLimits lists all of them.
+// AllLimits lists every Limit.
 var AllLimits = [...]Limit{LimitReaders, LimitReadersPerAddress, LimitReadersPerGame}
 
-// limiter bounds the requests that are served at the same time, from their first
-// moment on.
+// limiter bounds the requests that are served at the same time.
 type limiter struct {
 	limits  Limits
-	reached func(Limit)                // may be nil
+	onLimit func(Limit)                // may be nil
 	address func(*http.Request) string // may be nil
 
 	mu   sync.Mutex
@@ -41,16 +40,16 @@ type limiter struct {
 	of   map[*Feed]int  // sparse feeds
 }
 
-// acquire counts a request in, or answers it with a refusal and returns nil.
-// The caller must call release when the request is served.
+// acquire counts a request, or refuses it and returns nil. The caller must call release
+// after serving the request.
 func (l *limiter) acquire(w http.ResponseWriter, r *http.Request, of *Feed) (release func()) {
 	from := l.key(r)
-	limit := l.enter(from, of)
+	limit := l.add(from, of)
 	if limit == "" {
-		return func() { l.leave(from, of) }
+		return func() { l.remove(from, of) }
 	}
-	if l.reached != nil {
-		l.reached(limit)
+	if l.onLimit != nil {
+		l.onLimit(limit)
 	}
 	w.Header().Set("Retry-After", "5")
 	switch limit {
@@ -64,7 +63,8 @@ func (l *limiter) acquire(w http.ResponseWriter, r *http.Request, of *Feed) (rel
 	return nil
 }
 
-func (l *limiter) enter(from string, of *Feed) Limit {
+// add counts a request, or returns the limit that is reached.
+func (l *limiter) add(from string, of *Feed) Limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -86,7 +86,7 @@ func (l *limiter) enter(from string, of *Feed) Limit {
 	return ""
 }
 
-func (l *limiter) leave(from string, of *Feed) {
+func (l *limiter) remove(from string, of *Feed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
@@ -106,7 +106,7 @@ func (l *limiter) count() int {
 	return l.all
 }
 
-// key returns what requests from one address have in common.
+// key returns the address of a request to which limits apply.
 func (l *limiter) key(r *http.Request) string {
 	address := r.RemoteAddr
 	if l.address != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A batch that is longer than the ring sends every reader back to the file. None
+// After a batch that is longer than the ring every reader continues from the file. None
 // is dropped, and none misses a line.
 func TestABatchLongerThanTheRing(t *testing.T) {
 	t.Parallel()
@@ -23,7 +23,7 @@ func TestABatchLongerThanTheRing(t *testing.T) {
 		streams = append(streams, s)
 	}
 	last := int64(0)
-	for _, n := range []int64{remembered + 1, 10, 3 * remembered} {
+	for _, n := range []int64{ringSize + 1, 10, 3 * ringSize} {
 		var numbers []float64
 		for i := last + 1; i <= last+n; i++ {
 			numbers = append(numbers, float64(i))
@@ -48,18 +48,17 @@ func TestABatchLongerThanTheRing(t *testing.T) {
 	}
 }
 
-// Readers are counted from the request on, in all and for each address, and
-// downloads are counted, too.
+// Readers and downloads are counted from the request on, in total and for each address.
 func TestReadersAreLimited(t *testing.T) {
 	t.Parallel()
 	limits := make(chan Limit, 10)
 	c := startWith(t, prefix(1000), Options{}, HubOptions{
-		Limits:       Limits{Readers: 3, PerAddress: 2},
-		LimitReached: func(l Limit) { limits <- l },
-		Address:      func(r *http.Request) string { return r.Header.Get("X-From") },
+		Limits:  Limits{Readers: 3, PerAddress: 2},
+		OnLimit: func(l Limit) { limits <- l },
+		Address: func(r *http.Request) string { return r.Header.Get("X-From") },
 	})
 	turn := c.lines.turn
-	turn <- struct{}{} // nobody gets a line from the file now
+	turn <- struct{}{} // readers wait for lines from the file
 	open := func(from, path string) (status int, close func()) {
 		t.Helper()
 		r, _ := http.NewRequest(http.MethodGet, c.url+path, nil)
@@ -103,8 +102,8 @@ func TestReadersAreLimited(t *testing.T) {
 	<-turn
 }
 
-// Readers that catch up, however many, take turns and leave pauses: together
-// they use less than a third of one processor.
+// Readers that catch up take turns with pauses: together they use less than a third of
+// one processor.
 func TestCatchingUpHasABudget(t *testing.T) {
 	t.Parallel()
 	l := newLines("", true)
@@ -129,7 +128,7 @@ func TestCatchingUpHasABudget(t *testing.T) {
 	}
 }
 
-// No proxy may collect the events, or change what is downloaded.
+// Headers forbid proxies to buffer events or to change downloads.
 func TestHeadersForProxies(t *testing.T) {
 	t.Parallel()
 	c := start(t, "one\n", Options{})
@@ -159,8 +158,7 @@ func TestAStreamThatEnds(t *testing.T) {
 	}
 }
 
-// The file can be downloaded in whole lines, in parts, and again only if it has
-// changed.
+// The file can be downloaded in complete lines, in ranges, and conditionally.
 func TestDownload(t *testing.T) {
 	t.Parallel()
 	c := start(t, "one\ntwo\nthr", Options{})

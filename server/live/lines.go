@@ -16,39 +16,36 @@ import (
 )
 
 const (
-	// block is how many lines are read in one step, and for how many lines the
-	// offset of the first is remembered.
+	// block is how many lines are read in one step. The offset of each block is kept.
 	block = 256
-	// longestLine is how much of a line is shown, in bytes. No spelling is as
-	// long, but an old file may hold anything.
-	longestLine = 300
-	// restFactor is how much longer than the reading of a block the pause after
-	// it is.
-	restFactor = 4
+	// maxLine is how many bytes of a line are shown. Spellings are shorter, but an old
+	// file may contain other lines.
+	maxLine = 300
+	// pauseFactor times the time of reading a block is the pause after it.
+	pauseFactor = 4
 )
 
-// lines finds the lines of numbers.txt by their numbers. It opens the file for
-// each block; for an unbroken count it does not even need to. It may be used by
-// any number of goroutines.
+// lines reads the lines of numbers.txt by their numbers. It opens the file for each
+// block, or spells the lines of an unbroken count. Its methods may be called
+// concurrently.
 type lines struct {
 	path     string
 	unbroken bool // line n is the spelling of n
 
-	// turn has one element while a block is read and encoded for a reader, and
-	// for restFactor times as long after that: readers that catch up, however
-	// many, together use a part of one processor.
+	// turn has one element while a block is read and encoded for a reader, and for
+	// pauseFactor times as long after that: all readers that catch up together use only
+	// a part of one processor.
 	turn chan struct{}
 
 	mu    sync.Mutex
-	marks []int64 // marks[i] is where line i*block+1 begins
+	marks []int64 // marks[i] is the offset of line i*block+1
 }
 
 func newLines(path string, unbroken bool) *lines {
 	return &lines{path: path, unbroken: unbroken, turn: make(chan struct{}, 1), marks: []int64{0}}
 }
 
-// encoded does what read does, when it is this reader's turn, and returns the
-// lines as events.
+// encoded waits for its turn, and returns the lines of read as events.
 func (l *lines) encoded(ctx context.Context, after, last int64) (events [][]byte, err error) {
 	select {
 	case l.turn <- struct{}{}:
@@ -60,13 +57,12 @@ func (l *lines) encoded(ctx context.Context, after, last int64) (events [][]byte
 	for _, line := range found {
 		events = append(events, encode("line", line.Line, line))
 	}
-	time.AfterFunc(restFactor*time.Since(began), func() { <-l.turn })
+	time.AfterFunc(pauseFactor*time.Since(began), func() { <-l.turn })
 	return events, err
 }
 
-// read returns the lines behind the one with the number after, up to the one
-// with the number last or the end of a block: at least one. The file must hold
-// them.
+// read returns the lines after line number after, up to line number last or the end of
+// the block, and at least one. The file must contain them.
 func (l *lines) read(after, last int64) ([]Line, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +92,7 @@ func (l *lines) read(after, last int64) ([]Line, error) {
 	return found, nil
 }
 
-// spell does what read does, for an unbroken count.
+// spell is read for an unbroken count.
 func spell(after, last int64) []Line {
 	var found []Line
 	for n := after + 1; n <= min(last, (after/block+1)*block); n++ {
@@ -105,7 +101,7 @@ func spell(after, last int64) []Line {
 	return found
 }
 
-// mark makes sure that it is known where block i begins.
+// mark determines the offset of block i, unless it is known.
 func (l *lines) mark(file *os.File, i int64) error {
 	if i < int64(len(l.marks)) {
 		return nil
@@ -134,8 +130,8 @@ func (l *lines) count() (int64, error) {
 	return l.scan(file, math.MaxInt64)
 }
 
-// scan goes on from the last mark and marks the blocks behind it, up to block i
-// or the end of the file. It returns the number of the last line it has seen.
+// scan marks the blocks after the last mark, up to block i or the end of the file. It
+// returns the number of the last line that it has read.
 func (l *lines) scan(file *os.File, i int64) (n int64, err error) {
 	known := int64(len(l.marks) - 1)
 	n = known * block
@@ -168,7 +164,7 @@ func from(file *os.File, at int64) io.Reader {
 	return io.NewSectionReader(file, at, 1<<62-at)
 }
 
-// readLine returns what is shown of the next line.
+// readLine returns the part of the next line that is shown.
 func readLine(r *bufio.Reader) (text string, err error) {
 	for first := true; ; first = false {
 		part, err := r.ReadSlice('\n')
@@ -177,7 +173,7 @@ func readLine(r *bufio.Reader) (text string, err error) {
 		}
 		if first {
 			shown := bytes.TrimRight(part, "\r\n")
-			text = string(shown[:min(len(shown), longestLine)])
+			text = string(shown[:min(len(shown), maxLine)])
 		}
 		if err == nil {
 			return text, nil
@@ -185,7 +181,7 @@ func readLine(r *bufio.Reader) (text string, err error) {
 	}
 }
 
-// parse tells which number a line spells, and whose it is.
+// parse returns line n with the number that it spells, if any, and the number's seat.
 func parse(n int64, text string) Line {
 	line := Line{Line: n, Text: text}
 	if number, ok := spelling.Parse(text); ok && number > 0 {

@@ -22,7 +22,7 @@ import (
 
 const patience = 10 * time.Second
 
-// count is a numbers.txt and the feed of a server that has just opened it.
+// count is a numbers.txt, and the feed of a server that has just opened it.
 type count struct {
 	*Feed
 	*Hub
@@ -74,7 +74,7 @@ func (c *count) end() {
 	}
 }
 
-// prefix is the text of a file that holds 1 to n.
+// prefix returns the text of a file that holds 1 to n.
 func prefix(n int64) string {
 	var b strings.Builder
 	for i := int64(1); i <= n; i++ {
@@ -83,7 +83,7 @@ func prefix(n int64) string {
 	return b.String()
 }
 
-// write appends the numbers to the file and tells the feed.
+// write appends the numbers to the file and notifies the feed.
 func (c *count) write(numbers ...float64) {
 	c.t.Helper()
 	file, err := os.OpenFile(c.path, os.O_APPEND|os.O_WRONLY, 0)
@@ -103,7 +103,7 @@ type stream struct {
 	t      testing.TB
 	body   *bufio.Reader
 	cancel func()
-	timed  int64 // lines that named their time
+	timed  int64 // lines that had a time
 }
 
 func (c *count) open(query, lastEventID string) *stream {
@@ -153,7 +153,7 @@ func (s *stream) next() (name, id, data string) {
 	}
 }
 
-// lines expects the lines from one to another, all with a good id.
+// lines expects the lines from one number to another, all with a valid id.
 func (s *stream) lines(from, to int64) {
 	s.t.Helper()
 	for n := from; n <= to; n++ {
@@ -220,7 +220,7 @@ func TestResumingLeavesNoGap(t *testing.T) {
 func TestTheRingAndTheFileMeet(t *testing.T) {
 	t.Parallel()
 	c := start(t, "", Options{})
-	const last = remembered + 700 // the ring has forgotten the first
+	const last = ringSize + 700 // the first are no longer in the ring
 	for n := int64(1); n <= last; n++ {
 		c.write(float64(n))
 	}
@@ -231,8 +231,7 @@ func TestTheRingAndTheFileMeet(t *testing.T) {
 	s.lines(last+1, last+1)
 }
 
-// An unbroken count is not read again, when the server starts or later: 10
-// million lines took half a second.
+// The file of an unbroken count is not read: 10 million lines took half a second.
 func TestAnUnbrokenCountIsKnownWithoutReadingIt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "numbers.txt")
@@ -283,10 +282,10 @@ func TestAPlaceThatCannotBeIsToldSo(t *testing.T) {
 	}
 }
 
-// What the original leaves is no unbroken count, and may hold anything.
+// A file of the original is not an unbroken count, and may contain any lines.
 func TestAnOldFileIsShownAsItIs(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", 3*longestLine)
+	long := strings.Repeat("x", 3*maxLine)
 	c := start(t, "one\ntwo\r\ntwo\nminus seven\n\x1b[31m\"evil\n"+long+"\n", Options{})
 	c.write(3)
 	s := c.open("?after=0", "")
@@ -296,7 +295,7 @@ func TestAnOldFileIsShownAsItIs(t *testing.T) {
 		{Line: 3, Text: "two", Number: 2, Seat: "client2"},
 		{Line: 4, Text: "minus seven"},
 		{Line: 5, Text: "\x1b[31m\"evil"},
-		{Line: 6, Text: long[:longestLine]},
+		{Line: 6, Text: long[:maxLine]},
 		{Line: 7, Text: "three", Number: 3, Seat: "client1"},
 	}
 	for _, w := range want {

@@ -12,35 +12,34 @@ import (
 	"counting/server/spelling"
 )
 
-// remembered is how many events a ring holds, and rememberedSparse how many that
-// of a sparse feed while it has readers. A reader that is further behind continues
-// from the file.
+// ringSize is how many events a ring holds, and sparseRingSize how many that of a sparse
+// feed holds while it has readers. A reader that is further behind continues from the
+// file.
 const (
-	remembered       = 4096
-	rememberedSparse = 256
+	ringSize       = 4096
+	sparseRingSize = 256
 )
 
-// ring holds the latest events, as many as it has slots. The events have numbers:
-// the next one is put at slots[next%len(slots)].
+// ring holds the latest events. Events are numbered: event n is slots[n%len(slots)].
 type ring struct {
 	slots   []event
-	next    int64
-	first   int64 // the events before this one are gone
+	next    int64 // the number of the next event
+	first   int64 // the first event that is still in the ring
 	oldest  int64 // all lines from this one on are in the ring
 	latest  event // the last line
 	readers map[*reader]struct{}
 }
 
-// event is one of the stream. A line is encoded when a reader asks for it first:
-// while nobody watches, that costs nothing.
+// event is one event of the stream. A line is encoded when the first reader asks for it,
+// so that it costs nothing without readers.
 type event struct {
-	line   int64 // 0 if it is not about a line
+	line   int64 // 0 if the event is not a line
 	number float64
 	at     time.Time
-	text   []byte // as it is sent, or nil; never modified
+	text   []byte // the encoded event, or nil; never modified
 }
 
-// asLine returns the line that the event is about.
+// asLine returns the line of the event.
 func (e event) asLine() *Line {
 	text, _ := spelling.SpellFloat(e.number)
 	line := &Line{Line: e.line, Text: text, At: &e.at}
@@ -55,8 +54,8 @@ func (r *ring) init(lines int64) {
 	r.readers = make(map[*reader]struct{})
 }
 
-// keep makes an empty ring with that many slots.
-func (r *ring) keep(slots int) {
+// resize empties the ring and gives it that many slots.
+func (r *ring) resize(slots int) {
 	r.slots = nil
 	if slots > 0 {
 		r.slots = make([]event, slots)
@@ -89,7 +88,7 @@ func (r *ring) add(e event) {
 
 func (r *ring) slot(n int64) *event { return &r.slots[n%int64(len(r.slots))] }
 
-// text returns an event as it is sent.
+// text returns the encoded event n.
 func (r *ring) text(n int64) []byte {
 	e := r.slot(n)
 	if e.text == nil {
@@ -102,20 +101,20 @@ func (r *ring) text(n int64) []byte {
 type reader struct {
 	next int64         // the first event that it has not taken
 	line int64         // the last line that it has taken
-	wake chan struct{} // has one element when there may be more
-	idle chan struct{} // has one element when it has sent all that it was woken for
-	busy bool          // it was not idle again in time; Hub.Run alone uses it
+	wake chan struct{} // has one element when there may be new events
+	idle chan struct{} // has one element when it has sent all events since it was woken
+	busy bool          // it did not become idle in time; only Hub.Run uses it
 }
 
-// rests says that the reader has sent all there is, or has left.
-func (r *reader) rests() {
+// setIdle signals that the reader has sent all events, or has left.
+func (r *reader) setIdle() {
 	select {
 	case r.idle <- struct{}{}:
 	default:
 	}
 }
 
-// publish adds an event and has the readers woken. f.mu must be held.
+// publish adds an event and makes the hub wake the readers. The caller holds f.mu.
 func (f *Feed) publish(e event) {
 	f.ring.add(e)
 	if len(f.ring.readers) > 0 && !f.notified {
@@ -124,18 +123,17 @@ func (f *Feed) publish(e event) {
 	}
 }
 
-// send publishes an event of that name, if events are kept at all. f.mu must be
-// held.
+// send publishes an event of that name, if the ring has slots. The caller holds f.mu.
 func (f *Feed) send(name string, data any) {
 	if len(f.ring.slots) > 0 {
 		f.publish(event{text: encode(name, 0, data)})
 	}
 }
 
-// join makes a reader of one that has all lines up to after, if the ring has the
-// lines that follow. It returns a function that returns what the reader is to be
-// sent first: these lines, and the state after them. Otherwise it returns no
-// reader, and the last line that has to be read from the file.
+// join adds a reader that has all lines up to after, if the ring has the following
+// lines. It returns a function that returns the first events for the reader: these lines,
+// and the state after them. Otherwise it returns a nil reader, and the last line that
+// must be read from the file.
 func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,7 +141,7 @@ func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) 
 		return nil, nil, f.ring.oldest - 1
 	}
 	if len(f.ring.slots) == 0 {
-		f.ring.keep(rememberedSparse)
+		f.ring.resize(sparseRingSize)
 	}
 	from := f.ring.next
 	for n := f.state.Lines; n > after; from-- {
@@ -163,7 +161,7 @@ func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) 
 	return r, func() [][]byte { return append(events, encode("state", 0, state)) }, 0
 }
 
-// errBehind is take's error if the ring no longer has what is next.
+// errBehind is take's error if the ring no longer has the next event.
 var errBehind = errors.New("the reader is too far behind")
 
 // take returns the next events for a reader.
@@ -176,7 +174,7 @@ func (f *Feed) take(r *reader) (events [][]byte, err error) {
 		f.hub.mu.Unlock()
 		return nil, errBehind
 	}
-	for ; r.next < f.ring.next && len(events) < atOnce; r.next++ {
+	for ; r.next < f.ring.next && len(events) < maxTaken; r.next++ {
 		events = append(events, f.ring.text(r.next))
 		r.line = max(r.line, f.ring.slot(r.next).line)
 	}
@@ -187,13 +185,13 @@ func (f *Feed) leave(r *reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.ring.readers, r)
-	r.rests()
+	r.setIdle()
 	if f.sparse && len(f.ring.readers) == 0 {
-		f.ring.keep(0)
+		f.ring.resize(0)
 	}
 }
 
-// encode returns an event as it is sent. JSON has no line breaks.
+// encode encodes an event. JSON has no line breaks.
 func encode(name string, id int64, data any) []byte {
 	body, err := json.Marshal(data)
 	if err != nil {

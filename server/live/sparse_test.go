@@ -14,8 +14,7 @@ import (
 	"counting/server/protocol"
 )
 
-// A sparse feed keeps no events while nobody reads, and whoever reads misses
-// nothing.
+// A sparse feed keeps no events while it has no readers, and readers miss no events.
 func TestASparseFeed(t *testing.T) {
 	t.Parallel()
 	c := start(t, "", Options{Unbroken: true, Sparse: true})
@@ -53,11 +52,11 @@ func TestASparseFeed(t *testing.T) {
 		expect(s, 1)
 		write(3)
 		expect(s, last-2)
-		if n := kept(); n != rememberedSparse {
+		if n := kept(); n != sparseRingSize {
 			t.Errorf("round %d: %d events are kept", round, n)
 		}
-		write(2*rememberedSparse + 5)
-		expect(s, last-2*rememberedSparse-4)
+		write(2*sparseRingSize + 5)
+		expect(s, last-2*sparseRingSize-4)
 		s.cancel()
 		waitFor(t, "the reader to be gone", func() bool { return kept() == 0 })
 	}
@@ -67,7 +66,7 @@ func TestASparseFeed(t *testing.T) {
 	}
 }
 
-// The readers of one game do not take the places of all.
+// The readers of one game cannot use all of Limits.Readers.
 func TestReadersOfOneGameAreLimited(t *testing.T) {
 	t.Parallel()
 	c := startWith(t, "", Options{Sparse: true}, HubOptions{Limits: Limits{Readers: 4, PerGame: 2}})
@@ -97,7 +96,7 @@ func TestReadersOfOneGameAreLimited(t *testing.T) {
 	}
 }
 
-// The summary says how a game is doing, as the page does.
+// The summary has the same state of a game as the page.
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -4,8 +4,8 @@ import "time"
 
 // The JSON of the stream and of the snapshot. Times are the server's, in UTC.
 
-// State is the snapshot: GET /state answers it, and the stream sends it as the
-// event "state" before anything that happens after it.
+// State is the snapshot: the response to GET /state, and the event "state" of the
+// stream, which precedes all later events.
 type State struct {
 	Status
 	Last          *Line          `json:"last,omitempty"` // of the file, nil if it is empty
@@ -14,23 +14,23 @@ type State struct {
 	Lanes         []Lane         `json:"lanes"`          // the server's, then one for each seat
 }
 
-// Status is the part of the snapshot that is small. The stream sends it as the
-// event "status" when it changes, but not for each line.
+// Status is the small part of the snapshot. The stream sends it as the event "status"
+// when it changes, but not for each line.
 type Status struct {
 	Now     time.Time `json:"now"`
 	Version string    `json:"version"`
-	// Assets changes with the files of the live page: a page that was loaded
-	// from another server reloads.
+	// Assets changes with the files of the live page: a page that was loaded from
+	// another version reloads.
 	Assets string `json:"assets"`
 	Host   string `json:"host"` // the name of the machine, or of the pod
-	// Started is when this server started. It tells one server from the next.
+	// Started is when this server started. It distinguishes servers.
 	Started time.Time `json:"started"`
-	// Goal is the last number of the count as set by -goal; the clients decide
-	// where they stop. 0 means unknown.
+	// Goal is the last number of the count as set by -goal; the clients decide where
+	// they stop. 0 means unknown.
 	Goal int64 `json:"goal"`
-	// Lines is the number of lines in numbers.txt, Count the number that the
-	// count has reached. They differ if Unbroken is false: then the file holds
-	// something else than one, two, three and so on.
+	// Lines is the number of lines in numbers.txt, Count the number that the count has
+	// reached. They may differ if Unbroken is false: then the file is not one, two,
+	// three and so on.
 	Lines    int64 `json:"lines"`
 	Count    int64 `json:"count"`
 	Unbroken bool  `json:"unbroken"`
@@ -46,7 +46,7 @@ type Status struct {
 	Tally        Tally         `json:"tally"`
 }
 
-// Seat is one of the two.
+// Seat is one of the two seats.
 type Seat struct {
 	Seat  string    `json:"seat"`
 	Taken bool      `json:"taken"`
@@ -54,8 +54,8 @@ type Seat struct {
 	Times int64     `json:"times"` // how often it was taken since Tally.Since
 }
 
-// StorageFault says since when the file cannot be written, and why: a short
-// sentence that does not name paths, such as "the disk is full".
+// StorageFault describes why the file cannot be written, and since when. Reason is a
+// short text without paths, such as "the disk is full".
 type StorageFault struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
@@ -72,9 +72,9 @@ type Line struct {
 	At     *time.Time `json:"at,omitempty"`
 }
 
-// Activity is something that happened, as the event "happening". An activity
-// that goes on repeating is one Activity with a growing Times; the event is sent
-// again, with the same ID, about once a second.
+// Activity is an entry of the page's list of activities, sent as the event "happening".
+// A repeated activity is one Activity with a growing Times; the event is sent again,
+// with the same ID, about once a second.
 type Activity struct {
 	ID    int64      `json:"id"` // ascending, also across servers
 	At    time.Time  `json:"at"` // the first time
@@ -88,7 +88,7 @@ type Activity struct {
 	Reason  string  `json:"reason,omitempty"` // for StorageFailing and NumberRefused
 }
 
-// Type says what happened.
+// Type is the type of an Activity.
 type Type string
 
 // The types of activities.
@@ -97,7 +97,7 @@ const (
 	ServerStopped   Type = "server_stopped" // it was asked to
 	SeatTaken       Type = "seat_taken"
 	SeatLeft        Type = "seat_left"
-	BothSeatsTaken  Type = "both_seats_taken" // a third client came, and waits
+	BothSeatsTaken  Type = "both_seats_taken" // a third client connected, and waits
 	NumberRefused   Type = "number_refused"
 	GameStarted     Type = "game_started"    // the second seat was taken
 	GameStopped     Type = "game_stopped"    // one of two seats became free
@@ -106,14 +106,13 @@ const (
 	CountResumed    Type = "count_resumed" // the first line after an interruption
 )
 
-// Interruption is a time without a number for a reason, as the event
-// "interruption": sent when it begins, and again when it is over.
+// Interruption is a time in which the count was interrupted, sent as the event
+// "interruption" when it begins and again when it is over.
 type Interruption struct {
 	ID    int64     `json:"id"` // ascending, also across servers
 	Cause Cause     `json:"cause"`
 	At    time.Time `json:"at"` // when the cause was noticed
-	// After is when the last line before it was written, or At if that is
-	// not known.
+	// After is when the last line before it was written, or At if that is unknown.
 	After time.Time `json:"after"`
 	// Line is the first line after it and Seconds the time from After to that
 	// line; both are 0 while the interruption lasts.
@@ -126,18 +125,18 @@ type Cause string
 
 // The causes.
 const (
-	CauseServer  Cause = "server"  // the server was gone, or did not run
+	CauseServer  Cause = "server"  // the server was not running, or stopped
 	CauseClient1 Cause = "client1" // the seat was left
 	CauseClient2 Cause = "client2"
 	CauseStorage Cause = "storage" // the file could not be written
-	CauseStall   Cause = "stall"   // both clients are there, and no number comes
+	CauseStall   Cause = "stall"   // both clients are connected, and no number arrives
 )
 
-// Causes lists all of them.
+// Causes lists every Cause.
 var Causes = [...]Cause{CauseServer, CauseClient1, CauseClient2, CauseStorage, CauseStall}
 
-// Tally sums up the interruptions since the count began, or since it last stood
-// still for longer than tallyPause.
+// Tally sums up the interruptions since the count began, or since the last interruption
+// longer than tallyPause.
 type Tally struct {
 	Since         time.Time `json:"since"`
 	Interruptions int64     `json:"interruptions"`
@@ -145,13 +144,13 @@ type Tally struct {
 	Total         float64   `json:"total"`   // in seconds
 }
 
-// Lane is when the server, or a client on a seat, was there.
+// Lane holds the times when the server ran, or when a seat was taken.
 type Lane struct {
 	Name  string `json:"name"`
 	Spans []Span `json:"spans"` // oldest first
 }
 
-// Span is a time of presence. Until is absent in the one that lasts.
+// Span is a time of presence. Until is absent in the current one.
 type Span struct {
 	From  time.Time  `json:"from"`
 	Until *time.Time `json:"until,omitempty"`

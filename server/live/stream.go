@@ -14,8 +14,8 @@ import (
 const (
 	// writeTimeout is how long a reader may take to receive what it is sent.
 	writeTimeout = 10 * time.Second
-	// atOnce is how many events a reader takes from the ring in one step.
-	atOnce = 256
+	// maxTaken is how many events a reader takes from the ring in one step.
+	maxTaken = 256
 )
 
 // ServeState answers GET /state: the State as JSON.
@@ -28,11 +28,10 @@ func (f *Feed) ServeState(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(state)
 }
 
-// ServeEvents answers GET /events: first the lines after the one that
-// Last-Event-ID names, or else the parameter "after"; without either, no line
-// that is already there. Then the state, and from there on each line and
-// whatever happens. With the parameter "once" it ends after the state: for
-// browsers behind a proxy that collects a response before it passes it on.
+// ServeEvents answers GET /events: first the existing lines after the one that
+// Last-Event-ID or else the parameter "after" names, or none without either; then the
+// state, and then each event. With the parameter "once" the stream ends after the state:
+// for browsers behind a proxy that buffers responses.
 func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	lines := f.state.Lines
@@ -50,15 +49,14 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 		defer release()
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	// A proxy must neither compress events, for which it would collect them,
-	// nor collect them for another reason.
+	// A proxy must neither compress nor buffer events.
 	w.Header().Set("Cache-Control", "no-store, no-transform")
 	w.Header().Set("X-Accel-Buffering", "no")
 	if r.Method == http.MethodHead {
 		return
 	}
 	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Time{}) // the server's deadline is for the request, not for the stream
+	control.SetReadDeadline(time.Time{}) // the server's deadline is only for receiving the request
 	out := &writer{Writer: w, control: control}
 	if out.write([]byte("retry: 1000\n\n")) != nil {
 		return
@@ -72,16 +70,15 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// follow sends a reader the lines after that number from the file, and what is
-// new from the ring, until the reader leaves or the feed is closed. The error is
-// errBehind, and the first result the last line that was sent, if it has to start
-// again.
+// follow sends a reader the lines after that number from the file and then events from
+// the ring, until the reader leaves or the feed is closed. If the reader falls behind,
+// the error is errBehind, and the first result is the last line that was sent.
 func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int64, error) {
 	me, first, upTo := f.join(after)
 	for me == nil {
 		text, err := f.lines.encoded(r.Context(), after, upTo)
 		if err != nil {
-			return after, err // the reader comes back; a missing file is for its writer to report
+			return after, err // the reader reconnects; the writer reports a missing file
 		}
 		if err := f.deliver(out, text, nil); err != nil {
 			return after, err
@@ -104,7 +101,7 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 			}
 			continue
 		}
-		me.rests()
+		me.setIdle()
 		select {
 		case <-me.wake:
 		case <-r.Context().Done():
@@ -115,8 +112,8 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 	}
 }
 
-// send writes events to a reader. One that does not take them in time is counted
-// as dropped, with the events that it misses.
+// deliver writes events to a reader. A reader that does not receive them in time is
+// counted as dropped, with the events that it misses.
 func (f *Feed) deliver(out *writer, events [][]byte, me *reader) error {
 	err := out.write(events...)
 	var timeout net.Error
@@ -135,7 +132,7 @@ func (f *Feed) deliver(out *writer, events [][]byte, me *reader) error {
 	return err
 }
 
-// position returns the number of the line after which the stream is to start.
+// position returns the number of the line after which the stream starts.
 func position(r *http.Request, lines int64) (int64, error) {
 	name, value := "Last-Event-ID", r.Header.Get("Last-Event-ID")
 	if value == "" {
@@ -162,7 +159,7 @@ type writer struct {
 }
 
 func (w *writer) write(events ...[]byte) error {
-	// To set it costs as much as a write.
+	// Setting the deadline costs as much as a write, so it is not set for each one.
 	if now := time.Now(); w.deadline.Sub(now) < writeTimeout-time.Second {
 		w.deadline = now.Add(writeTimeout)
 		if err := w.control.SetWriteDeadline(w.deadline); err != nil {

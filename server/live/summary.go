@@ -2,33 +2,33 @@ package live
 
 import "time"
 
-// Summary is what the overview of all games shows of one.
+// Summary describes a game in the overview of all games.
 type Summary struct {
 	Game  string     `json:"game"` // "" is the default game
 	State GameState  `json:"state"`
-	Since *time.Time `json:"since,omitempty"` // when it began to stand still
+	Since *time.Time `json:"since,omitempty"` // since when it does not count
 	Count int64      `json:"count"`
 	Goal  int64      `json:"goal"`
-	At    *time.Time `json:"at,omitempty"` // when the last line was written, if that is known
+	At    *time.Time `json:"at,omitempty"` // when the last line was written, if known
 	Seats []string   `json:"seats"`        // that are taken
 	Cause Cause      `json:"cause,omitempty"`
 	Fault string     `json:"fault,omitempty"` // why the file cannot be written
 	Queue int        `json:"waiting"`         // clients that wait for a seat
 }
 
-// GameState is how a game is doing.
+// GameState is the state of a game in the overview.
 type GameState string
 
-// The states. A game stands still in the first two.
+// The states. In the first two the game does not count.
 const (
-	InTrouble GameState = "trouble"  // interrupted
-	Idle      GameState = "idle"     // nobody was interrupted, and a client is missing
-	Counting  GameState = "counting" // both clients are there
+	InTrouble GameState = "trouble"  // the count is interrupted
+	Idle      GameState = "idle"     // a client is missing, without an interruption
+	Counting  GameState = "counting" // both clients are connected
 	Done      GameState = "done"     // the goal is reached
-	Closed    GameState = "closed"   // nobody is there; the file is closed
+	Closed    GameState = "closed"   // the game is not open
 )
 
-// Summary returns what the overview shows.
+// Summary returns the game's summary.
 func (f *Feed) Summary() Summary {
 	f.mu.Lock()
 	defer f.mu.Unlock()

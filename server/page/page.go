@@ -1,6 +1,6 @@
-// Package page is the live page, and the overview of all games: plain HTML, CSS
-// and JavaScript modules that are served as they stand here, and ask for nothing
-// from anywhere else. What they show comes from package live.
+// Package page serves the live page and the overview of all games: plain HTML, CSS and
+// JavaScript modules without a build step, which load nothing from other servers. Their
+// data comes from package live.
 package page
 
 import (
@@ -17,14 +17,14 @@ import (
 //go:embed static
 var static embed.FS
 
-// Files returns the files of both pages by the path that each is served at: the
-// page of one game at "/", that of all games at "/games", what they load below
+// Files returns the handlers of the files of both pages by their paths: the page of one
+// game at "/", that of all games at "/games", and the files that they load below
 // "/page/".
 func Files() map[string]http.Handler {
 	files := make(map[string]http.Handler)
 	entries, err := static.ReadDir("static")
 	if err != nil {
-		panic(err) // it is in the binary
+		panic(err) // impossible: it is embedded
 	}
 	for _, entry := range entries {
 		name := entry.Name()
@@ -50,7 +50,7 @@ func Version() string {
 	sum := sha256.New()
 	fs.WalkDir(static, "static", func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
-			text, _ := static.ReadFile(name) // it is in the binary
+			text, _ := static.ReadFile(name) // it is embedded
 			fmt.Fprintf(sum, "%s %d\n%s", name, len(text), text)
 		}
 		return err
@@ -58,7 +58,7 @@ func Version() string {
 	return fmt.Sprintf("%x", sum.Sum(nil)[:8])
 }
 
-// types are given by name: those of the system differ from machine to machine.
+// types are the content types by extension. Those of package mime depend on the system.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -66,8 +66,8 @@ var types = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// file serves a file. A browser may keep it, but asks each time whether it has
-// changed: another server may be of another version.
+// file serves a file. A browser may cache it, but must revalidate it each time, since
+// another server may have another version.
 func file(name string, text []byte) http.Handler {
 	tag := fmt.Sprintf(`"%x"`, sha256.Sum256(text))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -19,8 +19,8 @@ func get(t *testing.T, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-// The page may be served under any path: whatever a file refers to is relative,
-// and exists.
+// The page may be served under any path: all references between files are relative, and
+// their targets exist.
 func TestReferencesAreRelativeAndExist(t *testing.T) {
 	t.Parallel()
 	files := Files()
@@ -58,7 +58,7 @@ func TestFilesAreRevalidated(t *testing.T) {
 	}
 }
 
-// The code itself is read back in compat-tests/page.
+// The code itself is decoded in compat-tests/page.
 func TestQR(t *testing.T) {
 	t.Parallel()
 	w := get(t, "/page/qr.svg?text=http%3A%2F%2Flocalhost%3A5000%2F%3Fgame%3Dblue")

@@ -9,15 +9,15 @@ import (
 	"github.com/boombuler/barcode/qr"
 )
 
-// maxQR bounds the text of a QR code, in bytes. Addresses are shorter, and longer
-// codes cannot be read from afar.
+// maxQR bounds the text of a QR code, in bytes. Addresses are shorter, and denser codes
+// cannot be scanned from a distance.
 const maxQR = 300
 
-// quietZone is the margin that the standard asks for around a code, in modules.
+// quietZone is the margin around a code that the standard requires, in modules.
 const quietZone = 4
 
-// serveQR answers with the QR code of the parameter "text" as an SVG image. The
-// page asks for its own address, which the server behind a proxy does not know.
+// serveQR answers with the QR code of the parameter "text" as an SVG image. The page
+// passes its own address, which a server behind a proxy does not know.
 func serveQR(w http.ResponseWriter, r *http.Request) {
 	text := r.URL.Query().Get("text")
 	if text == "" || len(text) > maxQR {
@@ -26,7 +26,7 @@ func serveQR(w http.ResponseWriter, r *http.Request) {
 	}
 	code, err := qr.Encode(text, qr.M, qr.Unicode)
 	if err != nil {
-		http.Error(w, "the text has no QR code", http.StatusBadRequest)
+		http.Error(w, "the text cannot be encoded as a QR code", http.StatusBadRequest)
 		return
 	}
 	size := code.Bounds().Dx()

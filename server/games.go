@@ -74,6 +74,7 @@ type openGame struct {
 type countWriter interface {
 	Run(store.Reports) error
 	Ready() error
+	Confirm(context.Context) error
 	Close(context.Context) error
 }
 

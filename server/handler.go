@@ -100,7 +100,9 @@ const notOwner = "this server does not own the game"
 const serveRetry = 25 * time.Millisecond
 
 // serve enters a game and calls here, or has the owner of the game serve the
-// request. While there is no owner, or it cannot be reached, it tries again until
+// request. Before that it makes sure that this server still is the owner: whoever is
+// shown a count is never shown a lower one afterwards, whichever server is asked.
+// While there is no owner, or it cannot be reached, it tries again until
 // enterTime has passed; a request that was forwarded to this server is tried once.
 // An error says that nothing was answered.
 func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, create bool, here func(*openGame)) error {
@@ -111,9 +113,12 @@ func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, creat
 	for {
 		o, leave, err := g.Enter(ctx, name, create)
 		if err == nil {
-			defer leave()
-			here(o)
-			return nil
+			if err = o.count.Confirm(ctx); err == nil {
+				defer leave()
+				here(o)
+				return nil
+			}
+			leave()
 		}
 		owner := new(store.Elsewhere)
 		elsewhere := errors.As(err, &owner)

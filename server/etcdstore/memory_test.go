@@ -104,6 +104,20 @@ func (c *client) read(ctx context.Context, key string) (e entry, err error) {
 	return e, err
 }
 
+func (c *client) readAll(ctx context.Context, keys []string) (entries []entry, err error) {
+	err = c.do(ctx, "read all", func() error {
+		for _, key := range keys {
+			e := entry{key: key}
+			if m := c.entries[key]; m != nil {
+				e = m.entry
+			}
+			entries = append(entries, e)
+		}
+		return nil
+	})
+	return entries, err
+}
+
 func (c *client) list(ctx context.Context, from, to string, most int) (p page, err error) {
 	err = c.do(ctx, "list", func() error {
 		var keys []string

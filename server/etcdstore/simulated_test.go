@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,6 +130,10 @@ func send[T any](ctx context.Context, s *server, what string, size int, request 
 
 func (s *server) read(ctx context.Context, key string) (entry, error) {
 	return send(ctx, s, "read "+key, 0, func(c *client) (entry, error) { return c.read(context.Background(), key) })
+}
+
+func (s *server) readAll(ctx context.Context, keys []string) ([]entry, error) {
+	return send(ctx, s, fmt.Sprintf("read %q", keys), 0, func(c *client) ([]entry, error) { return c.readAll(context.Background(), keys) })
 }
 
 func (s *server) list(ctx context.Context, from, to string, most int) (page, error) {

@@ -236,6 +236,9 @@ func (f *File) Ready() error {
 	return f.state
 }
 
+// Confirm returns nil: no other server has the file while this one is open.
+func (f *File) Confirm(context.Context) error { return nil }
+
 // Run writes what is appended until Close is called: all that waits in one
 // write, then one sync, then one call of Written. It may be called once.
 //

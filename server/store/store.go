@@ -91,6 +91,11 @@ type Count interface {
 	Append(upTo int64)
 	// Ready returns nil if the last write went well, and otherwise its error.
 	Ready() error
+	// Confirm returns nil if this server owned the game at some moment during the call:
+	// no other server has shown a higher count to anybody before. Otherwise the error
+	// is ErrNoOwner, and if another server is known to be the owner Run ends. It may be
+	// called by any number of goroutines.
+	Confirm(ctx context.Context) error
 	// Run writes what is appended until Close is called. It may be called once. An
 	// error says that the count is no longer to be trusted, or somebody else's:
 	// what was not reported as written by then never will be. Opening the count

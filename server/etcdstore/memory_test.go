@@ -41,6 +41,12 @@ func (m *memoryRegister) since(n int) []write {
 	return slices.Clone(m.writes[n:])
 }
 
+func (m *memoryRegister) has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.entries[key] != nil
+}
+
 // client is one store's way to a register in memory. fault, if not nil, is called
 // for each request and returns what is wrong with it. It may wait.
 type client struct {

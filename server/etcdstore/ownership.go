@@ -16,6 +16,9 @@ func (s *Store) claim(ctx context.Context, game string, create bool) (*Count, er
 	began := time.Now()
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		c, err := s.tryClaim(ctx, game, create)
+		if s.isClosed() && err != nil {
+			return nil, errClosed
+		}
 		if !errors.Is(err, store.ErrNoOwner) || errors.Is(err, errRefused) || time.Since(began) >= s.options.Away {
 			return c, err
 		}
@@ -25,6 +28,12 @@ func (s *Store) claim(ctx context.Context, game string, create bool) (*Count, er
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func (s *Store) tryClaim(ctx context.Context, game string, create bool) (*Count, error) {

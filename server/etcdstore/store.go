@@ -66,6 +66,7 @@ type Store struct {
 	stats    stats
 	cancel   func()
 	running  sync.WaitGroup // keep and confirmAll
+	opening  sync.WaitGroup // calls of Open that may make this server an owner
 
 	incarnation int64
 	owner       string // Options.Name and the incarnation, as in the games' keys
@@ -167,6 +168,7 @@ func (s *Store) Open(ctx context.Context, game string, create bool) (store.Count
 	if err := s.reserve(game); err != nil {
 		return nil, err
 	}
+	defer s.opening.Done()
 	c, err := s.claim(ctx, game, create || game == store.Default)
 	s.mu.Lock()
 	if err == nil {
@@ -208,6 +210,7 @@ func (s *Store) reserve(game string) error {
 		return fmt.Errorf("%w: %w", store.ErrNoOwner, s.away)
 	}
 	s.open[game] = nil
+	s.opening.Add(1)
 	return nil
 }
 
@@ -305,10 +308,17 @@ func (s *Store) Close(ctx context.Context) error {
 	s.mu.Unlock()
 	errs := make([]error, len(open))
 	var closing sync.WaitGroup
+	opened := make(chan struct{})
+	go func() { s.opening.Wait(); close(opened) }()
 	for i, c := range open {
 		closing.Go(func() { errs[i] = c.Close(ctx) })
 	}
 	closing.Wait()
+	select {
+	case <-opened: // and closed, if that was too late
+	case <-ctx.Done():
+		errs = append(errs, context.Cause(ctx))
+	}
 	if !first {
 		return errors.Join(errs...)
 	}

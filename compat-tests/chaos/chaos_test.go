@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,9 +30,6 @@ const (
 
 	interval = 10 * time.Millisecond // from one number of a client to its next
 	noLimit  = 10_000_000
-	// faults is how many faults there are in a round. Then all is made good, and
-	// the count has to go on within alive.
-	faults = 8
 	// Two clients may have to be found out by their heartbeats, one after the other,
 	// each of which takes up to 45 s: one whose machine seems to have vanished, and a
 	// Python client that has lost its main thread.
@@ -58,16 +56,14 @@ func TestTheCountSurvivesChaos(t *testing.T) {
 			for _, kind := range game.clients {
 				kind.Need(t)
 			}
-			g := newGame(t, rand.New(rand.NewPCG(seed, uint64(i))), game.clients)
+			run := newRun(t, rand.New(rand.NewPCG(seed, uint64(i))))
+			g := newGame(t, run, check(t, run.file("")), "127.0.0.1:"+run.place.Port, game.clients)
 			for g.kills < kills*game.share/100 && !t.Failed() {
-				g.round()
+				g.round(g.fault)
 			}
 			g.end()
-			for _, what := range sorted(g.done) {
-				table.Row(game.name, what, g.done[what].times, g.done[what].longest.Round(10*time.Millisecond))
-			}
-			table.Row(game.name, fmt.Sprintf("**in all: %d programs killed, no violation in %d looks at %d lines; seed %d**",
-				g.kills, g.checker.looks, g.checker.lines, seed), g.times, g.longest.Round(10*time.Millisecond))
+			g.report(table, game.name, fmt.Sprintf("**in all: %d programs killed, no violation in %d looks at %d lines; seed %d**",
+				g.kills, g.checker.looks, g.checker.lines, seed))
 		})
 	}
 }
@@ -90,12 +86,23 @@ type game struct {
 	*run
 	players []*player
 	checker *checker
+	// faults is how many faults there are in a round. Then all is made good, and the
+	// count has to go on within alive.
+	faults  int
+	spacing time.Duration // from one fault to the next, at most
 
 	log    []string // of the faults
 	began  time.Time
 	times  int
 	done   map[string]*tally
 	round1 map[string]bool // what was done in this round
+	harms  []harm          // that are to be made good
+}
+
+// harm is something that was done, until a time.
+type harm struct {
+	until time.Time
+	undo  func()
 }
 
 // tally is how often something was done, and how long the count then stood
@@ -108,13 +115,13 @@ type tally struct {
 // A player is a client with a line of its own.
 type player struct {
 	*client
-	line   *line
-	healed time.Time // its line is hurt until then, or zero
+	line *line
 }
 
-func newGame(t *testing.T, random *rand.Rand, clients []subject.Kind) *game {
-	g := &game{run: newRun(t, random), began: time.Now(), done: make(map[string]*tally)}
-	g.meanwhile = g.healDue
+// newGame starts clients of what is at upstream, a host:port.
+func newGame(t *testing.T, run *run, checker *checker, upstream string, clients []subject.Kind) *game {
+	g := &game{run: run, checker: checker, faults: 8, spacing: 600 * time.Millisecond, began: time.Now(), done: make(map[string]*tally)}
+	g.meanwhile = g.undo
 	var show sync.Once
 	t.Cleanup(func() {
 		show.Do(func() {
@@ -123,9 +130,8 @@ func newGame(t *testing.T, random *rand.Rand, clients []subject.Kind) *game {
 			}
 		})
 	})
-	g.checker = check(t, g.file(""))
 	for _, kind := range clients {
-		line := newLine(t, "127.0.0.1:"+g.place.Port)
+		line := newLine(t, upstream)
 		pace := interval
 		if kind == subject.Python {
 			pace *= 3 // it never waits for an ack: give the others a chance
@@ -139,16 +145,14 @@ func newGame(t *testing.T, random *rand.Rand, clients []subject.Kind) *game {
 
 // round does harm for a while, makes all good again, and waits for the count
 // to go on.
-func (g *game) round() {
+func (g *game) round(fault func()) {
 	g.t.Helper()
 	g.round1 = make(map[string]bool)
-	for range faults {
-		g.fault()
-		g.pass(time.Duration(g.random.IntN(600))*time.Millisecond, nil)
+	for range g.faults {
+		fault()
+		g.pass(time.Duration(g.random.Int64N(int64(g.spacing))), nil)
 	}
-	for _, p := range g.players {
-		g.heal(p)
-	}
+	g.undo(time.Time{})
 	took := g.goOn(g.checker)
 	for what := range g.round1 {
 		g.done[what].longest = max(g.done[what].longest, took)
@@ -157,7 +161,6 @@ func (g *game) round() {
 
 // fault does one thing.
 func (g *game) fault() {
-	p := g.players[g.random.IntN(len(g.players))]
 	switch n := g.random.IntN(20); {
 	case n < 5:
 		g.note("server", "killed")
@@ -174,17 +177,26 @@ func (g *game) fault() {
 		g.server.Freeze()
 		g.pass(time.Duration(g.random.IntN(2000))*time.Millisecond, nil)
 		g.server.Thaw()
-	case n < 12:
+	default:
+		g.clientFault()
+	}
+}
+
+// clientFault does one thing to a client, or its line.
+func (g *game) clientFault() {
+	p := g.players[g.random.IntN(len(g.players))]
+	switch n := g.random.IntN(13); {
+	case n < 5:
 		g.note(p.name(), "killed")
 		g.killClient(p.client)
-	case n < 13 && p.kind == subject.Go && !p.Ended() && p.Output() != "": // it is up, and listens to signals
+	case n < 6 && p.kind == subject.Go && !p.Ended() && p.Output() != "": // it is up, and listens to signals
 		g.note(p.name(), "SIGTERM")
 		p.Terminate()
 		if code := p.WaitEnd(); code != 0 {
 			g.t.Errorf("%s ended with exit code %d on SIGTERM", p, code)
 		}
 		g.restart(p.client)
-	case n < 14:
+	case n < 7:
 		g.note(p.name(), "frozen for up to 2 s")
 		p.Freeze()
 		g.pass(time.Duration(g.random.IntN(2000))*time.Millisecond, nil)
@@ -198,9 +210,9 @@ func (g *game) fault() {
 		}
 		g.note(whose, injury.name)
 		for _, p := range lines {
-			g.heal(p)
+			p.line.heal()
 			injury.do(p.line, g.random)
-			p.healed = time.Now().Add(time.Duration(g.random.IntN(3000)) * time.Millisecond)
+			g.later(time.Duration(g.random.IntN(3000))*time.Millisecond, p.line.heal)
 		}
 	}
 }
@@ -218,18 +230,28 @@ func (g *game) note(who, what string) {
 	g.done[key].times++
 }
 
-func (g *game) heal(p *player) {
-	p.line.heal()
-	p.healed = time.Time{}
+// later has a harm made good after that time, or when the round ends.
+func (g *game) later(after time.Duration, undo func()) {
+	g.harms = append(g.harms, harm{time.Now().Add(after), undo})
 }
 
-// healDue heals the lines whose time has come.
-func (g *game) healDue(now time.Time) {
-	for _, p := range g.players {
-		if !p.healed.IsZero() && now.After(p.healed) {
-			g.heal(p)
+// undo makes good what was done until now, and with the zero time everything.
+func (g *game) undo(now time.Time) {
+	g.harms = slices.DeleteFunc(g.harms, func(h harm) bool {
+		due := now.IsZero() || now.After(h.until)
+		if due {
+			h.undo()
 		}
+		return due
+	})
+}
+
+// report writes rows of the table: what was done, and what came of it.
+func (g *game) report(table *results.Table, name, inAll string) {
+	for _, what := range sorted(g.done) {
+		table.Row(name, what, g.done[what].times, g.done[what].longest.Round(10*time.Millisecond))
 	}
+	table.Row(name, inAll, g.times, g.longest.Round(10*time.Millisecond))
 }
 
 // end stops all, as a person does who has seen enough.

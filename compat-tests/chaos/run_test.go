@@ -18,7 +18,7 @@ type run struct {
 	t       *testing.T
 	random  *rand.Rand
 	place   subject.Place
-	server  *subject.Server
+	server  *subject.Server // nil: meanwhile looks after several
 	clients []*client
 	kills   int
 	longest time.Duration // from when all was made good until the count went on
@@ -64,7 +64,7 @@ func (r *run) start(c *client) {
 // ended takes the account of a client that has ended.
 func (c *client) ended() {
 	if c.kind == subject.Go {
-		c.checker.isIn(c.Acked(), c.Program)
+		c.checker.isIn(c.AllAcked(), c.Program)
 	}
 }
 
@@ -103,7 +103,7 @@ func (r *run) pass(long time.Duration, condition func() bool) bool {
 				r.start(c)
 			}
 		}
-		if r.server.Ended() {
+		if r.server != nil && r.server.Ended() {
 			r.t.Fatalf("the server has ended by itself:\n%s", r.server.Output())
 		}
 		switch {
@@ -133,7 +133,7 @@ func (r *run) goOn(games ...*checker) (took time.Duration) {
 		return true
 	}) {
 		for i, g := range games {
-			r.t.Errorf("all was made good %v ago, and %s stands at %d, want %d", alive, g.path, g.counted(), want[i])
+			r.t.Errorf("all was made good %v ago, and %s stands at %d, want %d", alive, g.name, g.counted(), want[i])
 		}
 	}
 	took = time.Since(good)

@@ -41,6 +41,13 @@ func (p Place) GoServer(t testing.TB, args ...string) *Server {
 	return goServer(t, p.Dir, p.Port, args)
 }
 
+// StartGoServer starts the Go server there, and does not wait until it listens.
+func (p Place) StartGoServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	args = append([]string{"-addr", "127.0.0.1:" + p.Port, "-data", p.Dir}, args...)
+	return &Server{Program: start(t, "the Go server", server.command(t, args...)), URL: p.URL(), Dir: p.Dir}
+}
+
 // GoServerThatFails starts the Go server there, which is to end by itself.
 func (p Place) GoServerThatFails(t testing.TB) *Program {
 	t.Helper()

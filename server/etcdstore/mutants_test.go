@@ -3,8 +3,10 @@ package etcdstore
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"counting/compat-tests/results"
 )
 
 // mutants are faults that the simulation must find. Each replaces a piece of a
@@ -83,8 +87,13 @@ var mutants = map[string]struct{ file, old, new string }{
 // the source.
 func TestMutants(t *testing.T) {
 	t.Parallel()
+	var table *results.Table
+	if os.Getenv("SOAK") != "" {
+		table = results.New(t, "mutants", "fault in a copy of the source", "first seed that finds it", "how")
+	}
 	caught := regexp.MustCompile(`seed (\d+): (.*)`)
-	for name, m := range mutants {
+	for _, name := range slices.Sorted(maps.Keys(mutants)) {
+		m := mutants[name]
 		t.Run(name, func(t *testing.T) {
 			source, err := os.ReadFile(m.file)
 			if err != nil {
@@ -97,7 +106,7 @@ func TestMutants(t *testing.T) {
 			if _, err := parser.ParseFile(token.NewFileSet(), m.file, source, 0); err != nil {
 				t.Fatal(err)
 			}
-			if os.Getenv("SOAK") == "" {
+			if table == nil {
 				return
 			}
 			dir := t.TempDir()
@@ -128,7 +137,7 @@ func TestMutants(t *testing.T) {
 				t.Fatalf("the seeds of every test run do not find it: %v\n%s", err, output[max(0, len(output)-2000):])
 			}
 			slices.Sort(seeds)
-			t.Logf("found by seed %d: %s", seeds[0], strings.TrimSpace(whats[seeds[0]]))
+			table.Row(strings.ReplaceAll(name, "_", " "), seeds[0], fmt.Sprintf("%.120s", strings.TrimSpace(whats[seeds[0]])))
 		})
 	}
 }

@@ -403,6 +403,8 @@ func TestAStoreIsClosedWhileAGameIsOpened(t *testing.T) {
 			}
 		}()
 		err := s.Close(t.Context())
+		a.setFault(cut) // the process has ended
+		time.Sleep(time.Second)
 		if now, readErr := b.read(t.Context(), s.gameKey("blue")); err != nil || readErr != nil || now.revision != 0 {
 			t.Errorf("the store is closed, %v, and etcd has %v, %v", err, now, readErr)
 		}

@@ -71,7 +71,7 @@ func (c *Count) confirmedAt(began time.Time) {
 func (s *Store) confirmAll(ctx context.Context) {
 	ticker := time.NewTicker(confirmTime)
 	defer ticker.Stop()
-	for {
+	for ctx.Err() == nil { // or else select might take a tick that waits
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

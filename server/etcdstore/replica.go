@@ -86,7 +86,7 @@ func (s *Store) announce(ctx context.Context) error {
 func (s *Store) keep(ctx context.Context) {
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
-	for {
+	for ctx.Err() == nil { // or else select might take a beat that waits
 		select {
 		case <-beats.C:
 		case <-ctx.Done():

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"testing"
 
 	"counting/server/etcdstore/etcdtest"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // startEtcd starts an etcd of one member and returns the URL of a store in it.
@@ -96,6 +100,49 @@ func TestImportIntoEtcd(t *testing.T) {
 	for _, query := range []string{"", "?game=blue"} {
 		if _, text, _ := request(t, http.MethodGet, s.url+"/numbers.txt"+query, nil); text != "one\ntwo\nthree\n" {
 			t.Errorf("numbers.txt%s is %q", query, text)
+		}
+	}
+}
+
+// A server that has lost a game in which nothing was written, as one that was paused,
+// serves nobody from what it has left, and cuts its clients off.
+func TestAnOwnerThatLostAnIdleGame(t *testing.T) {
+	t.Parallel()
+	url := startEtcd(t)
+	s := startServer(t, "-store", url, "-store-name", "one")
+	host, prefix, _ := strings.Cut(strings.TrimPrefix(url, "etcd://"), "/")
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{host}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for game, readers := range map[string]bool{"read": true, "left-alone": false} {
+		a := join(t, s.inGame("game="+game), assigned1, joined)
+		// Another server, which has ended since, took the game and counted to two.
+		value := `{"count":2,"epoch":2,"owner":"two#1","at":1}`
+		if _, err := client.Put(t.Context(), prefix+"/games/"+game, value); err != nil {
+			t.Fatal(err)
+		}
+		if readers {
+			if status, text, _ := request(t, http.MethodGet, s.url+"/numbers.txt?game="+game, nil); status != http.StatusOK || text != "one\ntwo\n" {
+				t.Errorf("numbers.txt is answered %d, %q", status, text)
+			}
+			_, text, _ := request(t, http.MethodGet, s.url+"/state?game="+game, nil)
+			if !strings.Contains(text, `"count":2`) {
+				t.Errorf("the state is %s", text)
+			}
+		}
+		for {
+			packet, err := a.next()
+			if err != nil {
+				if isTimeout := new(net.Error); errors.As(err, isTimeout) && (*isTimeout).Timeout() {
+					t.Errorf("the client is not cut off: %v", err)
+				}
+				break
+			}
+			if packet == "2" {
+				t.Error("the client is only found by its heartbeat")
+			}
 		}
 	}
 }

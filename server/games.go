@@ -73,6 +73,7 @@ type openGame struct {
 type countWriter interface {
 	Run(store.Callbacks) error
 	Ready() error
+	Confirm(context.Context) error
 	Close(context.Context) error
 }
 

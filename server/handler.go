@@ -100,6 +100,8 @@ const notOwner = "this server does not own the game"
 const serveRetry = 25 * time.Millisecond
 
 // serve opens a game and calls local, or forwards the request to the owner of the game.
+// Before it calls local it confirms that this server still is the owner: a client that
+// was shown a count is never shown a lower one afterwards, whichever server it asks.
 // While there is no owner, or it cannot be reached, serve retries for acquireTimeout; a
 // request that was forwarded to this server is tried once. If it returns an error,
 // nothing was sent to the client.
@@ -111,9 +113,12 @@ func (g *games) serve(w http.ResponseWriter, r *http.Request, name string, creat
 	for {
 		o, release, err := g.Acquire(ctx, name, create)
 		if err == nil {
-			defer release()
-			local(o)
-			return nil
+			if err = o.count.Confirm(ctx); err == nil {
+				defer release()
+				local(o)
+				return nil
+			}
+			release()
 		}
 		owner := new(store.Elsewhere)
 		elsewhere := errors.As(err, &owner)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,9 +30,6 @@ const (
 
 	interval = 10 * time.Millisecond // from one number of a client to its next
 	noLimit  = 10_000_000
-	// faults is how many faults there are in a round. After them everything is
-	// repaired, and the count must continue within recoveryTimeout.
-	faults = 8
 	// Two clients may have to be disconnected by the heartbeat, one after the other,
 	// which takes up to 45 s each: one whose connection loses all data, and a Python
 	// client that has lost its main thread.
@@ -58,16 +56,14 @@ func TestTheCountSurvivesChaos(t *testing.T) {
 			for _, kind := range game.clients {
 				kind.Need(t)
 			}
-			g := newGame(t, rand.New(rand.NewPCG(seed, uint64(i))), game.clients)
+			run := newRun(t, rand.New(rand.NewPCG(seed, uint64(i))))
+			g := newGame(t, run, check(t, run.file("")), "127.0.0.1:"+run.deployment.Port, game.clients)
 			for g.kills < kills*game.share/100 && !t.Failed() {
-				g.round()
+				g.round(g.fault)
 			}
 			g.end()
-			for _, what := range sorted(g.tallies) {
-				table.Row(game.name, what, g.tallies[what].times, g.tallies[what].longest.Round(10*time.Millisecond))
-			}
-			table.Row(game.name, fmt.Sprintf("**total: %d programs killed, no violation in %d checks of %d lines; seed %d**",
-				g.kills, g.checker.checks, g.checker.lines, seed), g.times, g.longest.Round(10*time.Millisecond))
+			g.report(table, game.name, fmt.Sprintf("**total: %d programs killed, no violation in %d checks of %d lines; seed %d**",
+				g.kills, g.checker.checks, g.checker.lines, seed))
 		})
 	}
 }
@@ -90,12 +86,23 @@ type game struct {
 	*run
 	linked  []*linkedClient
 	checker *checker
+	// faults is how many faults there are in a round. After them everything is
+	// repaired, and the count must continue within recoveryTimeout.
+	faults  int
+	spacing time.Duration // from one fault to the next, at most
 
 	log         []string // of the faults
 	began       time.Time
 	times       int
 	tallies     map[string]*tally
 	roundFaults map[string]bool // the faults of this round
+	repairs     []repair        // that are pending
+}
+
+// repair ends a fault at a time.
+type repair struct {
+	at time.Time
+	do func()
 }
 
 // tally is how often a fault occurred, and the longest time from the repair until the
@@ -108,12 +115,12 @@ type tally struct {
 // A linkedClient is a client that reaches the server through a link of its own.
 type linkedClient struct {
 	*client
-	link     *link
-	repairAt time.Time // when the fault of its link ends, or zero
+	link *link
 }
 
-func newGame(t *testing.T, random *rand.Rand, clients []harness.Kind) *game {
-	g := &game{run: newRun(t, random), began: time.Now(), tallies: make(map[string]*tally)}
+// newGame starts clients of what is at upstream, a host:port.
+func newGame(t *testing.T, run *run, checker *checker, upstream string, clients []harness.Kind) *game {
+	g := &game{run: run, checker: checker, faults: 8, spacing: 600 * time.Millisecond, began: time.Now(), tallies: make(map[string]*tally)}
 	g.meanwhile = g.repairDue
 	var show sync.Once
 	t.Cleanup(func() {
@@ -123,9 +130,8 @@ func newGame(t *testing.T, random *rand.Rand, clients []harness.Kind) *game {
 			}
 		})
 	})
-	g.checker = check(t, g.file(""))
 	for _, kind := range clients {
-		link := newLink(t, "127.0.0.1:"+g.deployment.Port)
+		link := newLink(t, upstream)
 		pace := interval
 		if kind == harness.Python {
 			pace *= 3 // it does not wait for acks, and would starve the others
@@ -137,17 +143,15 @@ func newGame(t *testing.T, random *rand.Rand, clients []harness.Kind) *game {
 	return g
 }
 
-// round causes faults, repairs all links, and waits for the count to continue.
-func (g *game) round() {
+// round causes faults, repairs everything, and waits for the count to continue.
+func (g *game) round(fault func()) {
 	g.t.Helper()
 	g.roundFaults = make(map[string]bool)
-	for range faults {
-		g.fault()
-		g.pass(time.Duration(g.random.IntN(600))*time.Millisecond, nil)
+	for range g.faults {
+		fault()
+		g.pass(time.Duration(g.random.Int64N(int64(g.spacing))), nil)
 	}
-	for _, p := range g.linked {
-		g.repair(p)
-	}
+	g.repairDue(time.Time{})
 	took := g.awaitCount(g.checker)
 	for what := range g.roundFaults {
 		g.tallies[what].longest = max(g.tallies[what].longest, took)
@@ -156,7 +160,6 @@ func (g *game) round() {
 
 // fault causes one fault.
 func (g *game) fault() {
-	p := g.linked[g.random.IntN(len(g.linked))]
 	switch n := g.random.IntN(20); {
 	case n < 5:
 		g.note("server", "killed")
@@ -173,17 +176,26 @@ func (g *game) fault() {
 		g.server.Freeze()
 		g.pass(time.Duration(g.random.IntN(2000))*time.Millisecond, nil)
 		g.server.Thaw()
-	case n < 12:
+	default:
+		g.clientFault()
+	}
+}
+
+// clientFault causes one fault of a client, or of its link.
+func (g *game) clientFault() {
+	p := g.linked[g.random.IntN(len(g.linked))]
+	switch n := g.random.IntN(13); {
+	case n < 5:
 		g.note(p.name(), "killed")
 		g.killClient(p.client)
-	case n < 13 && p.kind == harness.Go && !p.Ended() && p.Output() != "": // it has started, and handles signals
+	case n < 6 && p.kind == harness.Go && !p.Ended() && p.Output() != "": // it has started, and handles signals
 		g.note(p.name(), "SIGTERM")
 		p.Terminate()
 		if code := p.WaitEnd(); code != 0 {
 			g.t.Errorf("%s ended with exit code %d on SIGTERM", p, code)
 		}
 		g.restart(p.client)
-	case n < 14:
+	case n < 7:
 		g.note(p.name(), "frozen for up to 2 s")
 		p.Freeze()
 		g.pass(time.Duration(g.random.IntN(2000))*time.Millisecond, nil)
@@ -197,9 +209,9 @@ func (g *game) fault() {
 		}
 		g.note(which, fault.name)
 		for _, p := range links {
-			g.repair(p)
+			p.link.repair()
 			fault.cause(p.link, g.random)
-			p.repairAt = time.Now().Add(time.Duration(g.random.IntN(3000)) * time.Millisecond)
+			g.later(time.Duration(g.random.IntN(3000))*time.Millisecond, p.link.repair)
 		}
 	}
 }
@@ -217,18 +229,28 @@ func (g *game) note(who, what string) {
 	g.tallies[key].times++
 }
 
-func (g *game) repair(p *linkedClient) {
-	p.link.repair()
-	p.repairAt = time.Time{}
+// later repairs a fault after that time, or when the round ends.
+func (g *game) later(after time.Duration, do func()) {
+	g.repairs = append(g.repairs, repair{time.Now().Add(after), do})
 }
 
-// repairDue repairs the links whose faults have ended.
+// repairDue does the repairs that are due, and all of them if now is the zero time.
 func (g *game) repairDue(now time.Time) {
-	for _, p := range g.linked {
-		if !p.repairAt.IsZero() && now.After(p.repairAt) {
-			g.repair(p)
+	g.repairs = slices.DeleteFunc(g.repairs, func(r repair) bool {
+		due := now.IsZero() || now.After(r.at)
+		if due {
+			r.do()
 		}
+		return due
+	})
+}
+
+// report writes the rows of the table: the faults, and their effect.
+func (g *game) report(table *results.Table, name, total string) {
+	for _, what := range sorted(g.tallies) {
+		table.Row(name, what, g.tallies[what].times, g.tallies[what].longest.Round(10*time.Millisecond))
 	}
+	table.Row(name, total, g.times, g.longest.Round(10*time.Millisecond))
 }
 
 // end terminates all programs.

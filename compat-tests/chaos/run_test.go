@@ -18,7 +18,7 @@ type run struct {
 	t          *testing.T
 	random     *rand.Rand
 	deployment harness.Deployment
-	server     *harness.Server
+	server     *harness.Server // or nil if there are several
 	clients    []*client
 	kills      int
 	longest    time.Duration // from the repair until the count continued
@@ -64,7 +64,7 @@ func (r *run) start(c *client) {
 // ended checks the acks of a client that has ended.
 func (c *client) ended() {
 	if c.kind == harness.Go {
-		c.checker.isIn(c.Acked(), c.Program)
+		c.checker.isIn(c.AllAcked(), c.Program)
 	}
 }
 
@@ -103,7 +103,7 @@ func (r *run) pass(long time.Duration, condition func() bool) bool {
 				r.start(c)
 			}
 		}
-		if r.server.Ended() {
+		if r.server != nil && r.server.Ended() {
 			r.t.Fatalf("the server has ended unexpectedly:\n%s", r.server.Output())
 		}
 		switch {
@@ -133,7 +133,7 @@ func (r *run) awaitCount(games ...*checker) (took time.Duration) {
 		return true
 	}) {
 		for i, g := range games {
-			r.t.Errorf("%v after the repair %s is at %d, want %d", recoveryTimeout, g.path, g.counted(), want[i])
+			r.t.Errorf("%v after the repair %s is at %d, want %d", recoveryTimeout, g.name, g.counted(), want[i])
 		}
 	}
 	took = time.Since(repaired)

@@ -68,13 +68,22 @@ var printed = regexp.MustCompile(`(?m)^client[12] counting: (.+)$|^.+$`)
 // Acked returns the greatest number whose ack a Go client is known to have received:
 // within a session it sends its next number only then.
 func (p *Program) Acked() (acked int64) {
+	for _, n := range p.AllAcked() {
+		acked = max(acked, n)
+	}
+	return acked
+}
+
+// AllAcked returns the numbers of which a Go client is known to have had the ack:
+// within a session it sends the next one only then.
+func (p *Program) AllAcked() (acked []int64) {
 	output := p.Output()
 	output = output[:strings.LastIndexByte(output, '\n')+1]
 	var last int64
 	for _, m := range printed.FindAllStringSubmatch(output, -1) {
 		n, isNumber := spelling.Parse(m[1])
 		if isNumber && last > 0 && n == last+2 {
-			acked = max(acked, last)
+			acked = append(acked, last)
 		}
 		last = n // 0 after a line that says anything else
 	}

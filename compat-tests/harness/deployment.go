@@ -42,6 +42,13 @@ func (d Deployment) GoServer(t testing.TB, args ...string) *Server {
 	return goServer(t, d.Dir, d.Port, args)
 }
 
+// StartGoServer starts the Go server there, and does not wait until it listens.
+func (d Deployment) StartGoServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	args = append([]string{"-addr", "127.0.0.1:" + d.Port, "-data", d.Dir}, args...)
+	return &Server{Program: start(t, "the Go server", server.command(t, args...)), URL: d.URL(), Dir: d.Dir}
+}
+
 // GoServerThatFails starts the Go server, which is expected to exit with an error.
 func (d Deployment) GoServerThatFails(t testing.TB) *Program {
 	t.Helper()

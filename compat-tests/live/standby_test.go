@@ -3,8 +3,6 @@ package live
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,51 +53,12 @@ func replicate(t *testing.T, n int) *replicated {
 // startBalancer starts the balancer.
 func (r *replicated) startBalancer() {
 	r.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { listener.Close() })
-	r.url = "http://" + listener.Addr().String()
-	var next atomic.Int64
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go r.balance(client, int(next.Add(1)))
+	r.url = "http://" + harness.Balance(r.t, func() (servers []string) {
+		for _, s := range r.all() {
+			servers = append(servers, s.URL[len("http://"):])
 		}
-	}()
-}
-
-// balance connects a client to the next server that accepts the connection.
-func (r *replicated) balance(client net.Conn, next int) {
-	defer client.Close()
-	for _, s := range r.all()[next%len(r.all()):] {
-		if r.connect(client, s) {
-			return
-		}
-	}
-	for _, s := range r.all() {
-		if r.connect(client, s) {
-			return
-		}
-	}
-}
-
-func (r *replicated) connect(client net.Conn, s *harness.Server) bool {
-	server, err := net.DialTimeout("tcp", s.URL[len("http://"):], time.Second)
-	if err != nil {
-		return false
-	}
-	defer server.Close()
-	go func() {
-		io.Copy(server, client)
-		server.Close()
-	}()
-	io.Copy(client, server)
-	return true
+		return servers
+	})
 }
 
 func (r *replicated) all() []*harness.Server {

@@ -135,6 +135,28 @@ func (c *cluster) read(ctx context.Context, key string) (e entry, err error) {
 	return e, err
 }
 
+func (c *cluster) readAll(ctx context.Context, keys []string) (entries []entry, err error) {
+	gets := make([]clientv3.Op, len(keys))
+	for i, key := range keys {
+		gets[i] = clientv3.OpGet(key)
+	}
+	err = c.ask(ctx, func(client *clientv3.Client) error {
+		r, err := client.Txn(ctx).Then(gets...).Commit()
+		if err != nil {
+			return err
+		}
+		entries = make([]entry, len(keys))
+		for i, response := range r.Responses {
+			entries[i].key = keys[i]
+			if kvs := response.GetResponseRange().Kvs; len(kvs) > 0 {
+				entries[i].value, entries[i].revision = kvs[0].Value, kvs[0].ModRevision
+			}
+		}
+		return nil
+	})
+	return entries, err
+}
+
 func (c *cluster) list(ctx context.Context, from, to string, most int) (p page, err error) {
 	err = c.ask(ctx, func(client *clientv3.Client) error {
 		r, err := client.Get(ctx, from, clientv3.WithRange(to), clientv3.WithLimit(int64(most)))

@@ -39,6 +39,8 @@ type Count struct {
 	done    chan struct{} // closed when the game is given up
 	result  error         // of Run; to be read once done is closed
 
+	confirming chan struct{} // has an element while Confirm asks etcd
+
 	// Used by Run alone, and before it.
 	epoch    int64
 	revision int64 // of the key
@@ -51,16 +53,18 @@ type Count struct {
 	since   time.Time // when the first number that is not kept was appended
 	after   time.Time // when the first number after taken was
 	at      time.Time // when the last number was written
-	state   error
-	failure error // ends Run
-	closed  bool  // Append does nothing
+	// confirmed is when the last request began that found this server as the owner.
+	confirmed time.Time
+	state     error
+	failure   error // ends Run
+	closed    bool  // Append does nothing
 }
 
 // newCount returns the count of a game with that value, which this store has just
 // written as its owner.
 func newCount(s *Store, game string, v gameValue, revision int64) *Count {
 	c := &Count{
-		store: s, game: game, key: s.gameKey(game), done: make(chan struct{}),
+		store: s, game: game, key: s.gameKey(game), done: make(chan struct{}), confirming: make(chan struct{}, 1), confirmed: time.Now(),
 		epoch: v.Epoch, revision: revision, kept: v.Count, last: v.Count, taken: v.Count, at: v.at(),
 		opened: store.Opened{Last: v.Count, Unbroken: true, At: v.at(),
 			Text: fmt.Sprintf("the count is at %d, and this server owns the game with epoch %d", v.Count, v.Epoch)},
@@ -123,6 +127,9 @@ func (c *Count) run(r store.Callbacks) error {
 		r.OnHealth = func(error) {}
 	}
 	c.result = c.write(r)
+	if errors.Is(c.result, ErrFenced) {
+		c.store.stats.fenced.Add(1)
+	}
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
@@ -195,6 +202,7 @@ func (c *Count) written(upTo int64, r store.Callbacks) {
 	c.mu.Lock()
 	took := time.Since(c.since)
 	c.kept = upTo
+	c.confirmedAt(c.at)
 	if upTo == c.taken {
 		c.since = c.after
 	}
@@ -221,16 +229,10 @@ func (c *Count) ask(began time.Time) (entry, error) {
 
 // adopt goes on from an entry that was found in place of the one that was left.
 func (c *Count) adopt(now entry, r store.Callbacks) error {
-	if now.revision == 0 {
-		return fmt.Errorf("%w: etcd has no key %q any longer", ErrFenced, c.key)
-	}
-	v, err := decodeGame(now)
+	v, err := c.decode(now)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrFenced, err)
-	case v.Owner != c.store.owner || v.Epoch != c.epoch:
-		c.store.stats.fenced.Add(1)
-		return fmt.Errorf("%w: %s, with epoch %d; this server had epoch %d", ErrFenced, whose(v.Owner), v.Epoch, c.epoch)
+		return err
 	case v.Count < c.kept || v.Count > c.taken:
 		return fmt.Errorf("%w: etcd has the count %d, and this server has written %d; was a backup restored?", ErrFenced, v.Count, c.kept)
 	}
@@ -240,6 +242,22 @@ func (c *Count) adopt(now entry, r store.Callbacks) error {
 		c.written(v.Count, r)
 	}
 	return nil
+}
+
+// decode returns the value of an entry that was found, or ErrFenced if another
+// opening of the game has written it.
+func (c *Count) decode(now entry) (gameValue, error) {
+	if now.revision == 0 {
+		return gameValue{}, fmt.Errorf("%w: etcd has no key %q any longer", ErrFenced, c.key)
+	}
+	v, err := decodeGame(now)
+	switch {
+	case err != nil:
+		return v, fmt.Errorf("%w: %w", ErrFenced, err)
+	case v.Owner != c.store.owner || v.Epoch != c.epoch:
+		return v, fmt.Errorf("%w: %s, with epoch %d; this server had epoch %d", ErrFenced, whose(v.Owner), v.Epoch, c.epoch)
+	}
+	return v, nil
 }
 
 func whose(owner string) string {

@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"counting/server/store"
 )
@@ -27,12 +28,15 @@ func newHistory() *history {
 	return &history{written: make(map[term]map[int64]bool), by: make(map[int64]*opening), owners: make(map[*server]string)}
 }
 
-// found notes what a server that opened the game has found.
-func (h *history) found(srv *server, err error) {
-	e := new(store.Elsewhere)
+// found notes what a server that opened a game has found.
+func (s *simulation) found(srv *server, game string, err error) {
+	h, e := s.games[game], new(store.Elsewhere)
 	switch {
 	case errors.As(err, &e):
 		h.owners[srv] = e.Secret
+		if owner := s.servers[e.Secret]; owner.name == srv.name && owner.id < srv.id {
+			s.violation("%v takes %v for the owner of %q, in whose place it was started", srv, owner, game)
+		}
 	case err == nil:
 		h.owners[srv] = srv.String()
 	}
@@ -44,12 +48,14 @@ func (h *history) knownAt(srv *server) bool {
 	return srv != nil && o != nil && !o.ended && !o.server.isDead() && h.owners[srv] == o.server.String()
 }
 
-// checkWrites looks at what a server has changed in the register.
-func (s *simulation) checkWrites(srv *server) {
+// checkWrites looks at what a request has changed in the register.
+func (s *simulation) checkWrites(p *parcel) {
 	writes := s.register.since(s.writes)
 	for _, w := range writes {
 		if game, ok := strings.CutPrefix(w.key, "games/"); ok {
-			s.checkWrite(srv, game, w)
+			s.checkWrite(p, game, w)
+		} else {
+			s.gone[w.key] = time.Now()
 		}
 	}
 	s.writes += len(writes)
@@ -58,8 +64,8 @@ func (s *simulation) checkWrites(srv *server) {
 // checkWrite makes sure that a change of a game is one of four: its owner counts, a
 // server becomes the owner with the next epoch, or the owner gives the game up, or
 // deletes it because nothing was counted.
-func (s *simulation) checkWrite(srv *server, game string, w write) {
-	h := s.games[game]
+func (s *simulation) checkWrite(p *parcel, game string, w write) {
+	h, srv := s.games[game], p.from
 	before, me := h.last, srv.owner()
 	if w.value == nil {
 		if before.Count > 0 || before.Owner != me {
@@ -77,6 +83,7 @@ func (s *simulation) checkWrite(srv *server, game string, w write) {
 	switch {
 	case mine && v.Owner == me && v.Count > before.Count: // counts
 	case v.Owner == me && v.Epoch == before.Epoch+1 && v.Count == before.Count: // becomes the owner
+		s.checkTakeover(p, game, before)
 		h.written[t] = make(map[int64]bool)
 	case mine && v.Owner == "" && v.Count == before.Count && v.Count > 0: // gives up
 	default:
@@ -90,6 +97,34 @@ func (s *simulation) checkWrite(srv *server, game string, w write) {
 		h.written[t][v.Count] = true
 	}
 	h.last = v
+}
+
+// checkTakeover makes sure that a server that becomes the owner may do so: nobody was,
+// or it was itself, or the former one had an earlier incarnation of its name, or had no
+// replica key or refused connections when the server looked.
+func (s *simulation) checkTakeover(p *parcel, game string, before gameValue) {
+	const looked = 2 * time.Second // at most, before it sent the request
+	me, key := p.from.owner(), "replicas/"+before.Owner
+	since := p.sent.Add(-looked)
+	switch {
+	case before.Owner == "" || before.Owner == me:
+	case s.startedBefore(before.Owner, p.from):
+	case !s.register.has(key) || s.gone[key].After(since):
+	case s.refused[p.from.String()+" "+before.Owner].After(since.Add(-leaseTime)):
+	default:
+		s.violation("%v, which is %s, has taken %q from %s, which runs", p.from, me, game, before.Owner)
+	}
+}
+
+// startedBefore reports whether an owner is a server with the same name that was
+// started before.
+func (s *simulation) startedBefore(owner string, srv *server) bool {
+	for _, other := range s.servers {
+		if other.owner() == owner {
+			return other.name == srv.name && other.id < srv.id
+		}
+	}
+	return false
 }
 
 // owner returns who a server is in the games' keys, or "" if it has not started.

@@ -41,6 +41,12 @@ func (m *memoryRegister) since(n int) []write {
 	return slices.Clone(m.writes[n:])
 }
 
+func (m *memoryRegister) has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.entries[key] != nil
+}
+
 // client is one store's way to a register in memory. fault, if not nil, is called
 // for each request and returns what is wrong with it. It may wait.
 type client struct {
@@ -102,6 +108,20 @@ func (c *client) read(ctx context.Context, key string) (e entry, err error) {
 		return nil
 	})
 	return e, err
+}
+
+func (c *client) readAll(ctx context.Context, keys []string) (entries []entry, err error) {
+	err = c.do(ctx, "read all", func() error {
+		for _, key := range keys {
+			e := entry{key: key}
+			if m := c.entries[key]; m != nil {
+				e = m.entry
+			}
+			entries = append(entries, e)
+		}
+		return nil
+	})
+	return entries, err
 }
 
 func (c *client) list(ctx context.Context, from, to string, most int) (p page, err error) {

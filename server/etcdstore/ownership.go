@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -9,8 +10,33 @@ import (
 	"counting/server/store"
 )
 
-// claim makes this server the owner of a game.
+// claim makes this server the owner of a game. While etcd does not answer it tries
+// again, for as long as etcd may be away.
 func (s *Store) claim(ctx context.Context, game string, create bool) (*Count, error) {
+	began := time.Now()
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		c, err := s.tryClaim(ctx, game, create)
+		if s.isClosed() && err != nil {
+			return nil, errClosed
+		}
+		if !errors.Is(err, store.ErrNoOwner) || errors.Is(err, errRefused) || time.Since(began) >= s.options.Away {
+			return c, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *Store) tryClaim(ctx context.Context, game string, create bool) (*Count, error) {
 	now, err := s.read(ctx, s.gameKey(game))
 	for err == nil {
 		if err = ctx.Err(); err != nil {

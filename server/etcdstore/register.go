@@ -15,6 +15,9 @@ type register interface {
 	// read returns the entry of a key as it is at some moment during the call. If
 	// there is none, its revision is 0.
 	read(ctx context.Context, key string) (entry, error)
+	// readAll returns the entries of up to maxChanges keys, in their order, as they are
+	// at some moment during the call.
+	readAll(ctx context.Context, keys []string) ([]entry, error)
 	// list returns up to most entries with from <= key < to, in the order of their
 	// keys and as they are at some moment during the call.
 	list(ctx context.Context, from, to string, most int) (page, error)

@@ -84,10 +84,9 @@ func (s *Store) announce(ctx context.Context) error {
 
 // keep renews the lease, and watches whether etcd answers, until ctx ends.
 func (s *Store) keep(ctx context.Context) {
-	defer close(s.stopped)
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
-	for {
+	for ctx.Err() == nil { // or else select might take a beat that waits
 		select {
 		case <-beats.C:
 		case <-ctx.Done():
@@ -168,6 +167,14 @@ func (s *Store) read(ctx context.Context, key string) (e entry, err error) {
 	})
 	e.key = key
 	return e, err
+}
+
+func (s *Store) readAll(ctx context.Context, keys []string) (entries []entry, err error) {
+	err = s.call(ctx, func(ctx context.Context) (err error) {
+		entries, err = s.register.readAll(ctx, keys)
+		return err
+	})
+	return entries, err
 }
 
 func (s *Store) list(ctx context.Context, from, to string, most int) (p page, err error) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"counting/compat-tests/results"
 )
 
 // simulate runs the simulation with a seed.
@@ -33,6 +35,13 @@ func TestSimulation(t *testing.T) {
 	from, to := uint64(1), uint64(500)
 	if os.Getenv("SOAK") != "" {
 		to = 10_000
+		table := results.New(t, "simulation", "seeds", "without a violation", "seeds in a second")
+		began := time.Now()
+		t.Cleanup(func() {
+			if !t.Failed() {
+				table.Row(to, to, int(float64(to)/time.Since(began).Seconds()))
+			}
+		})
 	}
 	if text := os.Getenv("SIMULATE"); text != "" {
 		first, last, several := strings.Cut(text, "-")

@@ -10,14 +10,18 @@ import (
 	"counting/server/store"
 )
 
-// start starts a server in a slot.
+// start starts a server in a slot: under the name of the one before, as a pod of a
+// StatefulSet, or a new one, as a pod of a Deployment.
 func (s *simulation) start(i int) {
 	s.started++
 	ctx, cancel := context.WithCancel(context.Background())
-	srv := &server{network: s.network, id: s.started, slot: i, cancel: cancel, parked: make(map[*parcel]bool)}
-	s.slots[i] = srv
+	srv := &server{network: s.network, id: s.started, slot: i, name: fmt.Sprintf("s%d", i), cancel: cancel, parked: make(map[*parcel]bool)}
+	if s.chance(0.3) {
+		srv.name += fmt.Sprintf("-%d", s.started)
+	}
+	s.slots[i], s.servers[srv.String()] = srv, srv
 	s.log("%v starts", srv)
-	name := fmt.Sprintf("s%d", i)
+	name := srv.name
 	go func() {
 		st, err := newStore(ctx, srv, Options{Name: name, Addr: name + ":1", Secret: srv.String(), MaxGames: 20})
 		switch {
@@ -26,7 +30,7 @@ func (s *simulation) start(i int) {
 		case err == nil:
 			s.finish(srv, "started", func() { srv.store = st })
 		default:
-			s.finish(srv, "does not start: "+err.Error(), func() { s.slots[i] = nil })
+			s.finish(srv, "does not start: "+err.Error(), func() { s.slots[srv.slot] = nil })
 		}
 	}()
 	synctest.Wait()
@@ -71,11 +75,11 @@ func (s *simulation) open(srv *server, game string) {
 	create := s.chance(0.8)
 	s.log("%v opens %q", srv, game)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), purpose{}, "open "+game), 4*time.Second)
 		defer cancel()
 		count, err := srv.store.Open(ctx, game, create)
 		s.finish(srv, fmt.Sprintf("opened %q: %v", game, err), func() {
-			s.games[game].found(srv, err)
+			s.found(srv, game, err)
 			if err == nil {
 				s.opened(&opening{Count: count.(*Count), server: srv, reported: count.Opened().Last})
 			}
@@ -101,6 +105,27 @@ func (s *simulation) opened(o *opening) {
 		s.finish(o.server, fmt.Sprintf("ended %q: %v", o.game, err), func() {
 			o.ended = true
 			o.server.openings = slices.DeleteFunc(o.server.openings, func(other *opening) bool { return other == o })
+		})
+	}()
+}
+
+// confirm has somebody ask a server for a game that it has opened.
+func (s *simulation) confirm(o *opening) {
+	if o.asking {
+		return
+	}
+	o.asking = true
+	before := s.games[o.game].reported
+	s.log("%v is asked for %q", o.server, o.game)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), purpose{}, "confirm "+o.game), 4*time.Second)
+		defer cancel()
+		err := o.Confirm(ctx)
+		s.finish(o.server, fmt.Sprintf("confirmed %q: %v", o.game, err), func() {
+			o.asking = false
+			if err == nil && o.reported < before {
+				s.violation("%v shows %d of %q, and when it was asked %d was reported as written", o.server, o.reported, o.game, before)
+			}
 		})
 	}()
 }

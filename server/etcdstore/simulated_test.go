@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,7 @@ type parcel struct {
 	carryOut func() (any, error) // nil for a report
 	arrive   func()              // looks at a report, or nil
 	carried  bool
+	sent     time.Time
 	due      time.Time // to be carried out, and then to be answered
 
 	released chan struct{}
@@ -41,7 +43,7 @@ type parcel struct {
 // park hands a parcel to the simulation, and waits until it is released. It
 // returns an error if ctx ended before that.
 func (n *network) park(ctx context.Context, p *parcel) error {
-	p.released = make(chan struct{})
+	p.released, p.sent = make(chan struct{}), time.Now()
 	n.mu.Lock()
 	if p.from.dead {
 		n.mu.Unlock()
@@ -114,8 +116,15 @@ func (n *network) kill(s *server) {
 	clear(s.parked)
 }
 
+// purpose is the key of a context's value that says what its requests are for: the
+// same request may be made for several games at the same moment.
+type purpose struct{}
+
 // send makes a request by way of the network.
 func send[T any](ctx context.Context, s *server, what string, size int, request func(*client) (T, error)) (none T, err error) {
+	if why, ok := ctx.Value(purpose{}).(string); ok {
+		what += ", to " + why
+	}
 	p := &parcel{from: s, what: what, size: size}
 	p.carryOut = func() (any, error) { return request(s.network.register) }
 	if err := s.network.park(ctx, p); err != nil {
@@ -129,6 +138,10 @@ func send[T any](ctx context.Context, s *server, what string, size int, request 
 
 func (s *server) read(ctx context.Context, key string) (entry, error) {
 	return send(ctx, s, "read "+key, 0, func(c *client) (entry, error) { return c.read(context.Background(), key) })
+}
+
+func (s *server) readAll(ctx context.Context, keys []string) ([]entry, error) {
+	return send(ctx, s, fmt.Sprintf("read %q", keys), 0, func(c *client) ([]entry, error) { return c.readAll(context.Background(), keys) })
 }
 
 func (s *server) list(ctx context.Context, from, to string, most int) (page, error) {

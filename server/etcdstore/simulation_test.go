@@ -17,6 +17,11 @@ const (
 	simulatedServers = 3
 	faultTime        = 10 * time.Second // of a run
 	healTime         = 15 * time.Second // in which all games must go on when the faults end
+
+	// twin is the slot of a server that goes on although another one with its name was
+	// started in its place.
+	twin     = simulatedServers
+	allSlots = simulatedServers + 1
 )
 
 // server is a simulated one, from its start to its end. It is the register of its
@@ -24,6 +29,7 @@ const (
 type server struct {
 	*network
 	id, slot int
+	name     string
 	store    *Store // nil until it has started
 	cancel   func() // ends the start
 	stopping bool
@@ -39,6 +45,7 @@ type opening struct {
 	server   *server
 	reported int64 // as written, or found
 	ended    bool
+	asking   bool // whether it is still the owner
 }
 
 // simulation is a run of several servers on one register. All that is random is
@@ -46,10 +53,14 @@ type opening struct {
 type simulation struct {
 	*network
 	rng      *rand.Rand
-	slots    [simulatedServers]*server // nil: it does not run
-	cut      [simulatedServers]time.Time
-	refusing [simulatedServers]bool // what a server that is cut off meets: errors, or silence
+	slots    [allSlots]*server // nil: it does not run
+	lost     int               // the slot in which no server starts when the faults end, or -1
+	cut      [allSlots]time.Time
+	refusing [allSlots]bool // what a server that is cut off meets: errors, or silence
 	started  int
+	servers  map[string]*server   // that have started, by their secrets
+	gone     map[string]time.Time // replica keys: when each was deleted, or made
+	refused  map[string]time.Time // when a server heard of another that it refuses connections
 	queue    []*parcel
 	games    map[string]*history
 	names    []string
@@ -72,14 +83,15 @@ type finished struct {
 
 func newSimulation(seed uint64) *simulation {
 	m := newMemory()
-	s := &simulation{network: &network{register: &client{memoryRegister: m}}, games: make(map[string]*history),
+	s := &simulation{network: &network{register: &client{memoryRegister: m}}, games: make(map[string]*history), lost: -1,
+		servers: make(map[string]*server), gone: make(map[string]time.Time), refused: make(map[string]time.Time),
 		rng: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), faults: true}
 	s.wild = []float64{0.2, 1, 3}[s.rng.IntN(3)]
 	for _, name := range []string{store.Default, "blue", "green", "red", "grey", "pink"} {
 		s.names = append(s.names, name)
 		s.games[name] = newHistory()
 	}
-	for i := range s.slots {
+	for i := range simulatedServers {
 		s.start(i)
 	}
 	return s
@@ -93,6 +105,15 @@ func (s *simulation) run() error {
 	}
 	s.faults = false
 	s.log("the faults end")
+	if s.slots[twin] != nil {
+		s.kill(twin)
+	}
+	if s.chance(0.3) {
+		s.lost = s.rng.IntN(simulatedServers)
+		if s.slots[s.lost] != nil {
+			s.kill(s.lost)
+		}
+	}
 	s.heal()
 	s.stopAll()
 	for i, srv := range s.slots {
@@ -164,7 +185,7 @@ func (s *simulation) deliver(p *parcel) {
 	}
 	value, err := s.carry(p)
 	s.log("%v: %s: %+v, %v", p.from, p.what, value, err)
-	s.checkWrites(p.from)
+	s.checkWrites(p)
 	p.due = time.Now().Add(s.delay())
 	if s.faults && s.chance(0.02*s.wild) {
 		p.due = time.Now().Add(time.Hour) // lost
@@ -247,15 +268,15 @@ func (s *server) isDead() bool {
 	return s.dead
 }
 
-func (s *server) String() string { return fmt.Sprintf("s%d/%d", s.slot, s.id) }
+func (s *server) String() string { return fmt.Sprintf("%s/%d", s.name, s.id) }
 
 // act has something happen.
 func (s *simulation) act() {
-	i := s.rng.IntN(simulatedServers)
+	i := s.rng.IntN(allSlots)
 	srv := s.slots[i]
 	game := s.names[s.rng.IntN(len(s.names))]
 	if srv == nil {
-		if s.chance(0.05) {
+		if i != twin && s.chance(0.05) {
 			s.start(i)
 		}
 		return
@@ -267,21 +288,26 @@ func (s *simulation) act() {
 	case srv.store == nil || srv.stopping:
 	case fault < 0.004:
 		s.stop(srv)
-	case fault < 0.007:
+	case fault < 0.006 && i != twin && s.slots[twin] == nil:
+		s.log("%v is taken for dead", srv)
+		s.slots[twin], srv.slot = srv, twin
+		s.start(i)
+	case fault < 0.008:
 		s.cut[i], s.refusing[i] = time.Now().Add(s.between(100*time.Millisecond, 4*time.Second)), s.chance(0.5)
 		s.log("%v is cut off until %v", srv, s.cut[i].Sub(s.began))
-	case fault < 0.011:
+	case fault < 0.012:
 		s.log("the lease of %v ends early", srv)
 		s.endLease(srv)
-	case fault < 0.012:
+	case fault < 0.013:
 		s.log("all leases end")
 		for _, other := range s.slots {
 			s.endLease(other)
 		}
-	case fault < 0.016:
+	case fault < 0.017:
 		s.log("%v hears that it cannot connect to any other server", srv)
 		for _, other := range s.slots {
 			if other != nil && other.store != nil {
+				s.refused[srv.String()+" "+other.owner()] = time.Now()
 				srv.store.Refused(&store.Elsewhere{Addr: other.store.options.Addr, Secret: other.store.options.Secret})
 			}
 		}
@@ -289,10 +315,13 @@ func (s *simulation) act() {
 		s.open(srv, game)
 	case len(srv.openings) > 0:
 		o := srv.openings[s.rng.IntN(len(srv.openings))]
-		if s.chance(0.03) {
+		switch x := s.rng.Float64(); {
+		case x < 0.03:
 			s.log("%v closes %q", srv, o.game)
 			go o.Close(context.Background())
-		} else {
+		case x < 0.15:
+			s.confirm(o)
+		default:
 			s.append(o)
 		}
 	}
@@ -313,78 +342,4 @@ func (s *simulation) endLease(srv *server) {
 	l := srv.store.lease
 	srv.store.mu.Unlock()
 	s.register.end(l)
-}
-
-// heal has all servers run without faults, and makes sure that all games go on.
-func (s *simulation) heal() {
-	clear(s.cut[:])
-	goals := make(map[string]int64)
-	for _, game := range s.names {
-		goals[game] = s.games[game].last.Count + 1
-	}
-	deadline := time.Now().Add(healTime)
-	for s.err == nil {
-		left := ""
-		for _, game := range s.names {
-			h := s.games[game]
-			if h.reported < goals[game] {
-				left += fmt.Sprintf(" %q at %+v", game, h.last)
-			}
-			for i, srv := range s.slots {
-				switch {
-				case srv == nil:
-					s.start(i)
-				case srv.store == nil || srv.stopping:
-				default:
-					s.come(srv, game, goals[game])
-				}
-				if srv := s.slots[i]; h.reported >= goals[game] && !h.knownAt(srv) {
-					left += fmt.Sprintf(" %q is not known at %v", game, srv)
-				}
-			}
-		}
-		if left == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.violation("%v after the end of the faults, these games do not go on:%s", healTime, left)
-		}
-		s.step()
-	}
-}
-
-// come has somebody come for a game that should get that far. A server that has
-// opened it, and has lost it since, learns that when it writes.
-func (s *simulation) come(srv *server, game string, goal int64) {
-	h := s.games[game]
-	for _, o := range srv.openings {
-		if o.game == game {
-			if o.Last() < goal || h.by[h.reported] != o && s.chance(0.1) {
-				s.append(o)
-			}
-			return
-		}
-	}
-	if !h.knownAt(srv) && s.chance(0.2) {
-		s.open(srv, game)
-	}
-}
-
-// stopAll stops all servers, which must give up all games.
-func (s *simulation) stopAll() {
-	for _, srv := range s.slots {
-		if s.err == nil && srv != nil && !srv.stopping {
-			s.stop(srv)
-		}
-	}
-	for deadline := time.Now().Add(healTime); s.err == nil && s.slots != [simulatedServers]*server{}; s.step() {
-		if time.Now().After(deadline) {
-			s.violation("servers do not stop")
-		}
-	}
-	for _, game := range s.names {
-		if owner := s.games[game].last.Owner; s.err == nil && owner != "" {
-			s.violation("all servers have stopped, and %q is owned by %s", game, owner)
-		}
-	}
 }

@@ -65,7 +65,8 @@ type Store struct {
 	commits  *commits
 	stats    stats
 	cancel   func()
-	stopped  chan struct{} // closed when keep has returned
+	running  sync.WaitGroup // keep and confirmAll
+	opening  sync.WaitGroup // calls of Open that may make this server an owner
 
 	incarnation int64
 	owner       string // Options.Name and the incarnation, as in the games' keys
@@ -133,7 +134,7 @@ func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{register: r, options: o, log: o.Log, stopped: make(chan struct{}),
+	s := &Store{register: r, options: o, log: o.Log,
 		open: make(map[string]*Count), owners: make(map[string]memory), refusing: make(map[string]time.Time), answered: time.Now()}
 	s.commits = newCommits(noting{r, s}, o.request)
 	if err := s.join(ctx); err != nil {
@@ -142,7 +143,8 @@ func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	}
 	var running context.Context
 	running, s.cancel = context.WithCancel(context.Background())
-	go s.keep(running)
+	s.running.Go(func() { s.keep(running) })
+	s.running.Go(func() { s.confirmAll(running) })
 	return s, nil
 }
 
@@ -166,6 +168,7 @@ func (s *Store) Open(ctx context.Context, game string, create bool) (store.Count
 	if err := s.reserve(game); err != nil {
 		return nil, err
 	}
+	defer s.opening.Done()
 	c, err := s.claim(ctx, game, create || game == store.Default)
 	s.mu.Lock()
 	if err == nil {
@@ -207,6 +210,7 @@ func (s *Store) reserve(game string) error {
 		return fmt.Errorf("%w: %w", store.ErrNoOwner, s.away)
 	}
 	s.open[game] = nil
+	s.opening.Add(1)
 	return nil
 }
 
@@ -214,10 +218,13 @@ func (s *Store) reserve(game string) error {
 func (s *Store) checkRoom(ctx context.Context) error {
 	games := s.gameKey("")
 	p, err := s.list(ctx, games+"\x00", end(games), 1)
-	if err == nil && p.total >= int64(s.options.MaxGames) {
-		err = fmt.Errorf("%w: there are %d", store.ErrTooMany, p.total)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", store.ErrNoOwner, err)
+	case p.total >= int64(s.options.MaxGames):
+		return fmt.Errorf("%w: there are %d", store.ErrTooMany, p.total)
 	}
-	return err
+	return nil
 }
 
 // end returns the first key after all that begin with a prefix, whose last byte is
@@ -301,15 +308,22 @@ func (s *Store) Close(ctx context.Context) error {
 	s.mu.Unlock()
 	errs := make([]error, len(open))
 	var closing sync.WaitGroup
+	opened := make(chan struct{})
+	go func() { s.opening.Wait(); close(opened) }()
 	for i, c := range open {
 		closing.Go(func() { errs[i] = c.Close(ctx) })
 	}
 	closing.Wait()
+	select {
+	case <-opened: // and closed, if that was too late
+	case <-ctx.Done():
+		errs = append(errs, context.Cause(ctx))
+	}
 	if !first {
 		return errors.Join(errs...)
 	}
 	s.cancel()
-	<-s.stopped
+	s.running.Wait()
 	s.leave(ctx)
 	if errors.Join(errs...) == nil { // or else counts may still use it
 		s.register.close()

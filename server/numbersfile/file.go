@@ -234,6 +234,9 @@ func (f *File) Ready() error {
 	return f.state
 }
 
+// Confirm returns nil: no other server has the file while this one is open.
+func (f *File) Confirm(context.Context) error { return nil }
+
 // Run writes what is appended until Close is called: everything queued in one
 // write, then one sync, then one call of OnCommit. It may be called once.
 //

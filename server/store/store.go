@@ -90,6 +90,11 @@ type Count interface {
 	Append(upTo int64)
 	// Ready returns nil if the last write succeeded, and otherwise its error.
 	Ready() error
+	// Confirm returns nil if this server owned the game at some moment during the call:
+	// no other server has shown a higher count to anybody before. Otherwise the error
+	// is ErrNoOwner, and if another server is known to be the owner Run ends. It may be
+	// called by any number of goroutines.
+	Confirm(ctx context.Context) error
 	// Run writes what is appended until Close is called. It may be called once. An
 	// error means that the state of the count is unknown, or that another server owns
 	// it: numbers that were not reported by then never are. Opening the count again

@@ -165,7 +165,7 @@ func (s *suite) continues() {
 		last := int64(0)
 		for _, upTo := range []int64{1, 2, 50, 5000} {
 			c := s.start(game)
-			if o := c.Opened(); o.Last != last || !o.Unbroken || c.Last() != last || c.Ready() != nil {
+			if o := c.Opened(); o.Last != last || !o.Unbroken || c.Last() != last || c.Ready() != nil || c.Confirm(s.Context()) != nil {
 				s.Errorf("%q begins with %+v at %d, want %d", game, o, c.Last(), last)
 			}
 			c.countTo(upTo)

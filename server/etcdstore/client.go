@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// cluster is the register of an etcd cluster. It asks one member, and the next one
-// when that does not answer: with requests to all of them in turn, one that is cut
-// off would cost each third request its time.
+// cluster is the register of an etcd cluster. It uses one member, and the next one when
+// that does not answer. With requests to all members in turn, a member that is cut off
+// would delay every third request.
 type cluster struct {
 	endpoints []string
 	config    clientv3.Config
@@ -27,7 +27,8 @@ type cluster struct {
 	closed  bool
 }
 
-// bufferSize is that of a connection's buffers: gRPC has 32 KiB each way.
+// bufferSize is the size of a connection's read and write buffers. The default of gRPC
+// is 32 KiB.
 const bufferSize = 8 << 10
 
 // newCluster returns the register of the cluster with these members, as host:port.
@@ -41,7 +42,7 @@ func newCluster(endpoints []string, secure *tls.Config, user, password string) *
 			DialKeepAliveTime:    10 * time.Second,
 			DialKeepAliveTimeout: 2 * time.Second,
 			Logger:               zap.NewNop(),
-			MaxUnaryRetries:      1, // the store tries again
+			MaxUnaryRetries:      1, // the store retries itself
 			DialOptions: []grpc.DialOption{
 				grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 				grpc.WithDisableServiceConfig(),
@@ -50,8 +51,8 @@ func newCluster(endpoints []string, secure *tls.Config, user, password string) *
 	}
 }
 
-// ask makes a request of the current member. If it does not answer the next request
-// goes to another one.
+// ask makes a request to the current member. If that does not answer, the next request
+// is made to another one.
 func (c *cluster) ask(ctx context.Context, request func(*clientv3.Client) error) error {
 	client, member, err := c.client()
 	if err == nil {
@@ -68,7 +69,7 @@ func (c *cluster) ask(ctx context.Context, request func(*clientv3.Client) error)
 	return fmt.Errorf("%s: %w", c.endpoints[member], err)
 }
 
-// client returns the current member's.
+// client returns the client of the current member, and the member's index.
 func (c *cluster) client() (*clientv3.Client, int, error) {
 	c.mu.Lock()
 	member := c.current
@@ -99,15 +100,15 @@ func (c *cluster) client() (*clientv3.Client, int, error) {
 	return client, member, nil
 }
 
-// refusals are etcd's errors that say that a request was not carried out, and will
-// not be.
+// refusals are the errors of etcd after which a request was not and will not be carried
+// out.
 var refusals = []error{
 	rpctypes.ErrNoSpace, rpctypes.ErrRequestTooLarge, rpctypes.ErrTooManyOps, rpctypes.ErrTooManyRequests,
 	rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrInvalidAuthToken, rpctypes.ErrUserEmpty,
 	rpctypes.ErrAuthOldRevision, rpctypes.ErrLeaseTTLTooLarge, rpctypes.ErrDuplicateKey, rpctypes.ErrEmptyKey,
 }
 
-// kindOf wraps an error of etcd as those of a register.
+// kindOf wraps an error of etcd in the corresponding error of a register.
 func kindOf(err error) error {
 	if err == nil {
 		return nil

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// maxCommits is how many commits are under way at one time. What comes meanwhile
-// is gathered for the next one.
+// maxCommits is how many commits may be in progress. Further changes wait for the next
+// commit.
 const maxCommits = 4
 
-// commits gathers the changes of all games of a store: those that wait go into the
-// next commit together. It may be used by any number of goroutines.
+// commits batches the changes of all games of a store: all that wait go into the next
+// commit. Its methods may be called concurrently.
 type commits struct {
 	register register
 	timeout  time.Duration // of a commit
@@ -20,14 +20,14 @@ type commits struct {
 	waiting []*pending
 	busy    map[string]bool // keys that are being changed
 	running int
-	away    error // why changes fail before they are tried, or nil
+	away    error // the error of all changes while etcd does not answer, or nil
 }
 
-// pending is a change that waits for its commit, or for the end of it.
+// pending is a change that waits for its commit to begin or to end.
 type pending struct {
 	change
 	value   func() []byte
-	done    chan struct{} // closed when the rest is set
+	done    chan struct{} // closed when outcome and err are set
 	outcome outcome
 	err     error
 }
@@ -52,8 +52,8 @@ func (c *commits) change(ch change, value func() []byte) (outcome, error) {
 	return p.outcome, p.err
 }
 
-// setAway has all changes that wait, and those to come, fail with that error, or
-// with nil lets them be tried again.
+// setAway makes all waiting and future changes fail with err. If err is nil, changes are
+// tried again.
 func (c *commits) setAway(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +68,7 @@ func (c *commits) setAway(err error) {
 	c.waiting = nil
 }
 
-// start starts commits of what waits. c.mu must be held.
+// start starts commits of the changes that wait. The caller holds c.mu.
 func (c *commits) start() {
 	for c.running < maxCommits {
 		var batch, rest []*pending
@@ -93,7 +93,7 @@ func (c *commits) start() {
 	}
 }
 
-// commit makes changes in one commit.
+// commit makes a batch of changes in one commit.
 func (c *commits) commit(batch []*pending) {
 	changes := make([]change, len(batch))
 	for i, p := range batch {

@@ -11,10 +11,10 @@ import (
 	"counting/server/store"
 )
 
-// The errors of Count.Run, wrapped. After either, nothing is reported as written
+// Errors of Count.Run. They are wrapped. After either, nothing is reported as written
 // any more.
 var (
-	// ErrFenced: another server, or a later opening of the game here, has taken the
+	// ErrFenced: another server, or a later opening on this one, has taken the
 	// ownership.
 	ErrFenced = errors.New("the game has another owner now")
 	// ErrAway: etcd has not answered for Options.Away.
@@ -22,8 +22,8 @@ var (
 )
 
 const (
-	// firstRetry and lastRetry are the waits between attempts to write what etcd
-	// refuses, or to read while it does not answer: each is twice the one before.
+	// firstRetry and lastRetry bound the wait between attempts to write while etcd
+	// refuses writes, or to read while it does not answer. It doubles each time.
 	firstRetry = 10 * time.Millisecond
 	lastRetry  = time.Second
 )
@@ -36,22 +36,22 @@ type Count struct {
 	opened store.Opened
 
 	started atomic.Bool   // by Run, or by Close in its place
-	done    chan struct{} // closed when the game is given up
-	result  error         // of Run; to be read once done is closed
+	done    chan struct{} // closed when the game is released
+	result  error         // of Run; valid once done is closed
 
 	confirming chan struct{} // has an element while Confirm asks etcd
 
-	// Used by Run alone, and before it.
+	// Used only by Run, and before it.
 	epoch    int64
 	revision int64 // of the key
-	kept     int64 // the count that etcd is known to have
+	kept     int64 // the count that is known to be in etcd
 
 	mu      sync.Mutex
 	changed sync.Cond
 	last    int64
 	taken   int64     // the count of the last commit
-	since   time.Time // when the first number that is not kept was appended
-	after   time.Time // when the first number after taken was
+	since   time.Time // when the first number after kept was appended
+	after   time.Time // when the first number after taken was appended
 	at      time.Time // when the last number was written
 	// confirmed is when the last request began that found this server as the owner.
 	confirmed time.Time
@@ -60,8 +60,8 @@ type Count struct {
 	closed    bool  // Append does nothing
 }
 
-// newCount returns the count of a game with that value, which this store has just
-// written as its owner.
+// newCount returns the count of a game whose value this store has just written as its
+// new owner.
 func newCount(s *Store, game string, v gameValue, revision int64) *Count {
 	c := &Count{
 		store: s, game: game, key: s.gameKey(game), done: make(chan struct{}), confirming: make(chan struct{}, 1), confirmed: time.Now(),
@@ -76,14 +76,14 @@ func newCount(s *Store, game string, v gameValue, revision int64) *Count {
 // Opened returns what was found when the count was opened.
 func (c *Count) Opened() store.Opened { return c.opened }
 
-// Last returns the number that was appended last, or that was found.
+// Last returns the number that was appended last, initially Opened().Last.
 func (c *Count) Last() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
 }
 
-// Append counts all numbers up to that one: see store.Count.
+// Append appends all numbers up to upTo: see store.Count.
 func (c *Count) Append(upTo int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,16 +102,16 @@ func (c *Count) Append(upTo int64) {
 	c.last = upTo
 }
 
-// Ready returns nil if the last write went well, and otherwise its error.
+// Ready returns nil if the last write succeeded, and otherwise its error.
 func (c *Count) Ready() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// Run writes what is appended until Close is called: see store.Count. While etcd
-// refuses to write, as when its space is used up, it tries again. Its other errors
-// are ErrFenced and ErrAway.
+// Run writes what is appended until Close is called: see store.Count. While etcd refuses
+// writes, for instance because its space is used up, Run retries. Its errors are
+// ErrFenced and ErrAway.
 func (c *Count) Run(r store.Callbacks) error {
 	if c.started.Swap(true) {
 		return errors.New("etcdstore: the count is run twice, or closed")
@@ -188,7 +188,7 @@ func (c *Count) wait() (more bool, err error) {
 	return c.last > c.kept, c.failure
 }
 
-// next returns the value for a commit that begins: all numbers that were appended.
+// next returns the value for the next commit: all numbers that were appended.
 func (c *Count) next() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,7 +197,7 @@ func (c *Count) next() []byte {
 	return gameValue{Count: c.last, Epoch: c.epoch, Owner: c.store.owner, At: millis(c.at)}.encode()
 }
 
-// written reports that all numbers up to that one are kept.
+// written reports that all numbers up to upTo are committed.
 func (c *Count) written(upTo int64, r store.Callbacks) {
 	c.mu.Lock()
 	took := time.Since(c.since)
@@ -210,8 +210,8 @@ func (c *Count) written(upTo int64, r store.Callbacks) {
 	r.OnCommit(upTo, took)
 }
 
-// ask reads the key after a commit of unknown outcome, which began then. The commit
-// may still be carried out later; then the next one meets its value.
+// ask reads the key after a commit of unknown outcome, which began at that time. If the
+// commit is carried out later, the next one finds its value.
 func (c *Count) ask(began time.Time) (entry, error) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		now, err := c.store.read(context.Background(), c.key)
@@ -227,7 +227,7 @@ func (c *Count) ask(began time.Time) (entry, error) {
 	}
 }
 
-// adopt goes on from an entry that was found in place of the one that was left.
+// adopt continues from an entry that differs from the last known one.
 func (c *Count) adopt(now entry, r store.Callbacks) error {
 	v, err := c.decode(now)
 	switch {
@@ -267,7 +267,7 @@ func whose(owner string) string {
 	return owner
 }
 
-// pause waits, unless Run is to end, and returns the error that ends it.
+// pause waits for d, or until an error ends Run, which it returns.
 func (c *Count) pause(d time.Duration) error {
 	timer := time.AfterFunc(d, func() {
 		c.mu.Lock()
@@ -284,7 +284,7 @@ func (c *Count) pause(d time.Duration) error {
 	return c.failure
 }
 
-// setState reports a change from working to failing or back.
+// setState calls OnHealth if err changes the state from working to failing or back.
 func (c *Count) setState(err error, r store.Callbacks) {
 	c.mu.Lock()
 	changed := (c.state == nil) != (err == nil)
@@ -295,7 +295,7 @@ func (c *Count) setState(err error, r store.Callbacks) {
 	}
 }
 
-// fail ends Run with that error.
+// fail ends Run with an error.
 func (c *Count) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -306,9 +306,9 @@ func (c *Count) fail(err error) {
 	c.changed.Broadcast()
 }
 
-// giveUp lets any server own the game, or deletes the key of one in which nothing
-// was counted. If that fails another server owns it when it comes for it and this
-// server has ended.
+// giveUp releases the ownership of the game, or deletes the key of a game in which
+// nothing was counted. If that fails, another server can become the owner after this
+// one has ended.
 func (c *Count) giveUp() {
 	v := gameValue{Count: c.kept, Epoch: c.epoch, At: millis(c.at)}
 	value := v.encode
@@ -318,7 +318,7 @@ func (c *Count) giveUp() {
 	c.store.commits.change(change{key: c.key, expected: c.revision}, value)
 }
 
-// Close writes what waits and gives the game up: see store.Count.
+// Close writes what is queued and releases the game: see store.Count.
 func (c *Count) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true

@@ -9,10 +9,10 @@ import (
 	"counting/server/store"
 )
 
-// importTime is how long etcd may take for each request of an import.
+// importTime is the timeout of each request of an import.
 const importTime = 5 * time.Second
 
-// importGame makes a game of which nobody is the owner.
+// importGame creates a game without an owner.
 func importGame(ctx context.Context, r register, prefix, game string, last int64) error {
 	if game != store.Default {
 		if err := protocol.CheckGame(game); err != nil {
@@ -34,12 +34,12 @@ func importGame(ctx context.Context, r register, prefix, game string, last int64
 		}
 		now = out[0].now
 	} else {
-		// Was it made nevertheless?
+		// The commit may have been carried out nevertheless.
 		again, cancel := context.WithTimeout(ctx, importTime)
 		defer cancel()
 		found, readErr := r.read(again, key)
 		if readErr != nil || found.revision == 0 {
-			return fmt.Errorf("etcd did not say whether the game was made; import it again, which does no harm: %w", err)
+			return fmt.Errorf("etcd did not report whether the game was created; import it again, which is safe: %w", err)
 		}
 		now = found
 	}

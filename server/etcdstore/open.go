@@ -11,27 +11,26 @@ import (
 	"strings"
 )
 
-// Address says where a store is, as the flags have it.
+// Address is the address of a store, as given by flags.
 type Address struct {
-	// URL is etcd://host:port,host:port/prefix, or etcds:// for TLS. The prefix, which
-	// may be left out, is that of all keys; a user's name may stand before the hosts
-	// with an @ between.
+	// URL is etcd://host:port,host:port/prefix, or etcds:// for TLS. The optional prefix
+	// is that of all keys; user@ before the hosts names a user.
 	URL string
-	// CA, Cert and Key are PEM files: of the authorities that sign the members'
-	// certificates, if they are not the system's, and of this client's certificate. With
-	// any of them there is TLS. Certificate and key are read for each connection.
+	// CA, Cert and Key are PEM files: the authorities that sign the members'
+	// certificates, by default the system's, and this client's certificate and key. Any
+	// of them enables TLS. Certificate and key are read for each connection.
 	CA, Cert, Key string
 	Password      string // of the user
 }
 
-// parsed is what a URL says.
+// parsed holds the parts of a URL.
 type parsed struct {
 	endpoints    []string
 	secure       bool
 	user, prefix string
 }
 
-// parse reads the URL.
+// parse parses the URL.
 func (a Address) parse() (p parsed, err error) {
 	wrong := func(format string, args ...any) (parsed, error) {
 		return p, fmt.Errorf("%s, like etcd://host:2379,host:2379/prefix", fmt.Sprintf(format, args...))
@@ -76,7 +75,7 @@ func (a Address) parse() (p parsed, err error) {
 	return p, nil
 }
 
-// Check returns nil if the address makes sense. It reads no file.
+// Check validates the address. It does not read files.
 func (a Address) Check() error {
 	_, err := a.parse()
 	return err
@@ -122,8 +121,8 @@ func (a Address) register() (register, string, error) {
 	return newCluster(p.endpoints, secure, p.user, a.Password), p.prefix, nil
 }
 
-// Open opens the store at an address. While etcd does not answer it waits, and says
-// so in the log, until ctx ends. The caller must close the store.
+// Open opens the store at an address. While etcd does not answer, it retries and logs
+// that, until ctx ends. The caller must Close the store.
 func Open(ctx context.Context, a Address, o Options) (*Store, error) {
 	r, prefix, err := a.register()
 	if err != nil {
@@ -133,8 +132,7 @@ func Open(ctx context.Context, a Address, o Options) (*Store, error) {
 	return newStore(ctx, r, o)
 }
 
-// Import makes a game whose count is at last, as if all numbers up to it had been
-// counted at that store. The game must not exist.
+// Import creates a game whose count is at last. The game must not exist.
 func Import(ctx context.Context, a Address, game string, last int64) error {
 	r, prefix, err := a.register()
 	if err != nil {

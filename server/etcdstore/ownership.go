@@ -53,7 +53,7 @@ func (s *Store) tryClaim(ctx context.Context, game string, create bool) (*Count,
 			return nil, err
 		case elsewhere != nil:
 			return nil, elsewhere
-		case v.Count == 0 && !create: // somebody has opened it, and ended
+		case v.Count == 0 && !create: // an owner that has ended created it and counted nothing
 			return nil, store.ErrNotFound
 		}
 		if now.revision == 0 && game != store.Default && s.options.MaxGames > 0 {
@@ -80,7 +80,7 @@ func (s *Store) tryClaim(ctx context.Context, game string, create bool) (*Count,
 			now, err = s.read(ctx, now.key)
 		}
 		if err == nil && now.revision != 0 {
-			// It may be the claim itself, of unknown outcome.
+			// This may be the value of the claim itself, whose outcome was unknown.
 			if v2, bad := decodeGame(now); bad == nil && v2 == v {
 				s.stats.claims.Add(1)
 				return newCount(s, game, v, now.revision), nil
@@ -93,8 +93,7 @@ func (s *Store) tryClaim(ctx context.Context, game string, create bool) (*Count,
 	return nil, fmt.Errorf("%w: %w", store.ErrNoOwner, err)
 }
 
-// ownerOf returns where the owner of a game is, or nil if this server may become the
-// owner.
+// ownerOf returns the owner of a game, or nil if this server may become the owner.
 func (s *Store) ownerOf(ctx context.Context, game string, v gameValue) (*store.Elsewhere, error) {
 	if v.Owner == "" || v.Owner == s.owner || earlier(v.Owner, s.options.Name, s.incarnation) {
 		return nil, nil
@@ -123,8 +122,8 @@ func (s *Store) ownerOf(ctx context.Context, game string, v gameValue) (*store.E
 	return &m.owner, nil
 }
 
-// refuses reports whether a replica was reported to Refused of late. s.mu must be
-// held.
+// refuses reports whether a replica was recently reported to Refused. The caller holds
+// s.mu.
 func (s *Store) refuses(owner string) bool {
 	until, ok := s.refusing[owner]
 	if ok && !time.Now().Before(until) {
@@ -134,8 +133,8 @@ func (s *Store) refuses(owner string) bool {
 	return ok
 }
 
-// Refused has this server, for a while, take over the games of that owner which it
-// is asked for: see store.Refuser.
+// Refused makes Open take over games of that owner for the next leaseTime: see
+// store.Refuser.
 func (s *Store) Refused(owner *store.Elsewhere) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,10 +11,10 @@ import (
 // startRetry is the time between attempts to reach etcd at the start.
 const startRetry = 500 * time.Millisecond
 
-// reportTime is how often it is logged that etcd does not answer at the start.
+// reportTime is the time between log lines while etcd does not answer at the start.
 const reportTime = 5 * time.Second
 
-// join gives this server its incarnation and its replica key, as soon as etcd
+// join determines the server's incarnation and writes its replica key, as soon as etcd
 // answers.
 func (s *Store) join(ctx context.Context) error {
 	var reported time.Time
@@ -36,8 +36,8 @@ func (s *Store) join(ctx context.Context) error {
 }
 
 func (s *Store) tryJoin(ctx context.Context) error {
-	// The revision of etcd grows with each change, so that an incarnation is
-	// higher than all before it.
+	// The revision of etcd grows with each change, so an incarnation is greater than
+	// all earlier ones.
 	p, err := s.list(ctx, s.replicaKey(""), end(s.replicaKey("")), 1)
 	if err != nil {
 		return err
@@ -47,8 +47,7 @@ func (s *Store) tryJoin(ctx context.Context) error {
 	return s.announce(ctx)
 }
 
-// announce makes the replica key, with a new lease. It must not be called by two
-// goroutines at the same time.
+// announce writes the replica key, with a new lease. It must not be called concurrently.
 func (s *Store) announce(ctx context.Context) error {
 	var l lease
 	err := s.call(ctx, func(ctx context.Context) (err error) {
@@ -82,7 +81,7 @@ func (s *Store) announce(ctx context.Context) error {
 	return nil
 }
 
-// keep renews the lease, and watches whether etcd answers, until ctx ends.
+// keep renews the lease, and detects whether etcd answers, until ctx ends.
 func (s *Store) keep(ctx context.Context) {
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
@@ -106,8 +105,8 @@ func (s *Store) keep(ctx context.Context) {
 	}
 }
 
-// watch closes all open games when etcd has been away for too long. err is that of
-// the last attempt.
+// watch closes all open games when etcd has not answered for Options.Away. err is that of
+// the last request.
 func (s *Store) watch(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +129,7 @@ func (s *Store) watch(err error) {
 	}
 }
 
-// leave ends the lease, so that other servers need not wait for its end.
+// leave revokes the lease, so that other servers do not wait for its end.
 func (s *Store) leave(ctx context.Context) {
 	s.mu.Lock()
 	l := s.lease
@@ -142,7 +141,7 @@ func (s *Store) leave(ctx context.Context) {
 	}
 }
 
-// call makes a request, which may take Options.request, and notes an answer.
+// call makes a request with the timeout Options.request, and records an answer.
 func (s *Store) call(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.request)
 	defer cancel()
@@ -151,7 +150,7 @@ func (s *Store) call(ctx context.Context, request func(context.Context) error) e
 	return err
 }
 
-// note notes whether etcd has answered.
+// note records whether etcd has answered.
 func (s *Store) note(err error) {
 	if err == nil || errors.Is(err, errRefused) || errors.Is(err, errNoLease) {
 		s.mu.Lock()
@@ -185,7 +184,7 @@ func (s *Store) list(ctx context.Context, from, to string, most int) (p page, er
 	return p, err
 }
 
-// noting notes whether etcd answers the commits.
+// noting is a register that records whether etcd answers commits.
 type noting struct {
 	register
 	store *Store

@@ -14,50 +14,51 @@ import (
 	"counting/server/store"
 )
 
-// Options are for Open.
+// Options configure Open.
 type Options struct {
-	// Name of this server, which no other one that runs has. When it is started
-	// again, it has the games back that it owned before.
+	// Name is the name of this server, unique among running servers. After a restart,
+	// the server takes back the games that it owned before.
 	Name string
-	// Addr and Secret are what other servers are told: the host:port of the internal
-	// listener, and what it asks for.
+	// Addr and Secret are published to other servers: the host:port of the internal
+	// listener, and the secret that it requires.
 	Addr, Secret string
-	// MaxGames is how many games may be kept beside the default one; 0 is any
-	// number. Servers that make games at the same moment may make a few more.
+	// MaxGames is how many games may be kept besides the default one; 0 means no limit.
+	// Servers that create games concurrently may exceed it by a few.
 	MaxGames int
-	// Away is how long etcd may not answer before the open games are closed; 0 is 2 s.
+	// Away is how long etcd may not answer before the open games are closed; 0 means
+	// 2 s.
 	Away time.Duration
 	Log  *slog.Logger // may be nil
 
 	prefix  string        // of all keys
-	request time.Duration // how long etcd may take to answer a request; 0 is requestTime
+	request time.Duration // timeout of a request; 0 means requestTime
 }
 
 const (
-	// leaseTime is how long this server is believed to run when it does not say so
-	// any more. etcd has no shorter leases.
+	// leaseTime is how long other servers assume that this one runs after its last
+	// renewal. etcd has no shorter leases.
 	leaseTime = 2 * time.Second
-	// beat is the time from one renewal of the lease to the next.
+	// beat is the time between renewals of the lease.
 	beat = leaseTime / 8
-	// requestTime is how long etcd may take to answer a request before another one of
-	// its members is asked. A part of Options.Away, it leaves time for three others.
+	// requestTime is how long a member of etcd may take to answer a request before
+	// another one is asked. It is a quarter of Options.Away, so that several can be
+	// asked.
 	requestTime = 500 * time.Millisecond
-	// rememberTime is how long the owner of a game, or that its address refuses
-	// connections, is believed without asking etcd.
+	// rememberTime is how long the owner of a game is cached.
 	rememberTime = 250 * time.Millisecond
-	// maxRemembered is of how many games the owners are remembered.
+	// maxRemembered is how many owners are cached.
 	maxRemembered = 10_000
 )
 
 // Store keeps the counts of games in etcd, for any number of servers. It is a
 // store.Store.
 //
-// A game is one key, with its count, its owner and an epoch. The owner writes the
-// count only if the key's revision is the one that it has left. A server becomes
-// the owner by writing itself into the key, with the next epoch, under the same
-// condition: from then on every write of the former owner fails. Whether an owner
-// still runs is told by a key with a lease; a lease that ends too early, or a
-// clock that is wrong, moves games but loses nothing.
+// A game is one key, with its count, its owner and an epoch. The owner writes the count
+// on condition that the key's revision is that of its last write. A server becomes the
+// owner by writing its name and the next epoch into the key under the same condition:
+// from then on every write of the former owner fails. A key with a lease shows whether
+// an owner still runs. If a lease ends too early or a clock is wrong, games move to
+// other servers, but nothing is lost.
 type Store struct {
 	register register
 	options  Options
@@ -75,13 +76,13 @@ type Store struct {
 	open     map[string]*Count // nil while a game is being opened
 	owners   map[string]memory // of games
 	refusing map[string]time.Time
-	answered time.Time // when etcd answered last
-	away     error     // that etcd is, or nil
+	answered time.Time // when etcd last answered
+	away     error     // the error while etcd does not answer, or nil
 	lease    lease
 	closed   bool
 }
 
-// memory is an owner that was read of late.
+// memory is a cached owner.
 type memory struct {
 	owner store.Elsewhere
 	key   string // of the replica, without prefix
@@ -90,18 +91,18 @@ type memory struct {
 
 type stats struct{ appends, conflicts, unknown, claims, takeovers, fenced atomic.Int64 }
 
-// Stats are what a store has done so far, and how many games it owns.
+// Stats are counters of a store, and the number of games that it owns.
 type Stats struct {
 	Appends   int64 // writes of a count
 	Conflicts int64 // writes that found another revision than expected
-	Unknown   int64 // writes of which etcd did not say in time whether it made them
+	Unknown   int64 // writes whose outcome etcd did not report in time
 	Claims    int64 // changes of the ownership to this server
-	Takeovers int64 // those of them from a server that had not given the game up
+	Takeovers int64 // claims of games whose previous owner had not released them
 	Fenced    int64 // games that this server lost to another owner
 	Owned     int   // games
 }
 
-// Stats may be called by any number of goroutines.
+// Stats returns the current values. It may be called concurrently.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	owned := 0
@@ -119,8 +120,8 @@ func (s *Store) Stats() Stats {
 
 var errClosed = errors.New("the store is closed")
 
-// newStore returns a store of a register, which it closes. While etcd does not
-// answer it tries again until ctx ends.
+// newStore returns a store that uses and closes a register. While etcd does not answer,
+// it tries again until ctx ends.
 func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	if o.Name == "" || len(o.Name) > 253 || strings.ContainsAny(o.Name, "#/\x00") {
 		return nil, fmt.Errorf("the server's name is %.100q: it must have 1 to 253 characters, without # and /", o.Name)
@@ -148,17 +149,17 @@ func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Owned returns nil: each game has an owner of its own.
+// Owned returns nil: each game has its own owner.
 func (s *Store) Owned() <-chan struct{} { return nil }
 
 func (s *Store) gameKey(game string) string { return s.options.prefix + "games/" + game }
 
 func (s *Store) replicaKey(owner string) string { return s.options.prefix + "replicas/" + owner }
 
-// Open opens the count of a game: see store.Store. It becomes the owner of one that
-// nobody owns, whose owner runs no longer, that this server owned before it was
-// started again, or whose owner was reported to Refused. While etcd does not answer,
-// the error is store.ErrNoOwner.
+// Open opens the count of a game: see store.Store. The store becomes the owner of a game
+// that has no owner, whose owner no longer runs or was reported to Refused, or that this
+// server owned before a restart. While etcd does not answer, the error is
+// store.ErrNoOwner.
 func (s *Store) Open(ctx context.Context, game string, create bool) (store.Count, error) {
 	if game != store.Default {
 		if err := protocol.CheckGame(game); err != nil {
@@ -185,14 +186,14 @@ func (s *Store) Open(ctx context.Context, game string, create bool) (store.Count
 	switch {
 	case err != nil:
 		return nil, err
-	case closed: // meanwhile
+	case closed: // in the meantime
 		c.Close(ctx)
 		return nil, errClosed
 	}
 	return c, nil
 }
 
-// reserve makes sure that a game may be opened, and notes that it is being opened.
+// reserve checks that a game may be opened, and marks it as being opened.
 func (s *Store) reserve(game string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +215,7 @@ func (s *Store) reserve(game string) error {
 	return nil
 }
 
-// checkRoom returns store.ErrTooMany if no further game may be kept.
+// checkRoom returns store.ErrTooMany if no further game may be created.
 func (s *Store) checkRoom(ctx context.Context) error {
 	games := s.gameKey("")
 	p, err := s.list(ctx, games+"\x00", end(games), 1)
@@ -227,8 +228,8 @@ func (s *Store) checkRoom(ctx context.Context) error {
 	return nil
 }
 
-// end returns the first key after all that begin with a prefix, whose last byte is
-// no 0xff.
+// end returns the first key after all keys with a prefix, whose last byte must not be
+// 0xff.
 func end(prefix string) string {
 	last := len(prefix) - 1
 	return prefix[:last] + string(prefix[last]+1)
@@ -246,7 +247,7 @@ func (s *Store) Games(ctx context.Context, after string, n int) (games []store.G
 		for _, e := range p.entries {
 			from = e.key + "\x00"
 			name := strings.TrimPrefix(e.key, prefix)
-			v, err := decodeGame(e) // 0 if it is damaged
+			v, err := decodeGame(e) // the zero value if it is invalid
 			if protocol.CheckGame(name) != nil || err == nil && v.Count == 0 {
 				continue
 			}
@@ -259,8 +260,8 @@ func (s *Store) Games(ctx context.Context, after string, n int) (games []store.G
 	return games, nil
 }
 
-// Ready returns why the counts cannot be written: that etcd does not answer, the
-// error of the default game, or of any if more than half of the open games have one.
+// Ready returns why counts cannot be written: etcd does not answer, the default game has
+// an error, or more than half of the open games have one.
 func (s *Store) Ready() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,8 +294,8 @@ func (s *Store) forget(c *Count) {
 	delete(s.open, c.game)
 }
 
-// Close closes all counts, which gives their games up, and tells the other servers
-// that this one has ended: see store.Store.
+// Close closes all counts, which releases their games, and deletes the key that shows
+// that this server runs: see store.Store.
 func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.closed
@@ -325,7 +326,7 @@ func (s *Store) Close(ctx context.Context) error {
 	s.cancel()
 	s.running.Wait()
 	s.leave(ctx)
-	if errors.Join(errs...) == nil { // or else counts may still use it
+	if errors.Join(errs...) == nil { // otherwise counts may still use it
 		s.register.close()
 	}
 	return errors.Join(errs...)

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// maxValue bounds the values of keys, in bytes. Those that are written are shorter.
+// maxValue bounds the values of keys that are read, in bytes. Written ones are shorter.
 const maxValue = 4 << 10
 
 // gameValue is the value of a game's key.
 type gameValue struct {
-	// Count is the number that the game has reached: all numbers up to it are kept.
+	// Count is the number that the game has reached: all numbers up to it are stored.
 	Count int64 `json:"count"`
-	// Epoch grows by one with each change of the owner, so that owner and epoch tell
-	// what one opening of the game has written from everything else.
+	// Epoch grows by one with each change of the owner, so that owner and epoch identify
+	// the writes of one opening of the game.
 	Epoch int64 `json:"epoch"`
-	// Owner is the key of the replica that alone may write the count, without its
-	// prefix; "" is none.
+	// Owner is the key, without its prefix, of the only replica that may write the
+	// count, or "" for none.
 	Owner string `json:"owner"`
 	// At is when the count was written, in milliseconds since 1970, or 0 if it never
-	// was. It is for people.
+	// was. It is for display only.
 	At int64 `json:"at"`
 }
 
@@ -46,7 +46,7 @@ func millis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// decodeGame reads the value of a game's key. What this version does not
+// decodeGame decodes the value of a game's key. A value that this version does not
 // understand is an error, and must not be overwritten.
 func decodeGame(e entry) (gameValue, error) {
 	var v gameValue
@@ -58,7 +58,7 @@ func decodeGame(e entry) (gameValue, error) {
 	case v.Epoch < 1:
 		err = fmt.Errorf("its epoch is %d", v.Epoch)
 	case v.Count > 0 && v.At <= 0:
-		err = errors.New("it does not say when the count was written")
+		err = errors.New("it has no time of the last write")
 	}
 	if err != nil {
 		return v, fmt.Errorf("etcd's key %q has a value that is not a count of this server's, %.100q (%w); it is left as it is: correct or delete it", e.key, e.value, err)
@@ -70,7 +70,7 @@ func decodeGame(e entry) (gameValue, error) {
 type replicaValue struct {
 	Addr   string `json:"addr"` // host:port of its internal listener
 	Secret string `json:"secret"`
-	Host   string `json:"host"` // its name, for people
+	Host   string `json:"host"` // its name, for logs
 }
 
 func decodeReplica(e entry) (replicaValue, error) {
@@ -80,7 +80,7 @@ func decodeReplica(e entry) (replicaValue, error) {
 		err = errors.New("it has no address or no secret")
 	}
 	if err != nil {
-		return v, fmt.Errorf("etcd's key %q does not say where a server is (%w)", e.key, err)
+		return v, fmt.Errorf("etcd's key %q has no valid address of a server (%w)", e.key, err)
 	}
 	return v, nil
 }
@@ -88,7 +88,7 @@ func decodeReplica(e entry) (replicaValue, error) {
 func encode(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // of numbers and strings
+		panic(err) // impossible: v has only numbers and strings
 	}
 	return text
 }
@@ -103,14 +103,14 @@ func decode(text []byte, v any) error {
 		return err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return errors.New("more follows the JSON")
+		return errors.New("there is data after the JSON")
 	}
 	return nil
 }
 
-// earlier reports whether owner is an incarnation of the replica with that name
-// before this one. One that came later is not: of two servers that run with the
-// same name, only one takes games from the other.
+// earlier reports whether owner is an incarnation of the replica with that name before
+// this one. A later one is not: of two running servers with the same name, only one
+// takes games from the other.
 func earlier(owner, name string, incarnation int64) bool {
 	number, ok := strings.CutPrefix(owner, name+"#")
 	n, err := strconv.ParseInt(number, 10, 64)

@@ -347,7 +347,7 @@ func TestLanesAreBounded(t *testing.T) {
 	var flicker Lane
 	for range 100 {
 		flicker.begin(now)
-		flicker.leave(now.Add(time.Millisecond))
+		flicker.end(now.Add(time.Millisecond))
 		now = now.Add(2 * time.Millisecond)
 	}
 	if n := len(flicker.Spans); n != 1 {

@@ -10,12 +10,12 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// ParseNumber reads the arguments of a number event, each of them valid JSON.
-// It takes what the original takes: true and false are 1 and 0, and a client_id
-// of any scalar type is what Python prints for it. In a binary event the
-// client_id may be an attachment. Of a key that comes twice the last counts.
+// ParseNumber parses the arguments of a number event, each of which is valid JSON. It
+// accepts what the original accepts: true and false are 1 and 0, and a client_id of any
+// scalar type is what Python prints for it. In a binary event the client_id may be an
+// attachment. Of duplicate keys the last one is used.
 //
-// The error says what is wrong with the arguments, for the client and the log.
+// The error describes what is wrong with the arguments, for the client and the log.
 func ParseNumber(args []string, binary bool) (clientID string, n Value, err error) {
 	if len(args) != 1 {
 		return "", n, fmt.Errorf("a number event has one argument, not %d", len(args))
@@ -80,8 +80,8 @@ func parseClientID(raw string, binary bool) (string, error) {
 	return v.String(), nil
 }
 
-// hasTooLongWhole tells whether a JSON text has a whole number, in whatever
-// place, that is too long for the original.
+// hasTooLongWhole reports whether a JSON text contains a whole number that is too long
+// for the original.
 func hasTooLongWhole(text string) bool {
 	if len(text) <= maxWhole {
 		return false

@@ -9,19 +9,18 @@ import (
 	"strings"
 )
 
-// maxExact is the largest whole number up to which float64 holds them all.
+// maxExact is the largest number up to which float64 represents all whole numbers.
 const maxExact = 1 << 53
 
-// maxWhole is how long the text of a whole number may be, sign included:
-// python-engineio takes no longer one.
+// maxWhole is the longest text of a whole number, including the sign, that
+// python-engineio accepts.
 const maxWhole = 100
 
-// A Value is a number as Python's json module reads it: a whole number of any
-// size, or a float64. The zero Value is the whole number 0. A Value does not
-// change and may be copied.
+// A Value is a number as Python's json module reads it: a whole number of any size, or a
+// float64. The zero Value is the whole number 0. Values are immutable.
 type Value struct {
 	whole   int64
-	big     *big.Int // a whole number that int64 does not hold, or nil
+	big     *big.Int // a whole number outside of int64, or nil
 	float   float64
 	isFloat bool
 }
@@ -33,9 +32,8 @@ func Int(n int64) Value { return Value{whole: n} }
 // or not a number.
 func Float(f float64) Value { return Value{float: f, isFloat: true} }
 
-// ParseValue reads a JSON number, and true and false, which are 1 and 0 to
-// Python. A number with a point or an exponent is a float; one that is too
-// great for float64 is infinite.
+// ParseValue parses a JSON number, or true or false, which are 1 and 0 in Python. A
+// number with a point or an exponent is a float; one outside of float64 is infinite.
 func ParseValue(raw string) (Value, error) {
 	switch {
 	case raw == "true":
@@ -63,9 +61,8 @@ func ParseValue(raw string) (Value, error) {
 	return Value{big: whole}, nil
 }
 
-// Int64 returns the whole number that v is, be it a float. It returns false for
-// a fraction, and for what is beyond ±2^53, where a float no longer tells one
-// whole number from the next.
+// Int64 returns v as a whole number, also if it is a float. It returns false for a
+// fraction, and beyond ±2^53, where floats no longer represent all whole numbers.
 func (v Value) Int64() (n int64, ok bool) {
 	if v.isFloat {
 		if v.float != math.Trunc(v.float) || math.Abs(v.float) > maxExact {
@@ -76,7 +73,7 @@ func (v Value) Int64() (n int64, ok bool) {
 	return v.whole, v.big == nil && -maxExact <= v.whole && v.whole <= maxExact
 }
 
-// Big returns the whole number that v is, or nil if v is a float.
+// Big returns v as a whole number, or nil if v is a float.
 func (v Value) Big() *big.Int {
 	switch {
 	case v.isFloat:

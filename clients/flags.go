@@ -21,20 +21,21 @@ import (
 var errVersion = errors.New("the version was asked for")
 
 const help = `The client takes a seat at a counting server and counts, in turn with the
-client on the other seat. Its exit code is 0 when all is counted or a signal
-ended it, 1 when it cannot go on, 2 when a flag or a variable makes no sense.
+client on the other seat. Its exit code is 0 after the last number or a signal,
+1 when it cannot continue, 2 when a flag or a variable is invalid.
 
 usage: client [flags]
 
 `
 
-// setting is a flag that is also an environment variable. The flag goes first.
+// setting is a flag that is also an environment variable. The flag overrides the
+// variable.
 type setting struct {
 	name, env, value, usage string
 	parse                   func(string) error
 }
 
-// config is what the flags and the environment say.
+// config holds the values of flags and environment variables.
 type config struct {
 	counter.Config
 	game   string // or empty
@@ -42,11 +43,11 @@ type config struct {
 	check  bool
 }
 
-// settings are those of config, with their default values.
+// settings returns the settings of config, with their default values.
 func settings(config *config) []setting {
 	return []setting{
 		{"server", "SERVER_URL", "http://localhost:5000",
-			"`URL` of the server; a query in it is kept, and a path",
+			"`URL` of the server; its path and query are kept",
 			func(s string) (err error) {
 				if config.Server, err = socketio.ParseURL(s); err != nil {
 					return fmt.Errorf("%w; give the server's URL, such as http://localhost:5000", err)
@@ -54,7 +55,7 @@ func settings(config *config) []setting {
 				return nil
 			}},
 		{"game", "GAME", "",
-			"`name` of the game to play, on a server of many; empty is what the\nserver's URL says, or the game of clients that name none",
+			"`name` of the game; empty means that of the server's URL,\nor the default game",
 			func(s string) error {
 				if s != "" && protocol.CheckGame(s) != nil {
 					return protocol.ErrGame
@@ -81,7 +82,7 @@ func settings(config *config) []setting {
 				return nil
 			}},
 		{"stay", "STAY", "false",
-			"remain connected when all is counted, as under a Deployment,\nwhich would start a client that leaves again; for both clients",
+			"stay connected after the last number, for use in a Deployment,\nwhich would restart a client that exits; for both clients",
 			func(s string) (err error) {
 				if config.Stay, err = strconv.ParseBool(s); err != nil {
 					return errors.New("give true or false")
@@ -89,7 +90,7 @@ func settings(config *config) []setting {
 				return nil
 			}},
 		{"health", "HEALTH", "",
-			"`host:port` to answer HTTP on: 200 if the server was heard from\nlately, else 503; empty is nowhere",
+			"`host:port` for HTTP health checks: 200 if the server was heard from\nin the last 40 s, otherwise 503; empty means none",
 			func(s string) error {
 				if _, _, err := net.SplitHostPort(s); s != "" && err != nil {
 					return errors.New("give host:port, such as 127.0.0.1:5001")
@@ -100,13 +101,13 @@ func settings(config *config) []setting {
 	}
 }
 
-// parse reads the configuration from the flags, else from the environment. It
-// returns flag.ErrHelp when it has written the help to stdout.
+// parse reads the configuration from flags and environment variables. It returns
+// flag.ErrHelp when it has written the help to stdout.
 func parse(args []string, getenv func(string) string, stdout io.Writer) (config config, err error) {
 	flags := flag.NewFlagSet("client", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	version := flags.Bool("version", false, "print the version")
-	flags.BoolVar(&config.check, "check", false, "ask the client that answers on -health whether it has heard from\nthe server lately, and exit with 0 or 1")
+	flags.BoolVar(&config.check, "check", false, "ask the client at -health whether it has heard from the server in\nthe last 40 s, and exit with 0 or 1")
 	given := map[string]bool{}
 	settings := settings(&config)
 	for _, s := range settings {
@@ -151,13 +152,13 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (config 
 		return config, err
 	}
 	if config.check && config.health == "" {
-		return config, errors.New("-check needs -health, the address that the client answers on")
+		return config, errors.New("-check needs -health, the address of the client's health checks")
 	}
 	return config, nil
 }
 
-// choose puts the game into the server's URL, unless it names one already: then it
-// must be the same.
+// choose adds the game to the server's URL. If the URL names a game already, it must be
+// the same.
 func choose(server *url.URL, game string) error {
 	query := server.Query()
 	named, ok := query[protocol.GameParameter]

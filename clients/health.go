@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// lately is how long ago the server may have said something. It is longer than
-// Engine.IO's heartbeat, 25 s, the only thing that an idle session that polls
-// hears.
-const lately = 40 * time.Second
+// maxSilence is how long the server may be silent. It is longer than Engine.IO's
+// heartbeat, 25 s, which is all that an idle session over polling receives.
+const maxSilence = 40 * time.Second
 
-// health is an http.Handler that answers 200 if the client has heard from the
-// server lately, else 503 with the reason.
+// health is an http.Handler that answers 200 if the client has heard from the server
+// within maxSilence, and otherwise 503 with the reason.
 type health struct {
 	heard atomic.Pointer[time.Time] // nil: never
 }
 
-// hear notes that the server has just said something. Any number of goroutines
-// may call it.
+// hear records that the client has just heard from the server. It may be called
+// concurrently.
 func (h *health) hear() {
 	now := time.Now()
 	h.heard.Store(&now)
@@ -33,7 +32,7 @@ func (h *health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case heard == nil:
 		http.Error(w, "nothing heard from the server yet", http.StatusServiceUnavailable)
-	case time.Since(*heard) > lately:
+	case time.Since(*heard) > maxSilence:
 		http.Error(w, fmt.Sprintf("nothing heard from the server for %v", time.Since(*heard).Round(time.Second)), http.StatusServiceUnavailable)
 	default:
 		io.WriteString(w, "OK\n")
@@ -53,8 +52,8 @@ func (h *health) serve(ctx context.Context, addr string) error {
 	return nil
 }
 
-// check asks the client that answers on addr whether it has heard from the
-// server lately.
+// check asks the client whose health handler is at addr whether it has heard from the
+// server within maxSilence.
 func check(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

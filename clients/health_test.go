@@ -14,7 +14,7 @@ import (
 	"counting/clients/socketio/socketiotest"
 )
 
-func TestHealthIsWhetherTheServerWasHeardLately(t *testing.T) {
+func TestHealthIsWhetherTheServerWasHeard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var h health
@@ -29,7 +29,7 @@ func TestHealthIsWhetherTheServerWasHeardLately(t *testing.T) {
 		check(503, "nothing heard from the server yet")
 		h.hear()
 		check(200, "OK")
-		time.Sleep(lately)
+		time.Sleep(maxSilence)
 		check(200, "OK")
 		time.Sleep(time.Second)
 		check(503, "nothing heard from the server for 41s")
@@ -49,7 +49,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// As a probe does: one process asks about the other.
+// Like a probe, one process checks the other.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {

@@ -17,15 +17,15 @@ import (
 	"counting/clients/counter"
 )
 
-// exitWait is how long a signal waits for a clean end before it ends the
-// process all the same, be it stuck in a stdout that nobody reads.
-const exitWait = 900 * time.Millisecond
+// exitTimeout is how long after a signal the process exits, even if a clean end is not
+// possible, for instance because nobody reads stdout.
+const exitTimeout = 900 * time.Millisecond
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, func() {
-		time.Sleep(exitWait)
+		time.Sleep(exitTimeout)
 		os.Exit(0)
 	})
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
@@ -37,10 +37,10 @@ func main() {
 	}
 }
 
-// usageError is run's error for arguments or an environment that make no sense.
+// usageError is run's error for invalid arguments or environment variables.
 type usageError struct{ error }
 
-// run returns nil when the count is over or ctx has ended.
+// run runs the client. It returns nil after the last number, or when ctx has ended.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
 	config, err := parse(args, getenv, stdout)
 	switch {
@@ -69,8 +69,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 // version is set by the build: -ldflags "-X main.version=…".
 var version string
 
-// builtFrom returns what this program was built from: what the build said, else
-// what Go knows.
+// builtFrom returns the version of this program: the one set by the build, or that of
+// the module and of Go.
 func builtFrom() string {
 	if version != "" {
 		return version

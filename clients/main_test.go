@@ -14,7 +14,7 @@ import (
 	"counting/clients/socketio/socketiotest"
 )
 
-// asClient makes the test binary the client itself.
+// asClient makes the test binary act as the client.
 const asClient = "RUN_AS_CLIENT"
 
 func TestMain(m *testing.M) {
@@ -25,11 +25,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// client is the client as a process of its own.
+// client returns the client as a separate process.
 func client(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	// The race detector would keep a process for a second after its end.
+	// The race detector would delay the exit by a second.
 	cmd.Env = append([]string{asClient + "=1", "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
 }
@@ -88,13 +88,13 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-func TestSettingsThatMakeNoSense(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
 		args []string
 		env  []string
-		want []string // what the error names
+		want []string // what the error must contain
 	}{
 		{"a URL without a scheme", []string{"-server", "localhost:5000"}, nil, []string{"-server", `"localhost:5000"`, "http://localhost:5000"}},
 		{"an unparseable URL", nil, []string{"SERVER_URL", "http://[::1"}, []string{"SERVER_URL", `"http://[::1"`, "http://localhost:5000"}},
@@ -104,8 +104,8 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		{"an interval without unit", []string{"-interval", "5"}, nil, []string{"-interval", `"5"`, "10ms"}},
 		{"an interval below nothing", nil, []string{"INTERVAL", "-1s"}, []string{"INTERVAL", `"-1s"`, "10ms"}},
 		{"a health address without a port", nil, []string{"HEALTH", "localhost"}, []string{"HEALTH", `"localhost"`, "127.0.0.1:5001"}},
-		{"a game that there cannot be", []string{"-game", "Blue"}, nil, []string{"-game", `"Blue"`, "a-z"}},
-		{"a game that there cannot be, in the environment", nil, []string{"GAME", "../x"}, []string{"GAME", `"../x"`, "a-z"}},
+		{"an invalid game", []string{"-game", "Blue"}, nil, []string{"-game", `"Blue"`, "a-z"}},
+		{"an invalid game in the environment", nil, []string{"GAME", "../x"}, []string{"GAME", `"../x"`, "a-z"}},
 		{"two games", []string{"-game", "blue"}, []string{"SERVER_URL", "http://s?game=red"}, []string{"-game", `"blue"`, "game=red"}},
 		{"a game and none", []string{"-game", "blue"}, []string{"SERVER_URL", "http://s?game="}, []string{"-game", `"blue"`, "game="}},
 		{"a check of nothing", []string{"-check"}, nil, []string{"-check", "-health"}},

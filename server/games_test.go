@@ -130,10 +130,12 @@ func FuzzGameOf(f *testing.F) {
 func TestHostileNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	waitFor(t, "the owner file, which is written beside everything else", func() bool {
-		_, err := os.Stat(filepath.Join(s.data, numbersfile.OwnerName))
-		return err == nil
-	})
+	for _, name := range []string{numbersfile.OwnerName, live.HistoryName} { // written in the background
+		waitFor(t, "the file "+name, func() bool {
+			_, err := os.Stat(filepath.Join(s.data, name))
+			return err == nil
+		})
+	}
 	before := s.files(t)
 	for _, query := range hostileQueries() {
 		status, text, header := request(t, "GET", s.url+"/socket.io/?EIO=4&transport=polling&"+query, nil)

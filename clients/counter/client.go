@@ -1,6 +1,5 @@
-// Package counter is the counting client: it takes a seat at a server and
-// counts the seat's numbers, one at a time, each after the ack of the one
-// before, until the limit is reached.
+// Package counter is the counting client: it takes a seat at a server and sends the
+// seat's numbers, each after the ack of the previous one, until the limit is reached.
 package counter
 
 import (
@@ -17,18 +16,18 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Config says how to count.
+// Config configures Run.
 type Config struct {
-	// Server is what socketio.ParseURL returned.
+	// Server is a URL returned by socketio.ParseURL.
 	Server *url.URL
 	// Limit is the last number of the count, from 1 to MaxLimit.
 	Limit int64
-	// Interval is the time from one of the client's numbers to the next. The
-	// wait for an ack is part of it.
+	// Interval is the time from one of the client's numbers to the next. It includes the
+	// wait for the ack.
 	Interval time.Duration
-	// Stay is to remain connected when all is counted, and not to return.
+	// Stay makes Run stay connected after the last number, and not return.
 	Stay bool
-	// Heard, if not nil, is called whenever the server has said something. It
+	// Heard, if non-nil, is called whenever something is received from the server. It
 	// must be safe for concurrent use.
 	Heard func()
 	// Out gets the lines that the original client prints.
@@ -38,41 +37,42 @@ type Config struct {
 // MaxLimit is the greatest Limit.
 const MaxLimit = maxNumber - 1
 
-// patience says how long a client waits for what.
-type patience struct {
-	// connect is for the server's CONNECT packet, in an open session. The server holds it back for
-	// 5 s while the seats are taken, then refuses.
+// timeouts are the client's timeouts and delays.
+type timeouts struct {
+	// connect is the timeout for the server's CONNECT packet after the session was
+	// opened. The server delays it for up to 5 s while the seats are taken, and then
+	// refuses.
 	connect time.Duration
-	// seat is for a seat, from CONNECT on. The original leaves a third client
-	// without one for good.
+	// seat is the timeout for a seat, from CONNECT on. The original never gives a third
+	// client a seat.
 	seat time.Duration
-	// resend is for an ack while the game runs. An ack may rightly take long,
-	// as the number waits for the peer's, so the session is kept. But one may
-	// be lost within a server (the original gives none if its disk is full),
-	// so the number is sent again: a repetition harms nothing.
+	// resend is how long to wait for an ack, while the game runs, before the number is
+	// sent again. The session is kept, since an ack may take long while the number waits
+	// for the peer's. But an ack may be lost within a server (the original sends none if
+	// its disk is full), and repeating a number is safe.
 	resend time.Duration
-	// quiet is for a game, with nothing left to count. It is longer than the
-	// longest delay of a peer that was cut off or killed and started again.
-	quiet time.Duration
-	// linger is for a peer that is behind, an interval longer, with the limit
-	// acked.
+	// idle is how long to stay without a game and without numbers left to count. It is
+	// longer than the longest delay of a peer that was cut off, or killed and restarted.
+	idle time.Duration
+	// linger is how long, plus one interval, to stay after the limit is acked, so that a
+	// slower peer can finish.
 	linger time.Duration
-	// print is for what is printed to be read. A client that cannot print does
-	// not know how it does, nor does anybody else: it gives its seat to another.
+	// print is the timeout for output to be read. A client whose output is not read
+	// cannot be observed, so it leaves its seat to another one.
 	print time.Duration
-	// retryMin and retryMax bound the delay before the next attempt to
-	// connect, give or take half of it.
+	// retryMin and retryMax bound the delay before the next attempt to connect, which is
+	// randomized by half of it.
 	retryMin, retryMax time.Duration
 }
 
-// Run counts until the limit is reached or ctx ends. It survives everything
-// else: whatever goes wrong is printed, and tried again.
+// Run counts until the limit is reached or ctx ends. Any error is printed, and the client
+// tries again.
 func Run(ctx context.Context, config Config) {
-	run(ctx, config, patience{
+	run(ctx, config, timeouts{
 		connect:  8 * time.Second,
 		seat:     5 * time.Second,
 		resend:   10 * time.Second,
-		quiet:    5 * time.Second,
+		idle:     5 * time.Second,
 		linger:   time.Second,
 		print:    10 * time.Second,
 		retryMin: 100 * time.Millisecond,
@@ -80,11 +80,11 @@ func Run(ctx context.Context, config Config) {
 	})
 }
 
-func run(ctx context.Context, config Config, wait patience) {
+func run(ctx context.Context, config Config, wait timeouts) {
 	c := client{Config: config, wait: wait, count: count{limit: config.Limit}, out: newPrinter(config.Out)}
 	defer func() {
 		if ctx.Err() != nil {
-			wait.print = min(wait.print, lastLinesWait)
+			wait.print = min(wait.print, lastLinesTimeout)
 		}
 		c.out.close(wait.print)
 	}()
@@ -108,7 +108,7 @@ func run(ctx context.Context, config Config, wait patience) {
 			}
 		}
 		if c.count.acked > acked || time.Since(began) > wait.retryMax {
-			delay.Reset() // no server that turns everybody away at once
+			delay.Reset() // the server does not refuse every session immediately
 		}
 		select {
 		case <-ctx.Done():
@@ -118,30 +118,30 @@ func run(ctx context.Context, config Config, wait patience) {
 	}
 }
 
-// lastLinesWait is how long the last lines may take after a signal.
-const lastLinesWait = 100 * time.Millisecond
+// lastLinesTimeout bounds the printing of the last lines after a signal.
+const lastLinesTimeout = 100 * time.Millisecond
 
-// client is a client over all its sessions.
+// client is the state of a client over all its sessions.
 type client struct {
 	Config
-	wait      patience
+	wait      timeouts
 	count     count
 	out       *printer
-	due       time.Time // when the next number is
-	lastError string    // printed since the last seat
-	failed    int       // how many times in a row no session could be opened
+	due       time.Time // when the next number is due
+	lastError string    // the last one printed since the last seat
+	failed    int       // how many consecutive attempts to open a session failed
 }
 
 func (c *client) print(format string, args ...any) {
 	c.out.print(fmt.Sprintf(format, args...))
 }
 
-// printError prints an error, once until a seat is taken again: a server that
-// is away for a day is one line. What is not plain text is quoted, as most of
-// it comes from the server.
+// printError prints an error, unless it is the same as the last one since a seat was
+// taken: a server that is down for a day results in one line. Text that is not printable
+// is quoted, since it may come from the server.
 func (c *client) printError(err error) {
 	text := err.Error()
-	// The port of this end is another one with each attempt.
+	// The local port differs with each attempt.
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Source != nil {
 		text = strings.ReplaceAll(text, op.Source.String()+"->", "")
 	}

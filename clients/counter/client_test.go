@@ -13,16 +13,15 @@ import (
 	"counting/clients/socketio/socketiotest"
 )
 
-// long is longer than any test waits, and deadline is when it gives up.
+// long is longer than any test takes, and deadline is how long a test may take.
 const (
 	long     = time.Hour
 	deadline = 20 * time.Second
 )
 
-// eager is a client that waits for nothing, but for what is not to happen in a
-// test and what comes at once from a healthy server.
-func eager() patience {
-	return patience{connect: deadline, seat: long, resend: long, quiet: long, print: long,
+// eager has short delays, and long timeouts for what must not time out in a test.
+func eager() timeouts {
+	return timeouts{connect: deadline, seat: long, resend: long, idle: long, print: long,
 		retryMin: time.Millisecond, retryMax: 2 * time.Millisecond}
 }
 
@@ -51,7 +50,7 @@ type running struct {
 	ended chan struct{}
 }
 
-func begin(t *testing.T, server *url.URL, limit int64, wait patience, options ...func(*Config)) *running {
+func begin(t *testing.T, server *url.URL, limit int64, wait timeouts, options ...func(*Config)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{out: &output{}, stop: cancel, ended: make(chan struct{})}
@@ -70,7 +69,7 @@ func begin(t *testing.T, server *url.URL, limit int64, wait patience, options ..
 	return r
 }
 
-// mustEnd waits for the client to end by itself.
+// mustEnd waits until the client ends without being stopped.
 func (r *running) mustEnd(t *testing.T) {
 	t.Helper()
 	mustClose(t, r.ended, "the client to end")
@@ -125,8 +124,8 @@ func TestClientCountsToTheLimitAndLeaves(t *testing.T) {
 	}
 }
 
-// A client that comes when all is counted asks for the ack of the limit, but
-// does not print it as counted.
+// A client that connects after the last number asks for the ack of the limit, but does not
+// print it as counted.
 func TestNumberThatTheServerHasIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	counted := make(chan int64, 10)
@@ -150,35 +149,35 @@ func TestNumberThatTheServerHasIsNotPrinted(t *testing.T) {
 	}
 }
 
-// client1 has to wait for client2 to count the limit: the game stops if it
-// leaves. It may not take a pause in the game for the end either.
+// client1 must wait for client2 to count the limit, since the game stops if client1
+// leaves. It must not mistake a pause in the game for the end either.
 func TestClientWithNothingLeftWaitsForTheEnd(t *testing.T) {
 	t.Parallel()
 	wait := eager()
-	wait.quiet = 50 * time.Millisecond
+	wait.idle = 50 * time.Millisecond
 	stayed := make(chan time.Duration, 1) // after the end of the game
 	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
 		s.Open(assign("client1", 1), startGame)
 		n, _ := s.Number()
 		s.Ack(n)
-		// A peer that is cut off and comes back.
+		// A peer that is cut off and reconnects.
 		s.Send(stopGame, startGame)
-		<-time.After(3 * wait.quiet)
+		<-time.After(3 * wait.idle)
 		stopped := time.Now()
 		s.Send(stopGame)
 		s.Wait()
 		stayed <- time.Since(stopped)
 	})
 	begin(t, server, 2, wait).mustEnd(t)
-	if stayed := <-stayed; stayed < wait.quiet {
-		t.Errorf("stayed for %v after the game, want at least %v", stayed, wait.quiet)
+	if stayed := <-stayed; stayed < wait.idle {
+		t.Errorf("stayed for %v after the game, want at least %v", stayed, wait.idle)
 	}
 }
 
 func TestClientWithNothingToCountLeavesAGameThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	wait := eager()
-	wait.quiet = time.Millisecond
+	wait.idle = time.Millisecond
 	server := socketiotest.Serve(t, func(_ int, s *socketiotest.Session) {
 		s.Open(assign("client1", 2001))
 		s.Wait()
@@ -189,7 +188,7 @@ func TestClientWithNothingToCountLeavesAGameThatDoesNotStart(t *testing.T) {
 func TestClientThatStaysComesBackAndCountsNoMore(t *testing.T) {
 	t.Parallel()
 	wait := eager()
-	wait.quiet = time.Millisecond
+	wait.idle = time.Millisecond
 	third := make(chan struct{})
 	server := socketiotest.Serve(t, func(n int, s *socketiotest.Session) {
 		switch s.Open(assign("client2", 2+2*min(n, 1)), startGame); n {
@@ -212,14 +211,13 @@ func TestClientThatStaysComesBackAndCountsNoMore(t *testing.T) {
 	r.mustEnd(t)
 }
 
-// Every way in which a server may end, or never begin, a session, and one
-// number after that.
+// Every way in which a server may end or refuse a session, and one number after that.
 func TestClientComesBack(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
 		first func(*socketiotest.Session)
-		wait  func(*patience)
+		wait  func(*timeouts)
 		error string // what is printed
 	}{
 		{"after no Engine.IO", func(s *socketiotest.Session) { s.Send("hello") },
@@ -227,7 +225,7 @@ func TestClientComesBack(t *testing.T) {
 		{"after a session that is cut off before CONNECT", func(s *socketiotest.Session) { s.Handshake() },
 			nil, "Error: websocket: close 1006 (abnormal closure): unexpected EOF"},
 		{"after no CONNECT", func(s *socketiotest.Session) { s.Handshake(); s.Wait() },
-			func(p *patience) { p.connect = 200 * time.Millisecond }, "Error: the server did not connect within 200ms"},
+			func(p *timeouts) { p.connect = 200 * time.Millisecond }, "Error: the server did not connect within 200ms"},
 		{"after a refused CONNECT", func(s *socketiotest.Session) {
 			s.Handshake()
 			s.Send(`44{"message":"both seats are taken"}`)
@@ -247,11 +245,11 @@ func TestClientComesBack(t *testing.T) {
 			s.Handshake()
 			s.Send(slices.Repeat([]string{startGame}, 200)...)
 			s.Wait()
-		}, nil, "Error: the server talks but does not connect"},
+		}, nil, "Error: the server sends events but does not connect"},
 		{"after no seat", func(s *socketiotest.Session) { s.Open(startGame, stopGame); s.Wait() },
-			func(p *patience) { p.seat = time.Millisecond }, "Error: no seat is free"},
+			func(p *timeouts) { p.seat = time.Millisecond }, "Error: no seat is free"},
 		{"after a seat that there is not", func(s *socketiotest.Session) { s.Open(assign("client3", 1)); s.Wait() },
-			nil, `Error: the server assigned the seat "client3", which there is not`},
+			nil, `Error: the server assigned the seat "client3", which does not exist`},
 		{"after an assignment that is none", func(s *socketiotest.Session) { s.Open(`42["client_assigned"]`); s.Wait() },
 			nil, "Error: client_assigned: it has no such argument"},
 		{"after a lost connection", func(s *socketiotest.Session) { s.Open(assign("client1", 1), startGame); s.Number() },

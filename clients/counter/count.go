@@ -7,54 +7,49 @@ import (
 	"counting/server/protocol"
 )
 
-// maxNumber is the greatest number that JSON's numbers hold exactly, as both
-// servers read them.
+// maxNumber is the greatest number that both servers read exactly from JSON.
 const maxNumber = 1 << 53
 
-// count is what a client knows of the count and decides from it, without
-// clock or socket. What happened goes in through its methods and fields; turn
-// and stage say what to do now.
+// count is a client's state of the count and its decisions, without clock or socket.
+// Events are reported by its methods and fields; turn and stage return what to do.
 //
-// # Where it goes on
+// # Where it continues
 //
-// acked is the highest number that this client had an ack for, in whatever
-// seat: it is in the file, and so are all below it. The next number of a seat
-// is the seat's first one above acked that is not below the server's
-// last_number. In one seat that is max(own next unacked, last_number). In
-// another seat nothing is skipped (57 of client1 that was never acked says
-// nothing about 56 of client2) and nothing in the file is counted again,
-// whatever a server that forgot everything says.
+// acked is the highest number that this client got an ack for, in either seat: it and
+// all lower numbers are in the file. The next number of a seat is the seat's first one
+// above acked that is not below the server's last_number. In the same seat that is
+// max(own next unacked number, last_number). In the other seat no number is skipped (57
+// of client1 that was never acked implies nothing about 56 of client2), and no number in
+// the file is counted again, whatever a server without its data assigns.
 //
 // # When it leaves
 //
-// Whoever leaves stops the game, so nobody may leave before the limit is in
-// the file. Its ack says that it is; so the client that gets it may leave (and
-// does a moment later: the original writes and acks numbers as they come, and
-// the peer may be a few behind). The other one has nothing left to count,
-// which is no reason to leave: it waits until the game has stood still for a
-// while. For a while, because the game also stops if the peer's connection
-// broke just before the last number, and because a client that comes back late
-// finds no game at all.
+// A client that leaves stops the game, so a client must not leave before the limit is in
+// the file. The ack of the limit shows that it is, so the client that gets it leaves, a
+// moment later: the original writes and acks numbers as they arrive, and the peer may be
+// a few numbers behind. The other client has no numbers left, but does not leave until
+// the game has been stopped for a while: the game also stops if the peer's connection
+// broke just before the last number, and a client that reconnects late finds no game.
 //
-// A server may say that the limit was counted without its being in the file:
-// it holds numbers that came ahead of their turn. So the seat whose number is
-// the limit counts it, again if need be, until it has the ack itself. Against
-// the original, which knows no repetition, that can double the last line.
+// A server may assign a number beyond the limit although the limit is not in the file:
+// it may hold numbers that were sent ahead of their turn. So the seat that counts the
+// limit sends it, again if needed, until it gets the ack itself. With the original, which
+// does not detect repetitions, that can double the last line.
 type count struct {
 	limit   int64
 	acked   int64         // 0 before the first ack
 	seat    protocol.Seat // NoSeat between sessions
 	next    int64         // the seat's next number, above limit if none is left
-	sent    int64         // the number whose ack is waited for, or 0
+	sent    int64         // the number whose ack is outstanding, or 0
 	running bool          // between start_game and stop_game
 	due     bool          // the interval since the last number is over
 }
 
-// assign takes the seat and the number that the server says is next.
+// assign sets the seat and the next number from the server's assignment.
 func (c *count) assign(a protocol.Assignment) error {
 	seat := protocol.SeatNamed(a.ClientID)
 	if seat == protocol.NoSeat {
-		return fmt.Errorf("the server assigned the seat %.40q, which there is not", a.ClientID)
+		return fmt.Errorf("the server assigned the seat %.40q, which does not exist", a.ClientID)
 	}
 	last := a.LastNumber.Float64()
 	if last > maxNumber {
@@ -68,7 +63,7 @@ func (c *count) assign(a protocol.Assignment) error {
 	return nil
 }
 
-// ack takes an ack of number n, of whatever session.
+// ack records an ack of number n, of any session.
 func (c *count) ack(n int64) {
 	if n != c.sent {
 		return
@@ -77,17 +72,16 @@ func (c *count) ack(n int64) {
 	c.next = max(c.next, n+2)
 }
 
-// refuse takes a refusal of a number. The server knows better than the client
-// what comes next, so that is forgotten until the server says it again.
+// refuse records that a number was refused. The client's state may be wrong, so the next
+// number is determined only by the server's next assignment.
 func (c *count) refuse() { c.acked = 0 }
 
-// lose takes the end of a session, with which the ack that is waited for and
-// the seat are gone.
+// lose records the end of a session, and with it of the seat and the outstanding ack.
 func (c *count) lose() {
 	c.seat, c.sent, c.running, c.due = protocol.NoSeat, 0, false, false
 }
 
-// turn returns the number to send now, and takes it as sent, or returns 0.
+// turn returns the number to send now and records it as sent, or returns 0.
 func (c *count) turn() int64 {
 	n := c.next
 	if n > c.limit {
@@ -103,12 +97,12 @@ func (c *count) turn() int64 {
 	return n
 }
 
-// stage is how far a count is.
+// stage is the progress of a count.
 type stage int
 
 const (
 	counting stage = iota // or waiting for a peer that may count
-	idle                  // nothing is left for the seat, and the game stands still
+	idle                  // no numbers are left for the seat, and the game is stopped
 	ended                 // the limit is known to be in the file
 )
 

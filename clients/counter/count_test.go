@@ -7,7 +7,7 @@ import (
 	"counting/server/protocol"
 )
 
-// A step is one thing that happens to a count.
+// A step is one event of a count.
 type step func(*count)
 
 func assigned(seat protocol.Seat, last float64) step {

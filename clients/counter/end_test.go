@@ -49,7 +49,7 @@ func TestClientEndsAtOnce(t *testing.T) {
 	}
 }
 
-// A server that accepts and says nothing is the state in which a read minds no
+// With a server that accepts and sends nothing, a read blocks and does not depend on a
 // context.
 func TestClientEndsAtOnceWhileItDials(t *testing.T) {
 	t.Parallel()

@@ -9,29 +9,28 @@ import (
 )
 
 const (
-	// maxUnprinted is how many bytes may wait to be printed.
+	// maxUnprinted is how many bytes may be queued.
 	maxUnprinted = 64 << 10
-	// maxLines is how many lines are printed within a window about what the
-	// server does. The numbers that the client counts are not among them.
+	// maxLines is how many lines about the server's events are printed within a window.
+	// Lines about the client's own numbers do not count.
 	maxLines = 100
 	window   = 10 * time.Second
 )
 
-// printer prints lines in a goroutine of its own, so that who counts does not
-// wait for who reads them. Lines that find no room, or are over the limit, are
-// left out and counted.
+// printer prints lines in its own goroutine, so that counting does not wait for the
+// output to be read. Lines beyond the limits are dropped and counted.
 type printer struct {
 	out  io.Writer
 	wake chan struct{} // has one element when there may be something to print
-	done chan struct{} // closed when all is printed after close
+	done chan struct{} // closed when everything is printed after close
 
 	mu      sync.Mutex
-	text    []byte    // waits to be printed
-	since   time.Time // when the write began that goes on, or zero
+	text    []byte    // queued to be printed
+	since   time.Time // when the current write began, or zero
 	closed  bool
 	began   time.Time // of the window
 	lines   int
-	leftOut int
+	dropped int
 }
 
 func newPrinter(out io.Writer) *printer {
@@ -40,45 +39,45 @@ func newPrinter(out io.Writer) *printer {
 	return p
 }
 
-// print prints a line about what the server does.
+// print prints a line about an event of the server.
 func (p *printer) print(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.turn()
+	p.rotate()
 	if p.lines++; p.lines > maxLines {
-		p.leftOut++
+		p.dropped++
 		return
 	}
 	p.add(line)
 }
 
-// printNumber prints a line about a number that the client counts.
+// printNumber prints a line about one of the client's numbers.
 func (p *printer) printNumber(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.turn()
+	p.rotate()
 	p.add(line)
 }
 
-// turn begins the next window if it is time, with how many lines were left out
-// of the last. The caller holds the lock.
-func (p *printer) turn() {
+// rotate begins the next window when the last one is over, and prints how many lines of
+// it were dropped. The caller holds p.mu.
+func (p *printer) rotate() {
 	if time.Since(p.began) >= window {
 		p.began, p.lines = time.Now(), 0
-		p.tellLeftOut()
+		p.reportDropped()
 	}
 }
 
-func (p *printer) tellLeftOut() {
-	if n := p.leftOut; n > 0 {
-		p.leftOut = 0
+func (p *printer) reportDropped() {
+	if n := p.dropped; n > 0 {
+		p.dropped = 0
 		p.add(fmt.Sprintf("and %s more lines", thousands(n)))
 	}
 }
 
 func (p *printer) add(line string) {
 	if len(p.text)+len(line) >= maxUnprinted {
-		p.leftOut++
+		p.dropped++
 		return
 	}
 	p.text = append(append(p.text, line...), '\n')
@@ -92,17 +91,17 @@ func (p *printer) signal() {
 	}
 }
 
-// stuck tells whether nobody has read what is printed for that long.
+// stuck reports whether the current write has taken at least that long.
 func (p *printer) stuck(wait time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.since.IsZero() && time.Since(p.since) >= wait
 }
 
-// close has what waits printed, for as long as it may take.
+// close prints what is queued, for at most wait.
 func (p *printer) close(wait time.Duration) {
 	p.mu.Lock()
-	p.tellLeftOut()
+	p.reportDropped()
 	p.closed = true
 	p.signal()
 	p.mu.Unlock()
@@ -121,7 +120,7 @@ func (p *printer) run() {
 		p.text, p.since = spare[:0], time.Now()
 		p.mu.Unlock()
 		if len(text) > 0 {
-			p.out.Write(text) // if it fails, there is nobody to tell
+			p.out.Write(text) // there is nowhere to report an error
 		}
 		spare = text
 		p.mu.Lock()

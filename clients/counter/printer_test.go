@@ -13,7 +13,7 @@ import (
 	"counting/clients/socketio/socketiotest"
 )
 
-// A client that could not print kept its seat and counted nothing.
+// A client whose output nobody read kept its seat and did not count.
 func TestAClientThatCannotPrintLeavesItsSeat(t *testing.T) {
 	t.Parallel()
 	r, w := io.Pipe()
@@ -34,7 +34,7 @@ func TestAClientThatCannotPrintLeavesItsSeat(t *testing.T) {
 	if n := <-sessions; n != 0 {
 		t.Fatalf("session %d came first", n)
 	}
-	// It does not come back before somebody reads.
+	// It does not reconnect before its output is read.
 	select {
 	case n := <-sessions:
 		t.Errorf("it came back, to session %d", n)
@@ -55,7 +55,7 @@ func TestAClientThatCannotPrintLeavesItsSeat(t *testing.T) {
 	r.Close()
 }
 
-// A client whose output nobody read ended at a signal, but only by force.
+// After a signal, a client whose output nobody read exited only at the time limit.
 func TestAClientThatCannotPrintEndsAtASignal(t *testing.T) {
 	t.Parallel()
 	r, w := io.Pipe()
@@ -72,8 +72,8 @@ func TestAClientThatCannotPrintEndsAtASignal(t *testing.T) {
 	r.Close()
 }
 
-// A server that started and stopped the game for ever had a client print 60 MB
-// within 5 s.
+// A server that started and stopped the game repeatedly made a client print 60 MB within
+// 5 s.
 func TestWhatTheServerDoesIsPrintedAtARate(t *testing.T) {
 	t.Parallel()
 	const rounds = 5000
@@ -139,8 +139,8 @@ func TestPrinterBoundsWhatWaits(t *testing.T) {
 	})
 }
 
-// Each attempt to reach a server that reset the connection was another line, as
-// the port of this end was in it.
+// Each attempt to reach a server that reset the connection printed another line, since it
+// contained the local port.
 func TestRepeatedResetsAreOneLine(t *testing.T) {
 	t.Parallel()
 	var out output

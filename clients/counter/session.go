@@ -11,21 +11,21 @@ import (
 	"counting/server/spelling"
 )
 
-// session is one connection of a client. One goroutine does all of it.
+// session is one connection of a client. Only one goroutine uses it.
 type session struct {
 	*client
 	conn *socketio.Conn
-	// pace runs until the next number is due, resend while an ack is waited
-	// for, leave when there is nothing more to count.
+	// pace fires when the next number is due, resend when an ack is overdue, leave when
+	// the client may leave.
 	pace, resend, leave *time.Timer
-	running             bool  // as count had it when pace was set
-	stage               stage // as count had it when leave was set
+	running             bool  // count.running when pace was set
+	stage               stage // count.stage() when leave was set
 }
 
-// session counts through one connection. It returns nil when there is nothing
-// more to do, else why the session ended.
+// session counts over one connection. It returns nil when the count is over for this
+// client, and otherwise why the session ended.
 func (c *client) session(ctx context.Context) error {
-	conn, err := socketio.Dial(ctx, c.Server, socketio.Options{ConnectWait: c.wait.connect, Failed: c.failed, Heard: c.Heard})
+	conn, err := socketio.Dial(ctx, c.Server, socketio.Options{ConnectTimeout: c.wait.connect, Failed: c.failed, Heard: c.Heard})
 	if err != nil {
 		c.failed++
 		return err
@@ -53,11 +53,11 @@ func (c *client) session(ctx context.Context) error {
 			if !ok {
 				return conn.Err()
 			}
-			err = s.take(p)
+			err = s.handle(p)
 		case <-s.pace.C:
 			c.count.due = true
 		case <-s.resend.C:
-			err = s.repeat()
+			err = s.sendAgain()
 		case <-seated.C:
 			if c.count.seat == protocol.NoSeat {
 				return errors.New("no seat is free")
@@ -70,7 +70,7 @@ func (c *client) session(ctx context.Context) error {
 			}
 		}
 		if err == nil {
-			err = s.play()
+			err = s.step()
 		}
 		if err != nil {
 			return err
@@ -78,8 +78,8 @@ func (c *client) session(ctx context.Context) error {
 	}
 }
 
-// take tells the count what the server said.
-func (s *session) take(p socketio.Packet) error {
+// handle updates the count by a packet of the server.
+func (s *session) handle(p socketio.Packet) error {
 	switch p.Type {
 	case socketio.Event:
 		switch p.Name {
@@ -113,9 +113,9 @@ func (s *session) take(p socketio.Packet) error {
 	return nil
 }
 
-// play does what the count says now: it sets the timers and sends the number
-// whose turn it is.
-func (s *session) play() error {
+// step sets the timers by the state of the count, and sends the number that is due, if
+// any.
+func (s *session) step() error {
 	if s.running != s.count.running {
 		s.running = s.count.running
 		s.pace.Stop()
@@ -127,7 +127,7 @@ func (s *session) play() error {
 		s.stage = stage
 		switch s.leave.Stop(); stage {
 		case idle:
-			s.leave.Reset(s.wait.quiet)
+			s.leave.Reset(s.wait.idle)
 		case ended:
 			s.leave.Reset(s.wait.linger + s.Interval)
 		}
@@ -137,15 +137,15 @@ func (s *session) play() error {
 		return nil
 	}
 	s.setDue(s.nextDue())
-	if s.count.next <= s.Limit { // else the server says that it has n
+	if s.count.next <= s.Limit { // otherwise n was counted before, by the server's assignment
 		s.out.printNumber(fmt.Sprintf("%v counting: %s", s.count.seat, spelling.Spell(n)))
 	}
 	return s.send(n)
 }
 
-// firstDue returns when to count first in a game that has just started. The
-// original server writes numbers as they come, so client2 lets client1 go
-// ahead by half an interval: then they come in order.
+// firstDue returns when to send the first number of a game that has just started. The
+// original server writes numbers as they arrive, so client2 waits half an interval longer
+// than client1 to keep them in order.
 func (s *session) firstDue() time.Time {
 	due := time.Now()
 	if s.count.seat == protocol.Client2 {
@@ -157,9 +157,9 @@ func (s *session) firstDue() time.Time {
 	return due
 }
 
-// nextDue returns when to count after a number that is being sent now: an
-// interval after that one was due, so that waits do not add up, but never as
-// many at once as were missed.
+// nextDue returns when to send the number after the one that is being sent now: an
+// interval after that one was due, so that delays do not add up. Missed intervals are
+// not made up for.
 func (s *session) nextDue() time.Time {
 	due := s.due.Add(s.Interval)
 	if now := time.Now(); due.Before(now) {
@@ -173,15 +173,15 @@ func (s *session) setDue(due time.Time) {
 	s.pace.Reset(time.Until(due))
 }
 
-// send sends n. The ack id is the number itself, so an ack tells what it is
-// for, however often n was sent.
+// send sends n. The ack id is n itself, so that an ack identifies its number, however
+// often that was sent.
 func (s *session) send(n int64) error {
 	s.resend.Reset(s.wait.resend)
 	return s.conn.Emit(n, protocol.NumberEvent, protocol.Number{ClientID: s.count.seat.String(), Number: n})
 }
 
-// repeat sends the number whose ack is waited for once more.
-func (s *session) repeat() error {
+// sendAgain sends the number whose ack is outstanding again, if the game runs.
+func (s *session) sendAgain() error {
 	if s.count.sent == 0 {
 		return nil
 	}

@@ -1,14 +1,12 @@
-// Package socketio is the clients' edge to Socket.IO: one session with a
-// server, in namespace "/", over WebSocket, or by polling where a WebSocket is
-// not to be had, and nothing else.
+// Package socketio is a minimal Socket.IO client: one session with a server, in namespace
+// "/", over WebSocket, or over polling where a WebSocket is not available.
 //
-// It is not a Socket.IO library but the part that a client needs which counts
-// for weeks and is cut off often. The library that exists for Go
-// (zishang520/socket.io-client-go v1.1.0) was measured first: it hands events
-// out in another order than they came (2,034 of 10,000: a client that sees
-// start_game before stop_game stands still for good), it ends the process at
-// a broken packet, and each attempt to reach a server that accepts but does
-// not answer keeps a goroutine and a socket for good.
+// It is not a general Socket.IO library, but what a client needs that runs for weeks and
+// is often disconnected. The existing library for Go (zishang520/socket.io-client-go
+// v1.1.0) was tested first: it delivers events out of order (2,034 of 10,000; a client
+// that handles start_game before stop_game stops forever), a malformed packet ends the
+// process, and each attempt to reach a server that accepts but does not answer leaks a
+// goroutine and a socket.
 package socketio
 
 import (
@@ -23,56 +21,54 @@ import (
 	"time"
 )
 
-// maxEarly is far more than the two events that come before CONNECT.
+// maxEarly is far more than the two events that precede CONNECT.
 const maxEarly = 100
 
-// Conn is a session with a server. One goroutine may use it at a time, and has
-// to close it once in the end.
+// Conn is a session with a server. It is not safe for concurrent use. The caller must
+// Close it once.
 type Conn struct {
 	transport transport
 	heard     func()
-	early     []Packet // what came before CONNECT
+	early     []Packet // received before CONNECT
 	packets   chan Packet
-	err       error         // why packets was closed; set before
+	err       error         // why packets was closed; set before that
 	closed    chan struct{} // closed by Close
 	running   sync.WaitGroup
 }
 
-// Options are for Dial.
+// Options configure Dial.
 type Options struct {
-	// ConnectWait is how long the server's CONNECT packet may take once the
-	// session is open; 0 is 8 s.
-	ConnectWait time.Duration
-	// Failed is how many times in a row Dial has failed before. A WebSocket that
-	// breaks off is tried again, and only every third time given up for polling,
-	// as where a proxy does not carry it: over a line that breaks, a session that
-	// polls is noticed to be gone much later. One that is refused is given up at
-	// the first time.
+	// ConnectTimeout is how long the server's CONNECT packet may take after the session
+	// is open; 0 means 8 s.
+	ConnectTimeout time.Duration
+	// Failed is how many consecutive calls of Dial have failed before. If a WebSocket
+	// fails with a broken connection, as with a proxy that does not support it, every
+	// third attempt falls back to polling: the loss of a session over polling is
+	// detected much later. If it is refused, polling is used immediately.
 	Failed int
-	// Heard, if not nil, is called whenever the server has said something, a
-	// sign of life included. It must be safe for concurrent use.
+	// Heard, if non-nil, is called whenever something is received from the server,
+	// including pongs. It must be safe for concurrent use.
 	Heard func()
 }
 
-const defaultConnectWait = 8 * time.Second
+const defaultConnectTimeout = 8 * time.Second
 
-// Dial opens a session with the server at u, which ParseURL returned. It
-// returns when the server's CONNECT packet is there, or with an error when the
-// server refuses, takes too long, or ctx ends. Once it has returned, ctx has no
-// more effect.
+// Dial opens a session with the server at u, which must be returned by ParseURL. It
+// returns when the server's CONNECT packet is received, or with an error when the server
+// refuses, takes too long, or ctx ends. After Dial has returned, ctx has no effect.
 func Dial(ctx context.Context, u *url.URL, o Options) (*Conn, error) {
 	if o.Heard == nil {
 		o.Heard = func() {}
 	}
-	wait := cmp.Or(o.ConnectWait, defaultConnectWait)
+	timeout := cmp.Or(o.ConnectTimeout, defaultConnectTimeout)
 	t, err := open(ctx, u, o)
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{transport: t, heard: o.Heard, packets: make(chan Packet), closed: make(chan struct{})}
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("the server did not connect within %v", wait))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the server did not connect within %v", timeout))
 	defer cancel()
-	// A read ends with its transport.
+	// Closing the transport ends its read.
 	end := sync.OnceFunc(func() { t.close("41") })
 	unwatch := context.AfterFunc(ctx, end)
 	err = c.connect()
@@ -87,8 +83,8 @@ func Dial(ctx context.Context, u *url.URL, o Options) (*Conn, error) {
 	return c, nil
 }
 
-// connect sends CONNECT and waits for the server's. The events that
-// python-socketio sends before its own are kept until then.
+// connect sends CONNECT and waits for the server's. Events that python-socketio sends
+// before its CONNECT are kept for Packets.
 func (c *Conn) connect() error {
 	if err := c.transport.write("40"); err != nil {
 		return err
@@ -104,14 +100,14 @@ func (c *Conn) connect() error {
 			return errors.New(p.Message)
 		}
 		if c.early = append(c.early, p); len(c.early) > maxEarly {
-			return errors.New("the server talks but does not connect")
+			return errors.New("the server sends events but does not connect")
 		}
 	}
 }
 
-// Packets returns the events and acks in the order in which they came. It is
-// closed when the session has ended; Err tells why. A broken packet is handed
-// out as Broken and does not end the session.
+// Packets returns the channel of events and acks, in order. It is closed when the session
+// has ended; Err returns the reason. A malformed packet is delivered with type Broken and
+// does not end the session.
 func (c *Conn) Packets() <-chan Packet { return c.packets }
 
 // Err returns why Packets was closed.
@@ -126,15 +122,15 @@ func (c *Conn) Emit(id int64, name string, payload any) error {
 	return c.transport.write(fmt.Sprintf("42%d%s", id, args))
 }
 
-// Close tells the server that the client leaves, ends the session and returns
-// when nothing of it is left, which is within a second.
+// Close sends DISCONNECT and ends the session. It returns when all its resources are
+// released, within a second.
 func (c *Conn) Close() {
 	close(c.closed)
 	c.transport.close("41")
 	c.running.Wait()
 }
 
-// receive hands out packets until the session ends.
+// receive delivers packets until the session ends.
 func (c *Conn) receive() {
 	defer close(c.packets)
 	for _, p := range c.early {
@@ -154,7 +150,7 @@ func (c *Conn) receive() {
 	}
 }
 
-// deliver reports whether somebody took the packet.
+// deliver delivers a packet, unless the session is closed before it is received.
 func (c *Conn) deliver(p Packet) bool {
 	select {
 	case c.packets <- p:
@@ -164,7 +160,7 @@ func (c *Conn) deliver(p Packet) bool {
 	}
 }
 
-// next reads the next packet for "/" and does Engine.IO's part in between.
+// next reads the next packet for "/", and answers Engine.IO's pings meanwhile.
 // https://github.com/socketio/engine.io-protocol#packet-encoding
 func (c *Conn) next() (Packet, error) {
 	for {

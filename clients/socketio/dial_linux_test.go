@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// fullListener returns the port of a listener that answers nobody any more: a
-// SYN that is sent to it is dropped, as on the way to a pod that is gone.
+// fullListener returns the port of a listener with a full backlog: a SYN to it is
+// dropped, like one to a pod that has ended.
 func fullListener(t *testing.T) int {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
@@ -47,7 +47,7 @@ func TestAnAddressThatDoesNotAnswerIsGivenUpSoon(t *testing.T) {
 	began := time.Now()
 	_, err = Dial(t.Context(), u, Options{})
 	var timeout net.Error
-	if took := time.Since(began); !errors.As(err, &timeout) || !timeout.Timeout() || took >= handshakeWait {
+	if took := time.Since(began); !errors.As(err, &timeout) || !timeout.Timeout() || took >= handshakeTimeout {
 		t.Errorf("after %v: %v", took, err)
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Type is the type of a Socket.IO packet, as its digit on the wire.
+// Type is the type of a Socket.IO packet, the digit that it begins with.
 // https://github.com/socketio/socket.io-protocol#packet-encoding
 type Type byte
 
 // The types that a server without binary payloads sends.
 const (
-	Broken       Type = 0 // not on the wire: what came is no packet
+	Broken       Type = 0 // not a type of the protocol: the packet is malformed
 	Connect      Type = '0'
 	Disconnect   Type = '1'
 	Event        Type = '2'
@@ -21,17 +21,16 @@ const (
 	ConnectError Type = '4'
 )
 
-// Packet is what a server says in namespace "/".
+// Packet is a packet of the server in namespace "/".
 type Packet struct {
 	Type Type
-	// Name is the name of an Event, else empty.
+	// Name is the name of an Event.
 	Name string
 	// ID is the id of the packet that an Ack answers.
 	ID int64
 	// Args are the arguments of an Event, without its name, or of an Ack.
 	Args []json.RawMessage
-	// Message is what a ConnectError says, or what is wrong with the packet
-	// if Type is Broken.
+	// Message is the message of a ConnectError, or the error if Type is Broken.
 	Message string
 }
 
@@ -43,11 +42,11 @@ func (p Packet) Arg(i int, v any) error {
 	return json.Unmarshal(p.Args[i], v)
 }
 
-// errOtherNamespace tells of a packet that is not for "/".
+// errOtherNamespace is the error for a packet that is not for "/".
 var errOtherNamespace = errors.New("another namespace")
 
-// parse reads a Socket.IO packet: what follows the "4" of an Engine.IO
-// message, as in `2["start_game"]`, `3` + `57[]` or `0{"sid":"x"}`.
+// parse parses a Socket.IO packet: the text after the "4" of an Engine.IO message, such
+// as `2["start_game"]`, `357[]` or `0{"sid":"x"}`.
 func parse(s string) (p Packet, err error) {
 	if s == "" {
 		return p, errors.New("it is empty")
@@ -73,7 +72,7 @@ func parse(s string) (p Packet, err error) {
 			break
 		}
 		if err = p.Arg(0, &p.Name); err != nil || p.Name == "" {
-			return Packet{}, errors.New("it names no event")
+			return Packet{}, errors.New("it has no event name")
 		}
 		p.Args = p.Args[1:]
 	case Ack:
@@ -93,8 +92,8 @@ func parse(s string) (p Packet, err error) {
 	return p, nil
 }
 
-// refusal returns what a CONNECT_ERROR says: {"message":"…"} in Socket.IO 5,
-// a mere string from python-socketio.
+// refusal returns the message of a CONNECT_ERROR: {"message":"…"} in Socket.IO 5, a
+// string from python-socketio.
 func refusal(data []byte) string {
 	var object struct{ Message string }
 	if json.Unmarshal(data, &object) == nil && object.Message != "" {

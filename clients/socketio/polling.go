@@ -15,34 +15,33 @@ import (
 // separator is between the packets of a payload.
 const separator = "\x1e"
 
-// postWait is how long the server may take to take a packet.
-const postWait = 5 * time.Second
+// postTimeout is how long the server may take to answer a POST.
+const postTimeout = 5 * time.Second
 
 // polling is a session over HTTP: a GET waits for the server's packets, a POST
 // carries one of the client's.
 // https://github.com/socketio/engine.io-protocol#http-long-polling
 type polling struct {
 	client  *http.Client
-	url     *url.URL // with the session's id
-	silence time.Duration
-	queue   []string // packets that a poll brought
+	url     *url.URL      // with the session's id
+	timeout time.Duration // of a poll
+	queue   []string      // packets of the last poll that are not yet read
 	ctx     context.Context
 	end     context.CancelFunc
 	writing sync.Mutex // packets arrive in the order of their POSTs
 }
 
-// openPolling returns a session that is open. A redirect of the handshake
-// holds for the whole session.
+// openPolling opens a session. A redirect of the handshake applies to the whole session.
 func openPolling(ctx context.Context, u *url.URL) (*polling, error) {
 	p := &polling{client: &http.Client{Transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dial,
-		TLSHandshakeTimeout:    handshakeWait,
+		TLSHandshakeTimeout:    handshakeTimeout,
 		MaxResponseHeaderBytes: maxHandshake,
 	}}}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	unwatch := context.AfterFunc(ctx, p.end)
-	payload, at, err := p.request(handshakeWait, http.MethodGet, over(u, "polling", ""), "")
+	payload, at, err := p.request(handshakeTimeout, http.MethodGet, over(u, "polling", ""), "")
 	var h handshake
 	if err == nil {
 		p.queue = strings.Split(payload, separator)
@@ -57,12 +56,12 @@ func openPolling(ctx context.Context, u *url.URL) (*polling, error) {
 		return nil, err
 	}
 	inherit(at, u)
-	p.queue, p.url, p.silence = p.queue[1:], over(at, "polling", h.Sid), h.silence()
+	p.queue, p.url, p.timeout = p.queue[1:], over(at, "polling", h.Sid), h.pollTimeout()
 	return p, nil
 }
 
-// request does a request, which has to be answered with 200 within that time.
-// It returns the answer and the URL that gave it, after redirects.
+// request makes a request, which must be answered with 200 within that time. It returns
+// the body and the URL of the response, after redirects.
 func (p *polling) request(within time.Duration, method string, u *url.URL, body string) (string, *url.URL, error) {
 	late := fmt.Errorf("no answer from the server for %v", within)
 	ctx, cancel := context.WithTimeoutCause(p.ctx, within, late)
@@ -79,7 +78,7 @@ func (p *polling) request(within time.Duration, method string, u *url.URL, body 
 		if context.Cause(ctx) == late {
 			return "", nil, late
 		}
-		// Not the URL, which holds a session's id, but what went wrong.
+		// The URL is removed from the error, since it has the session's id.
 		if of := (*url.Error)(nil); errors.As(err, &of) {
 			err = of.Err
 		}
@@ -98,7 +97,7 @@ func (p *polling) request(within time.Duration, method string, u *url.URL, body 
 
 func (p *polling) read() (string, error) {
 	for len(p.queue) == 0 {
-		payload, _, err := p.request(p.silence, http.MethodGet, p.url, "")
+		payload, _, err := p.request(p.timeout, http.MethodGet, p.url, "")
 		if err != nil {
 			return "", err
 		}
@@ -109,7 +108,7 @@ func (p *polling) read() (string, error) {
 	return packet, nil
 }
 
-func (p *polling) write(packet string) error { return p.post(postWait, packet) }
+func (p *polling) write(packet string) error { return p.post(postTimeout, packet) }
 
 func (p *polling) post(within time.Duration, payload string) error {
 	p.writing.Lock()
@@ -119,10 +118,10 @@ func (p *polling) post(within time.Duration, payload string) error {
 }
 
 func (p *polling) close(last string) {
-	// A packet that is still being posted is not waited for.
-	stuck := time.AfterFunc(2*closeWait, p.end)
+	// Bounds the wait for a packet that is still being posted.
+	stuck := time.AfterFunc(2*closeTimeout, p.end)
 	defer stuck.Stop()
-	p.post(closeWait, last+separator+"1")
+	p.post(closeTimeout, last+separator+"1")
 	p.end()
 	p.client.CloseIdleConnections()
 }

@@ -16,8 +16,7 @@ import (
 	"counting/clients/socketio/socketiotest"
 )
 
-// serve serves handler and returns the URL that a client is given, which ends
-// with that.
+// serve serves handler and returns the URL for clients, with that suffix.
 func serve(t *testing.T, end string, handler http.HandlerFunc) *url.URL {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -42,7 +41,7 @@ func reverse(u *url.URL, edit func(*http.Request)) http.HandlerFunc {
 	return proxy.ServeHTTP
 }
 
-// greet is a session that says hello, and answers what it is sent with that.
+// greet is a session that sends hello, and echoes what it receives.
 func greet(_ int, s *socketiotest.Session) {
 	s.Open(`42["hello"]`)
 	for frame, ok := s.Next(); ok && frame != "41"; frame, ok = s.Next() {
@@ -142,7 +141,7 @@ func redirecting(t *testing.T, to *url.URL) *url.URL {
 	})
 }
 
-// guarded returns the URL of a proxy that lets one user in, with the password.
+// guarded returns the URL of a proxy that admits one user, with a password.
 func guarded(t *testing.T, to *url.URL) *url.URL {
 	proxy := reverse(to, func(*http.Request) {})
 	u := serve(t, "", func(w http.ResponseWriter, r *http.Request) {
@@ -256,7 +255,7 @@ func TestPollingSessionEnds(t *testing.T) {
 	}
 }
 
-// A listener that takes connections and answers nothing costs a bounded time.
+// A listener that accepts connections and does not answer delays Dial by a bounded time.
 func TestSilentListenerIsGivenUp(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -273,8 +272,8 @@ func TestSilentListenerIsGivenUp(t *testing.T) {
 	}
 }
 
-// dialPatiently tries three times, as a WebSocket that breaks off, and is not
-// refused, is given up for polling at the third.
+// dialPatiently tries three times: a WebSocket that breaks and is not refused is replaced
+// by polling at the third attempt.
 func dialPatiently(t *testing.T, u *url.URL) *socketio.Conn {
 	t.Helper()
 	for failed := 0; ; failed++ {

@@ -11,43 +11,42 @@ import (
 	"time"
 )
 
-// A transport carries the Engine.IO packets of one session. One goroutine may
-// read at a time, any number may write.
+// A transport transfers the Engine.IO packets of one session. Only one goroutine may
+// read at a time; write may be called concurrently.
 type transport interface {
-	// read returns the next packet, without one after its last.
+	// read returns the next packet.
 	read() (packet string, err error)
-	// write sends a packet. It waits for a bounded time.
+	// write sends a packet. It blocks for a bounded time.
 	write(packet string) error
-	// close sends a last packet and ends the session, and read with it. It takes
-	// no longer than twice closeWait, and leaves nothing running.
+	// close sends a last packet, ends the session and makes read return. It takes at
+	// most twice closeTimeout, and stops all goroutines.
 	close(last string)
 }
 
 const (
-	// handshakeWait is how long the server may take to open a session over one
-	// transport. A WebSocket that a proxy has accepted and does not carry is
-	// noticed by it.
-	handshakeWait = 5 * time.Second
-	// dialTimeout is how long an address has to answer. While a pod is
-	// replaced, what is sent to it may lead nowhere, and a connection that was
-	// begun then goes on leading nowhere: the next one finds the new pod. It
-	// leaves time to send a lost SYN again, after 1 s.
+	// handshakeTimeout is how long opening a session over one transport may take. It
+	// also detects a proxy that accepts a WebSocket and does not forward it.
+	handshakeTimeout = 5 * time.Second
+	// dialTimeout is how long connecting to an address may take. While a pod is replaced,
+	// packets to it may be dropped, and retransmissions of the same connection, too; a
+	// new connection reaches the new pod. It is long enough for a lost SYN to be
+	// retransmitted, after 1 s.
 	dialTimeout = 2 * time.Second
-	// closeWait is how long the last packet may take.
-	closeWait = 400 * time.Millisecond
-	// maxHandshake is far above what a server's answer to a handshake takes.
+	// closeTimeout is how long sending the last packet may take.
+	closeTimeout = 400 * time.Millisecond
+	// maxHandshake is far more than the response to a handshake.
 	maxHandshake = 64 << 10
-	// maxPacket is far above what a game says and far below what would hurt.
+	// maxPacket is far more than any packet of a game, and little memory.
 	maxPacket = 1 << 20
 )
 
-// errFinal wraps an error that the other transport would meet as well.
+// errFinal wraps an error that would also occur with the other transport.
 type errFinal struct{ error }
 
 func (e errFinal) Unwrap() error { return e.error }
 
-// open opens a session: over WebSocket, or by polling where the server or a
-// proxy before it refuses that, or does not carry it.
+// open opens a session over WebSocket, or over polling if the server or a proxy refuses
+// WebSockets or does not forward them.
 func open(ctx context.Context, u *url.URL, o Options) (transport, error) {
 	ws, err := openWebSocket(ctx, u, o.Heard)
 	if err == nil {
@@ -59,8 +58,8 @@ func open(ctx context.Context, u *url.URL, o Options) (transport, error) {
 	return openPolling(ctx, u)
 }
 
-// broke tells whether an error is that of a connection that broke off or stood
-// still, and not an answer.
+// broke reports whether an error is that of a connection that broke or timed out, and
+// not an answer.
 func broke(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(net.Error))
 }
@@ -79,15 +78,15 @@ func parseHandshake(packet string) (h handshake, err error) {
 	return h, nil
 }
 
-// silence returns how long the server may leave a poll unanswered.
-func (h handshake) silence() time.Duration {
+// pollTimeout returns how long the server may take to answer a poll.
+func (h handshake) pollTimeout() time.Duration {
 	const least, most = time.Second, 2 * time.Minute
 	return min(max(time.Duration(h.PingInterval+h.PingTimeout)*time.Millisecond, least), most)
 }
 
-// dial opens a connection. The lookup is not part of the timeout: where the
-// first name server is dead it takes 5 s, every time. A peer that vanishes is
-// noticed by the kernel after some 10 s.
+// dial opens a connection. The timeout does not include the name lookup, which always
+// takes 5 s if the first name server is down. The kernel detects a peer that vanishes
+// within about 10 s.
 func dial(ctx context.Context, network, addr string) (c net.Conn, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -109,15 +108,15 @@ func dial(ctx context.Context, network, addr string) (c net.Conn, err error) {
 	return nil, errFinal{err}
 }
 
-// inherit makes a redirect's target keep the user of where it came from, if it
-// is on the same host and not less secret.
+// inherit copies the user of a URL to the target of its redirect, if that is on the same
+// host and not less secure.
 func inherit(to, from *url.URL) {
 	if to.User == nil && to.Hostname() == from.Hostname() && (to.Scheme == from.Scheme || to.Scheme == "https") {
 		to.User = from.User
 	}
 }
 
-// authorization returns the header for the user of a URL, if it names one.
+// authorization returns the header for the user of a URL, or nil if it has none.
 func authorization(u *url.URL) http.Header {
 	if u.User == nil {
 		return nil

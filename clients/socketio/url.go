@@ -13,11 +13,10 @@ import (
 	"counting/server/protocol"
 )
 
-// ParseURL returns the address of the Socket.IO server at rawURL, which is a
-// URL such as a browser takes ("http://localhost:5000"). White space around it
-// is ignored. A query is kept, and so are a user name with its password, which
-// are sent as Basic authentication. A path is that of a proxy: "socket.io/" is
-// appended to it unless it ends with that.
+// ParseURL returns the address of the Socket.IO server at rawURL, such as
+// "http://localhost:5000". White space around it is ignored. A query is kept, and a user
+// name and password are sent as Basic authentication. A path is that of a proxy:
+// "socket.io/" is appended to it unless it ends with that.
 func ParseURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(rawURL))
 	if err != nil {
@@ -32,7 +31,7 @@ func ParseURL(rawURL string) (*url.URL, error) {
 		return nil, errors.New("it does not begin with http:// or https://")
 	}
 	if u.Hostname() == "" {
-		return nil, errors.New("it names no host")
+		return nil, errors.New("it has no host")
 	}
 	if u.Port() != "" {
 		if _, err := net.LookupPort("tcp", u.Port()); err != nil {
@@ -48,8 +47,7 @@ func ParseURL(rawURL string) (*url.URL, error) {
 	return u, nil
 }
 
-// over returns u for requests of a transport, of the session with that id
-// unless it is "".
+// over returns u for requests of a transport, and of the session sid if that is not "".
 func over(u *url.URL, transport, sid string) *url.URL {
 	of := *u
 	query := of.Query()
@@ -61,12 +59,12 @@ func over(u *url.URL, transport, sid string) *url.URL {
 	return &of
 }
 
-// maxReason bounds the reason that is read from a response, in bytes.
+// maxReason is how many bytes are read of the reason in a response.
 const maxReason = 300
 
-// statusError returns the error for an answer to a request for u that is not
-// the one it needs. It names the proxy, or the program, that gave the answer if
-// the answer does, and the reason if that is a JSON string, as the server's are.
+// statusError returns the error for an unexpected status of a response to a request for
+// u. It includes the proxy or the program that answered, if the response names it, and
+// the reason if the body is a JSON string, as that of the server is.
 func statusError(u *url.URL, response *http.Response) error {
 	text := fmt.Sprintf("the server answered %.60s", response.Status)
 	if via := response.Header.Get("Via"); via != "" {
@@ -81,8 +79,7 @@ func statusError(u *url.URL, response *http.Response) error {
 	return proxyError(u, errors.New(text))
 }
 
-// proxyError adds the proxy that the environment names for u to an error, if
-// it names one.
+// proxyError adds to an error the proxy for u from the environment, if there is one.
 func proxyError(u *url.URL, err error) error {
 	proxy, _ := http.ProxyFromEnvironment(&http.Request{URL: u})
 	if proxy == nil {

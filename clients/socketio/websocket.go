@@ -16,15 +16,14 @@ import (
 )
 
 const (
-	// silence is how long a connection may be without a sign of life, and
-	// pingEvery how often one is asked for. WebSocket pings find a vanished
-	// server much sooner than Engine.IO's heartbeat does, which is the server's
-	// to send and which it sends every 25 seconds.
-	silence   = 10 * time.Second
-	pingEvery = 3 * time.Second
-	// wsWriteWait is how long a write may block. One that blocks at all has
-	// filled the kernel's buffer, which nobody has read from for long.
-	wsWriteWait = 500 * time.Millisecond
+	// readTimeout is how long nothing may be received, and pingInterval the time between
+	// pings. WebSocket pings detect a vanished server much sooner than Engine.IO's
+	// heartbeat, which the server sends every 25 seconds.
+	readTimeout  = 10 * time.Second
+	pingInterval = 3 * time.Second
+	// wsWriteTimeout is how long a write may block. A write blocks only if the kernel's
+	// buffer is full, because the server has not read for long.
+	wsWriteTimeout = 500 * time.Millisecond
 	// maxRedirects is how many redirects a handshake follows.
 	maxRedirects = 5
 )
@@ -37,23 +36,23 @@ type webSocket struct {
 	running sync.WaitGroup
 }
 
-// openWebSocket returns a session that is open.
+// openWebSocket opens a session.
 func openWebSocket(ctx context.Context, u *url.URL, heard func()) (*webSocket, error) {
 	unwatch := func() bool { return true }
-	var shaking *boundedConn
+	var bounded *boundedConn
 	dialer := websocket.Dialer{
 		Proxy: http.ProxyFromEnvironment,
-		// A read does not heed a context, but ends when its socket is closed.
+		// A read does not depend on a context, but ends when its connection is closed.
 		NetDialContext: func(dialing context.Context, network, addr string) (net.Conn, error) {
-			unwatch() // the connection that led to a redirect
+			unwatch() // the connection that answered with a redirect
 			c, err := dial(dialing, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			c.SetDeadline(time.Now().Add(handshakeWait))
+			c.SetDeadline(time.Now().Add(handshakeTimeout))
 			unwatch = context.AfterFunc(ctx, func() { c.Close() })
-			shaking = &boundedConn{Conn: c, left: maxHandshake}
-			return shaking, nil
+			bounded = &boundedConn{Conn: c, left: maxHandshake}
+			return bounded, nil
 		},
 	}
 	ws, err := follow(ctx, &dialer, over(u, "websocket", ""))
@@ -61,9 +60,9 @@ func openWebSocket(ctx context.Context, u *url.URL, heard func()) (*webSocket, e
 		unwatch()
 		return nil, cmp.Or(context.Cause(ctx), err)
 	}
-	shaking.left = math.MaxInt // no other goroutine reads yet
+	bounded.left = math.MaxInt // no other goroutine reads yet
 	ws.SetReadLimit(maxPacket)
-	ws.SetReadDeadline(time.Now().Add(handshakeWait))
+	ws.SetReadDeadline(time.Now().Add(handshakeTimeout))
 	_, packet, err := ws.ReadMessage()
 	if err == nil {
 		_, err = parseHandshake(string(packet))
@@ -84,8 +83,8 @@ func openWebSocket(ctx context.Context, u *url.URL, heard func()) (*webSocket, e
 	return w, nil
 }
 
-// boundedConn is a connection from which so many bytes can be read, so that an
-// answer without end costs no memory.
+// boundedConn is a connection from which a limited number of bytes can be read, so that an
+// endless response does not use memory.
 type boundedConn struct {
 	net.Conn
 	left int
@@ -117,7 +116,7 @@ func follow(ctx context.Context, dialer *websocket.Dialer, u *url.URL) (*websock
 		}
 		to, redirect := response.Location()
 		if redirect != nil || response.StatusCode/100 != 3 {
-			return nil, fmt.Errorf("%w where a WebSocket was asked for", statusError(u, response))
+			return nil, fmt.Errorf("%w to the request for a WebSocket", statusError(u, response))
 		}
 		if to.Scheme != "http" && to.Scheme != "https" {
 			return nil, fmt.Errorf("the server redirects to %.100q", to.Redacted())
@@ -128,13 +127,13 @@ func follow(ctx context.Context, dialer *websocket.Dialer, u *url.URL) (*websock
 	return nil, fmt.Errorf("the server redirects more than %d times", maxRedirects)
 }
 
-func (w *webSocket) alive() error { return w.ws.SetReadDeadline(time.Now().Add(silence)) }
+func (w *webSocket) alive() error { return w.ws.SetReadDeadline(time.Now().Add(readTimeout)) }
 
 func (w *webSocket) read() (string, error) {
 	w.alive()
 	_, data, err := w.ws.ReadMessage()
 	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		err = fmt.Errorf("no sign of life from the server for %v", silence)
+		err = fmt.Errorf("nothing received from the server for %v", readTimeout)
 	}
 	return string(data), err
 }
@@ -142,18 +141,18 @@ func (w *webSocket) read() (string, error) {
 func (w *webSocket) write(packet string) error {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	w.ws.SetWriteDeadline(time.Now().Add(wsWriteWait))
+	w.ws.SetWriteDeadline(time.Now().Add(wsWriteTimeout))
 	return w.ws.WriteMessage(websocket.TextMessage, []byte(packet))
 }
 
-// ping asks for signs of life.
+// ping sends pings until the session is closed.
 func (w *webSocket) ping() {
-	every := time.NewTicker(pingEvery)
+	every := time.NewTicker(pingInterval)
 	defer every.Stop()
 	for {
 		select {
 		case <-every.C:
-			w.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(wsWriteWait))
+			w.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(wsWriteTimeout))
 		case <-w.closed:
 			return
 		}
@@ -161,12 +160,12 @@ func (w *webSocket) ping() {
 }
 
 func (w *webSocket) close(last string) {
-	// A write that blocks is not waited for.
-	stuck := time.AfterFunc(closeWait, func() { w.ws.Close() })
+	// Bounds the wait for a write that blocks.
+	stuck := time.AfterFunc(closeTimeout, func() { w.ws.Close() })
 	defer stuck.Stop()
 	w.write(last)
 	w.ws.WriteControl(websocket.CloseMessage,
-		websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeWait))
+		websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(closeTimeout))
 	close(w.closed)
 	w.ws.Close()
 	w.running.Wait()

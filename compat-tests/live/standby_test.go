@@ -230,12 +230,7 @@ func TestTheCostOfForwarding(t *testing.T) {
 	standby := owner.ReleasedStandby(t)
 	dial := func(s *harness.Server, game string) *websocket.Conn {
 		t.Helper()
-		c, _, err := websocket.DefaultDialer.Dial("ws"+s.URL[len("http"):]+"/socket.io/?EIO=4&transport=websocket&game="+game, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
+		return harness.DialSession(t, s.URL, "&game="+game)
 	}
 	await := func(c *websocket.Conn, head string) {
 		t.Helper()

@@ -208,13 +208,7 @@ type seatedClient struct {
 
 func join(t *testing.T, s *harness.Server) *seatedClient {
 	t.Helper()
-	url := "ws" + strings.TrimPrefix(s.URL, "http") + protocol.Path + "?EIO=4&transport=websocket"
-	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	c := &seatedClient{t: t, conn: conn}
+	c := &seatedClient{t: t, conn: harness.DialSession(t, s.URL, "")}
 	c.send("40")
 	for packet := ""; !strings.HasPrefix(packet, "40"); packet = c.receive() {
 		var id int

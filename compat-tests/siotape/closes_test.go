@@ -55,11 +55,7 @@ func TestClosesAreRecorded(t *testing.T) {
 
 	dial := func(t *testing.T, s *recorder, who string) *websocket.Conn {
 		t.Helper()
-		ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(s.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket&who="+who, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ws
+		return harness.DialSession(t, s.URL, "&who="+who)
 	}
 	get := func(s *recorder, ctx context.Context, query string) {
 		_, _ = harness.Fetch(ctx, http.MethodGet, s.URL+"/socket.io/?EIO=4&transport=polling"+query, "")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"counting/compat-tests/harness"
 	"counting/compat-tests/siotape/rules"
 	"counting/compat-tests/siotape/tape"
 )
@@ -98,11 +99,7 @@ func visit(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	who.Body.Close()
-	ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket&team=blue", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
+	ws := harness.DialSession(t, url, "&team=blue")
 	read := func() string {
 		_, data, err := ws.ReadMessage()
 		if err != nil {

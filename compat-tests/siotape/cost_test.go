@@ -44,11 +44,7 @@ func acker(t testing.TB) *httptest.Server {
 
 func joined(t testing.TB, url string) *websocket.Conn {
 	t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(url, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ws.Close() })
+	ws := harness.DialSession(t, url, "")
 	if _, _, err := ws.ReadMessage(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"counting/server/numbersfile"
+
+	"github.com/gorilla/websocket"
 )
 
 // waitTimeout is how long WaitFor waits. It is longer than anything that a server
@@ -73,4 +75,18 @@ func Lines(t testing.TB, dir string) int64 {
 		t.Fatalf("numbers.txt: %v, %v", bad, err)
 	}
 	return n
+}
+
+// DialSession opens an Engine.IO session over WebSocket, at the URL of a server. The query
+// is added to that of the handshake, as in "&game=blue". The connection is closed at the
+// end of the test.
+func DialSession(t testing.TB, url, query string) *websocket.Conn {
+	t.Helper()
+	url = "ws" + strings.TrimPrefix(url, "http") + "/socket.io/?EIO=4&transport=websocket" + query
+	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }

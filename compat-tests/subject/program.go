@@ -63,6 +63,16 @@ func (p *Program) Kill() {
 	<-p.done
 }
 
+// Stacks ends the program, which must be one in Go, and returns what it printed from
+// then on: what each of its goroutines was doing.
+func (p *Program) Stacks() string {
+	printed := len(p.Output())
+	p.signal(syscall.SIGCONT)
+	p.signal(syscall.SIGQUIT)
+	p.WaitEnd()
+	return p.Output()[printed:]
+}
+
 // Terminate asks the program to end, as Kubernetes does, and returns how long
 // that took.
 func (p *Program) Terminate() time.Duration {

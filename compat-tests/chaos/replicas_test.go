@@ -56,6 +56,10 @@ func TestReplicasSurviveChaos(t *testing.T) {
 			for g.times < most*game.share/100 && !t.Failed() {
 				g.round(g.fault)
 			}
+			if t.Failed() {
+				g.dump()
+				return
+			}
 			g.end()
 			g.report(table, game.name, fmt.Sprintf("**total: the owner changed %d times, %d numbers acked, no violation in %d checks of %d lines; seed %d**",
 				g.epoch()-1, len(g.checker.acks), g.checker.checks, g.checker.lines, seed))
@@ -241,6 +245,29 @@ func (g *replicated) causeOn(l *link, cause func(*link, *rand.Rand), span time.D
 	l.repair()
 	cause(l, g.random)
 	g.later(span, l.repair)
+}
+
+// dump logs what the servers are doing, and what etcd has.
+func (g *replicated) dump() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err := g.etcd.Put(ctx, "written", "by the test")
+	g.t.Logf("etcd lets the test write: %v", err)
+	for _, s := range g.servers {
+		if response, err := http.Get(s.URL + "/metrics"); err == nil {
+			text, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			for line := range strings.Lines(string(text)) {
+				if strings.HasPrefix(line, "counting_store") {
+					g.t.Log(s.URL, " ", strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+	g.t.Logf("etcd has epoch %d, its leader is %d; the owner is %d", g.epoch(), g.leader(), g.owner())
+	for i, s := range g.servers {
+		g.t.Logf("server %d:\n%s", i, s.Stacks())
+	}
 }
 
 // leader returns the leader of etcd, or -1.

@@ -62,6 +62,16 @@ func (p *Program) Kill() {
 	<-p.done
 }
 
+// Stacks ends the program, which must be a Go program, and returns the stacks of its
+// goroutines.
+func (p *Program) Stacks() string {
+	printed := len(p.Output())
+	p.signal(syscall.SIGCONT)
+	p.signal(syscall.SIGQUIT)
+	p.WaitEnd()
+	return p.Output()[printed:]
+}
+
 // Terminate sends SIGTERM, as Kubernetes does, waits until the program has ended, and
 // returns how long that took.
 func (p *Program) Terminate() time.Duration {

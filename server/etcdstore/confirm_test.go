@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"counting/server/store"
@@ -178,4 +179,37 @@ func TestOpenTriesAgain(t *testing.T) {
 			})
 		}
 	}
+}
+
+// etcd that answers reads, and no write, is a fault that is told.
+func TestEtcdAnswersOnlyReads(t *testing.T) {
+	inBubble(t, func(t *testing.T, m *memoryRegister, a, _ *client) {
+		s := open(t, a, Options{})
+		defer s.Close(context.Background())
+		c := start(t, s, store.Default)
+		c.countTo(2)
+		a.setFault(func(ctx context.Context, request string) fault {
+			if request == "commit" {
+				return hang(ctx, request)
+			}
+			return fault{}
+		})
+		began := time.Now()
+		c.Append(3)
+		if err := <-c.states; !errors.Is(err, ErrAway) || s.Ready() == nil {
+			t.Errorf("the state is %v; ready: %v", err, s.Ready())
+		}
+		if took := time.Since(began); took < 2*time.Second || took > 3*time.Second {
+			t.Errorf("it is told after %v", took)
+		}
+		time.Sleep(time.Minute)
+		a.setFault(nil)
+		if n := <-c.written; n != 3 {
+			t.Errorf("written is %d", n)
+		}
+		synctest.Wait()
+		if err := <-c.states; err != nil || s.Ready() != nil {
+			t.Errorf("the state is %v; ready: %v", err, s.Ready())
+		}
+	})
 }

@@ -143,6 +143,7 @@ func (c *Count) run(r store.Callbacks) error {
 
 func (c *Count) write(r store.Callbacks) error {
 	wait := firstRetry
+	var failing time.Time // when the first write began that etcd has not answered, or zero
 	for {
 		if more, err := c.wait(); err != nil || !more {
 			return err
@@ -151,7 +152,7 @@ func (c *Count) write(r store.Callbacks) error {
 		out, err := c.store.commits.change(change{key: c.key, expected: c.revision}, c.next)
 		if err == nil && out.done {
 			c.store.stats.appends.Add(1)
-			c.revision, wait = out.now.revision, firstRetry
+			c.revision, wait, failing = out.now.revision, firstRetry, time.Time{}
 			c.setState(nil, r)
 			c.written(c.taken, r)
 			continue
@@ -167,12 +168,25 @@ func (c *Count) write(r store.Callbacks) error {
 			continue
 		default:
 			c.store.stats.unknown.Add(1)
+			if failing.IsZero() {
+				failing = began
+			}
+			if time.Since(failing) >= c.store.options.Away {
+				c.setState(fmt.Errorf("%w: it has not written since %s: %w", ErrAway, failing.UTC().Format(time.TimeOnly), err), r)
+			}
 			if now, err = c.ask(began); err != nil {
 				return err
 			}
 		}
+		kept := c.kept
 		if err := c.adopt(now, r); err != nil {
 			return err
+		}
+		if c.kept > kept {
+			wait, failing = firstRetry, time.Time{}
+		} else if !failing.IsZero() {
+			c.pause(wait)
+			wait = min(2*wait, lastRetry)
 		}
 	}
 }
@@ -239,6 +253,7 @@ func (c *Count) adopt(now entry, r store.Callbacks) error {
 	c.revision = now.revision
 	if v.Count > c.kept {
 		c.store.stats.appends.Add(1)
+		c.setState(nil, r)
 		c.written(v.Count, r)
 	}
 	return nil

@@ -112,7 +112,7 @@ func TestAServerWhoseOutputIsNotReadCountsOnAndEnds(t *testing.T) {
 			if code != 0 {
 				t.Errorf("it ended with exit code %d", code)
 			}
-			if took > 5*time.Second { // a second, but for the race detector and other jobs
+			if took > 5*time.Second { // about a second, without the race detector and other jobs
 				t.Errorf("it took %v to end", took)
 			}
 			if got := len(c.numbers(t)); got != last {
@@ -142,7 +142,7 @@ func TestAServerWhoseDiskHangsEnds(t *testing.T) {
 	if code != 0 {
 		t.Errorf("it ended with exit code %d", code)
 	}
-	if took > 5*time.Second { // a second, but for the race detector and other jobs
+	if took > 5*time.Second { // about a second, without the race detector and other jobs
 		t.Errorf("it took %v to end", took)
 	}
 }

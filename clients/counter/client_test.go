@@ -80,7 +80,7 @@ func mustClose(t *testing.T, c <-chan struct{}, what string) {
 	select {
 	case <-c:
 	case <-time.After(deadline):
-		t.Fatalf("waited in vain for %s", what)
+		t.Fatalf("timed out waiting for %s", what)
 	}
 }
 
@@ -248,9 +248,9 @@ func TestClientComesBack(t *testing.T) {
 		}, nil, "Error: the server sends events but does not connect"},
 		{"after no seat", func(s *socketiotest.Session) { s.Open(startGame, stopGame); s.Wait() },
 			func(p *timeouts) { p.seat = time.Millisecond }, "Error: no seat is free"},
-		{"after a seat that there is not", func(s *socketiotest.Session) { s.Open(assign("client3", 1)); s.Wait() },
+		{"after an unknown seat", func(s *socketiotest.Session) { s.Open(assign("client3", 1)); s.Wait() },
 			nil, `Error: the server assigned the seat "client3", which does not exist`},
-		{"after an assignment that is none", func(s *socketiotest.Session) { s.Open(`42["client_assigned"]`); s.Wait() },
+		{"after an invalid assignment", func(s *socketiotest.Session) { s.Open(`42["client_assigned"]`); s.Wait() },
 			nil, "Error: client_assigned: it has no such argument"},
 		{"after a lost connection", func(s *socketiotest.Session) { s.Open(assign("client1", 1), startGame); s.Number() },
 			nil, "Error: websocket: close 1006 (abnormal closure): unexpected EOF"},

@@ -55,7 +55,7 @@ func FuzzParse(f *testing.F) {
 		p, err := parse(s)
 		switch {
 		case err != nil && !reflect.DeepEqual(p, Packet{}):
-			t.Errorf("a packet beside an error: %+v", p)
+			t.Errorf("a packet in addition to an error: %+v", p)
 		case err == nil && p.Type == Broken:
 			t.Error("a broken packet without an error")
 		case err == nil && p.Type == Event && p.Name == "":

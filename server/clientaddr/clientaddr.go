@@ -82,7 +82,7 @@ func Parse(s string) netip.Addr {
 }
 
 // Key returns what limits per address count addr as: itself, or the /64 network
-// of an IPv6 address, since whoever has one of those has all of its addresses.
+// of an IPv6 address, since a client that has one of those has all of its addresses.
 func Key(addr netip.Addr) netip.Addr {
 	if !addr.Is6() {
 		return addr

@@ -167,7 +167,7 @@ func TestSlotsOfGroups(t *testing.T) {
 		expect("a", http.StatusOK, `"sid"`) // the oldest is evicted
 	}
 	expect("b", http.StatusOK, `"sid"`)
-	waitFor(t, "the sessions that gave way to be gone", func() bool { return s.Sessions() == 4 })
+	waitFor(t, "the evicted sessions to be gone", func() bool { return s.Sessions() == 4 })
 	s.Server.mu.Lock() // now they join
 	for _, session := range s.Server.sessions {
 		s.Server.slots.setIdle(session, false)
@@ -184,7 +184,7 @@ func TestSlotsOfGroups(t *testing.T) {
 		expect("b", http.StatusOK, `"sid"`)
 		expect("c", http.StatusOK, `"sid"`)
 	}
-	waitFor(t, "the sessions that gave way to be gone", func() bool { return s.Sessions() == 6 })
+	waitFor(t, "the evicted sessions to be gone", func() bool { return s.Sessions() == 6 })
 	expect("nobody", http.StatusTeapot, `"nobody may come"`)
 	if _, response, err := websocket.DefaultDialer.Dial(strings.Replace(s.url, "http", "ws", 1)+"/?EIO=4&transport=websocket&group=nobody", nil); err == nil || response.StatusCode != http.StatusTeapot || response.Header.Get("Retry-After") == "" {
 		t.Errorf("over WebSocket: %v, %v", response, err)

@@ -284,7 +284,7 @@ func (s *Server) openSession(w http.ResponseWriter, r *http.Request, transport, 
 	s.mu.Unlock()
 	for _, victim := range victims {
 		s.options.OnLimit(LimitAbandoned)
-		victim.end("it gave way to another session")
+		victim.end("it was evicted by another session")
 	}
 	open := session.openPacket(transport)
 	if transport == "websocket" {

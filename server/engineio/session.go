@@ -32,7 +32,7 @@ type Session struct {
 	// Guarded by Server.mu.
 	beat      *list.Element // in Server.pongs if pinged, else in Server.pings
 	pinged    bool
-	idle      [3]*list.Element // in its pools, while the session may give way to another
+	idle      [3]*list.Element // in its pools, while the session may be evicted
 	idleSince time.Time
 	released  bool
 
@@ -87,7 +87,7 @@ func (s *Session) open(ok bool) {
 	}
 }
 
-// ID returns the session's id. It is secret: whoever knows it can send as the client.
+// ID returns the session's id. It is secret: anybody who knows it can send as the client.
 func (s *Session) ID() string { return s.id }
 
 // Addr returns the client's network address, without a port.

@@ -181,7 +181,7 @@ func TestOpenTriesAgain(t *testing.T) {
 	}
 }
 
-// etcd that answers reads, and no write, is a fault that is told.
+// If etcd answers reads, but not writes, that is reported as a fault.
 func TestEtcdAnswersOnlyReads(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *memoryRegister, a, _ *client) {
 		s := open(t, a, Options{})
@@ -200,7 +200,7 @@ func TestEtcdAnswersOnlyReads(t *testing.T) {
 			t.Errorf("the state is %v; ready: %v", err, s.Ready())
 		}
 		if took := time.Since(began); took < 2*time.Second || took > 3*time.Second {
-			t.Errorf("it is told after %v", took)
+			t.Errorf("it is reported after %v", took)
 		}
 		time.Sleep(time.Minute)
 		a.setFault(nil)

@@ -241,7 +241,7 @@ func TestWhoMayTakeOver(t *testing.T) {
 	})
 }
 
-// A lease that has ended is made anew, and moves no game.
+// A lease that has ended is granted again, and no game moves.
 func TestTheLeaseEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *memoryRegister, a, b *client) {
 		one, two := open(t, a, Options{Name: "one"}), open(t, b, Options{Name: "two"})

@@ -34,7 +34,7 @@ func newMemory() *memoryRegister {
 	return &memoryRegister{revision: 1, entries: make(map[string]*memoryEntry), leases: make(map[lease]*time.Timer)}
 }
 
-// since returns the changes but for the first n.
+// since returns the changes after the first n.
 func (m *memoryRegister) since(n int) []write {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -46,7 +46,7 @@ func (s *simulation) heal() {
 }
 
 // come has somebody come for a game that should get that far. A server that has
-// opened it, and has lost it since, learns that by itself.
+// opened it, and has lost it since, notices that without a request.
 func (s *simulation) come(srv *server, game string, goal int64) {
 	h := s.games[game]
 	for _, o := range srv.openings {

@@ -337,7 +337,7 @@ func TestTheCountEnds(t *testing.T) {
 		last  int64
 		steps []step
 	}{
-		{"whoever comes after the last number is not told to start", 2, append(seated(3, 4),
+		{"a client that connects after the last number gets no start_game", 2, append(seated(3, 4),
 			number("A", "client1", 3, "", Received{"A", num("client1", 3)}, Append{3}),
 			number("B", "client2", 4, "", Received{"B", num("client2", 4)}, Append{4}),
 			written(4),

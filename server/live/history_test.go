@@ -258,7 +258,7 @@ func TestTheHistoryOutlivesTheServer(t *testing.T) {
 			t.Errorf("the activities were\n%+v, now they are\n%+v", before.Activities, state.Activities)
 		}
 		if state.Activities[len(state.Activities)-1].ID <= before.Activities[len(before.Activities)-1].ID {
-			t.Error("the IDs begin anew")
+			t.Error("the IDs start again")
 		}
 		if state.Interruption == nil || state.Interruption.Cause != CauseServer {
 			t.Errorf("the interruption is %+v", state.Interruption)

@@ -375,7 +375,7 @@ func waitFor(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
+			t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
 }

@@ -37,7 +37,7 @@ type Dir struct {
 }
 
 // OpenDir creates the directory if needed, and locks it: see Open. It keeps at most
-// maxGames games beside the default one; 0 means no limit. The caller must close
+// maxGames games in addition to the default one; 0 means no limit. The caller must close
 // it.
 func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*Dir, error) {
 	options = options.defaults()

@@ -114,7 +114,7 @@ func TestADirIsLocked(t *testing.T) {
 		t.Errorf("a second one is opened: %v", err)
 	}
 	if _, err := Open(t.Context(), path, wait); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {
-		t.Errorf("the file is opened beside it: %v", err)
+		t.Errorf("the file is opened a second time: %v", err)
 	}
 	d.Close(t.Context())
 	mustOpenDir(t, path, wait)

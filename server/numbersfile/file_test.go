@@ -149,7 +149,7 @@ func TestOpenMakesTheDirectoryAndTheFile(t *testing.T) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
-		t.Errorf("beside the file there is something else: %v, %v", entries, err)
+		t.Errorf("there are other files in the directory: %v, %v", entries, err)
 	}
 }
 
@@ -266,7 +266,7 @@ func TestFaithfulModeAppendsAsTheOriginalDoes(t *testing.T) {
 	r.AppendLine("minus seven")
 	r.written(t, 2)
 	if got := content(t, path); got != "minus seven\n" {
-		t.Errorf("made anew, the file holds %q", got)
+		t.Errorf("after it was created again, the file holds %q", got)
 	}
 
 	if err := os.Rename(dir, dir+".old"); err != nil {

@@ -95,7 +95,7 @@ func TestFilesAreSyncedInRounds(t *testing.T) {
 	})
 }
 
-// After a fault of the file system each file is synced by itself to find out whether
+// After a fault of the file system each file is synced alone to find out whether
 // it has the fault: also one that waited for the next round when the fault was
 // reported to this one.
 func TestAFaultIsThatOfItsFile(t *testing.T) {

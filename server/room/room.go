@@ -134,7 +134,7 @@ func (r *Room) Taken() int {
 	return len(r.rules.Taken())
 }
 
-// Waiting returns how many clients are held back until a seat falls free.
+// Waiting returns how many clients are held back until a seat is vacated.
 func (r *Room) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -80,7 +80,7 @@ func parsePacket(text string) (packet, error) {
 	}
 	p.kind = text[0]
 	if p.kind < kindConnect || p.kind > kindBinaryAck {
-		return p, fmt.Errorf("there is no packet type %q", p.kind)
+		return p, fmt.Errorf("unknown packet type %q", p.kind)
 	}
 	rest := text[1:]
 	if p.kind == kindBinaryEvent || p.kind == kindBinaryAck {

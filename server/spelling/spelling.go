@@ -1,4 +1,4 @@
-// Package spelling writes numbers in English words, to the letter as Python's
+// Package spelling writes numbers in English words, exactly as Python's
 // num2words does, and reads such words back.
 //
 // The words come from github.com/divan/num2words. It leaves out the comma that

@@ -115,7 +115,7 @@ function show(all) {
   sum(all);
 }
 
-// fit makes the tiles of the display mode as large as possible. A tile is some 11
+// fit makes the tiles of the display mode as large as possible. A tile is about 11
 // times as wide and 5 times as high as its letters.
 function fit(tiles) {
   let best = { size: 0 };

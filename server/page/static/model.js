@@ -10,7 +10,7 @@ export const recent = 20_000; // ms for which a recovery is news
 export class Model {
   state = null; // the last snapshot, kept up to date by the stream
   lines = []; // the latest, in order; at is in ms, or null if unknown
-  start = 0; // how often lines began anew
+  start = 0; // how often lines started again
   fault = null; // the last line that does not follow the one before
   lost = 0; // numbers that are missing before such lines
   oldFrom = 0; // the first number after what is not a count, in an old file

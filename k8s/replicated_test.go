@@ -77,6 +77,9 @@ func TestEtcdsMembers(t *testing.T) {
 			"advertise-client-urls":       fmt.Sprintf("http://%s.etcd:%d", pod, ports["client"]),
 			"auto-compaction-mode":        "periodic",
 			"auto-compaction-retention":   "1m",
+			// Two rounds of an election end before servers cut their clients off, after 2 s.
+			"heartbeat-interval": "50",
+			"election-timeout":   "500",
 		} {
 			if got := flags.Lookup(name).Value.String(); got != want {
 				t.Errorf("%s has -%s=%s, want %s", pod, name, got, want)

@@ -16,7 +16,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -76,14 +75,15 @@ func Stamp() string {
 }
 
 // Write replaces the text of a section in the file. If the file has no such section, it
-// is added at the end. Write may be called by several processes at the same time.
+// is added at the end. On Unix, Write may be called by several processes at the same
+// time.
 func Write(path, section, text string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+	if err := lock(dir); err != nil {
 		return fmt.Errorf("lock %s: %w", dir.Name(), err)
 	}
 	old, err := os.ReadFile(path)

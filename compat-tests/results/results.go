@@ -16,7 +16,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -84,7 +83,7 @@ func Write(path, section, text string) error {
 		return err
 	}
 	defer dir.Close()
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+	if err := lock(dir); err != nil {
 		return fmt.Errorf("lock %s: %w", dir.Name(), err)
 	}
 	old, err := os.ReadFile(path)

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// lock locks a directory until it is closed.
+// lock waits until no other process has the directory locked. Closing it unlocks it.
 func lock(dir *os.File) error { return syscall.Flock(int(dir.Fd()), syscall.LOCK_EX) }

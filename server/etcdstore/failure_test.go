@@ -379,38 +379,3 @@ func TestGamesShareCommits(t *testing.T) {
 		}
 	})
 }
-
-// A game that is being opened when the store is closed is given up, too.
-func TestAStoreIsClosedWhileAGameIsOpened(t *testing.T) {
-	inBubble(t, func(t *testing.T, m *memoryRegister, a, b *client) {
-		s := open(t, a, Options{Name: "one"})
-		commits := make(chan struct{})
-		a.setFault(func(_ context.Context, request string) fault {
-			if request == "commit" {
-				commits <- struct{}{}
-				time.Sleep(100 * time.Millisecond)
-			}
-			return fault{}
-		})
-		opened := make(chan error)
-		go func() {
-			_, err := s.Open(context.Background(), "blue", true)
-			opened <- err
-		}()
-		<-commits
-		go func() {
-			for range commits {
-			}
-		}()
-		err := s.Close(t.Context())
-		a.setFault(cut) // the process has ended
-		time.Sleep(time.Second)
-		if now, readErr := b.read(t.Context(), s.gameKey("blue")); err != nil || readErr != nil || now.revision != 0 {
-			t.Errorf("the store is closed, %v, and etcd has %v, %v", err, now, readErr)
-		}
-		if err := <-opened; !errors.Is(err, errClosed) {
-			t.Errorf("opened: %v", err)
-		}
-		close(commits)
-	})
-}

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -113,6 +114,45 @@ func TestWhatRepeatsCostsReadersLittle(t *testing.T) {
 		}
 		if events := f.events() - before; events > 10*seconds {
 			t.Errorf("%d activities in %d s made %d events", seconds*1000, seconds, events)
+		}
+	})
+}
+
+// A snapshot does not change afterwards: it is encoded without the lock.
+func TestSnapshots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, stop := run(t, Options{})
+		defer stop()
+		f.sit(protocol.Client1, protocol.Client2)
+		f.countTo(20, 500*time.Millisecond)
+		var snapshots []State
+		var texts []string
+		for _, event := range []func(){
+			func() {},
+			func() { f.Happened(game.Left{Seat: protocol.Client1}) },
+			func() { time.Sleep(70 * time.Millisecond); f.Written([]float64{21}, 0) },
+			func() { f.Happened(game.Left{Seat: protocol.Client2}) },
+			func() { time.Sleep(12 * time.Second) },
+			func() { f.sit(protocol.Client1, protocol.Client2) },
+			func() { f.Written([]float64{22, 23}, time.Second) },
+			func() { f.Storage(syscall.ENOSPC) },
+			func() { time.Sleep(8 * time.Second) },
+			func() { f.Storage(nil) },
+			func() { f.Missed(3, protocol.Seats[:1]) },
+			func() { f.Written([]float64{24}, 0) },
+		} {
+			event()
+			s := f.get()
+			text, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			snapshots, texts = append(snapshots, s), append(texts, string(text))
+		}
+		for i, s := range snapshots {
+			if text, err := json.Marshal(s); err != nil || string(text) != texts[i] {
+				t.Errorf("snapshot %d was\n%s\nand is, %v,\n%s", i, texts[i], err, text)
+			}
 		}
 	})
 }

@@ -73,8 +73,10 @@ func (f *Feed) resume(line int64, now time.Time) {
 		return
 	}
 	if c := s.Interruption.Cause; !s.Running && (c == CauseClient1 || c == CauseClient2) {
-		s.Interruption.After = now
-		f.send("interruption", s.Interruption)
+		i := *s.Interruption // snapshots have the old one
+		i.After = now
+		s.Interruption = &i
+		f.send("interruption", &i)
 		f.changed = true
 		return
 	}

@@ -1,22 +1,41 @@
-// Package freeport finds ports for servers that are started with a port number.
+// Package freeport finds free TCP ports for servers.
 package freeport
 
 import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
-// New returns a port of 127.0.0.1 on which nobody listens. It is below the range from
-// which the system assigns ports, so that it usually stays free until a server is
-// started on it; another process that looks for a port may still take it.
+// The ports are outside the range from which systems assign ports.
+const lowest, highest = 20000, 32000
+
+var (
+	mu       sync.Mutex
+	reserved []net.PacketConn
+)
+
+// New returns a TCP port of 127.0.0.1 on which nothing listens. It is reserved until the
+// process ends: no call of New in this or another process returns it again. New may be
+// called concurrently.
 func New() string {
-	const lowest, highest = 20000, 32000
 	for {
 		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
+		// The UDP port of the same number is the reservation.
+		reservation, err := net.ListenPacket("udp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
 		}
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			reservation.Close()
+			continue
+		}
+		l.Close()
+		mu.Lock()
+		reserved = append(reserved, reservation) // or else it would be garbage collected, and closed
+		mu.Unlock()
+		return port
 	}
 }

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -50,12 +51,32 @@ func load(t testing.TB, ctx context.Context, url string) *page {
 	p := &page{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, p.heard)
 	p.run(log.Enable(), runtime.Enable(), network.Enable(), chromedp.EmulateViewport(1280, 900))
-	p.run(browserpage.BringToFront(), chromedp.Navigate(url)) // a background tab may never finish loading
+	p.navigate(url)
 	// Load the page again if some files were not loaded because the network changed.
 	for p.dropped() {
 		p.reload()
 	}
 	return p
+}
+
+// navigate loads a URL in the tab, and waits until it is loaded. A background tab may
+// never finish loading, and one that was in front may have been moved to the background.
+func (p *page) navigate(url string) {
+	p.t.Helper()
+	p.run(browserpage.BringToFront(), chromedp.ActionFunc(func(ctx context.Context) error {
+		_, _, text, _, err := browserpage.Navigate(url).Do(ctx)
+		if err == nil && text != "" {
+			err = errors.New(text)
+		}
+		return err
+	}))
+	p.wait(url+" to be loaded", func() bool {
+		var state string
+		ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+		defer cancel()
+		err := chromedp.Run(ctx, browserpage.BringToFront(), chromedp.Evaluate(`document.readyState`, &state))
+		return err == nil && state == "complete"
+	})
 }
 
 // dropped reports whether, since the last call, a file of the page was not loaded because
@@ -183,6 +204,10 @@ func (p *page) tab(url string) *page {
 	}))
 	ctx, cancel := chromedp.NewContext(p.ctx, chromedp.WithTargetID(id))
 	p.t.Cleanup(cancel)
+	// The first run attaches to the tab, until its context ends.
+	if err := chromedp.Run(ctx); err != nil {
+		p.t.Fatal(err)
+	}
 	return load(p.t, ctx, url)
 }
 

@@ -115,7 +115,7 @@ func (c config) maxPackets() int {
 func (c config) mayCreate(game string) bool { return c.games == nil || slices.Contains(c.games, game) }
 
 const usage = `Server serves the counting game over Socket.IO and writes the count to
-DATA/numbers.txt. It replaces the original Flask-SocketIO server.
+DATA/numbers.txt, or with -store to etcd. It replaces the original Flask-SocketIO server.
 
 Clients with SERVER_URL=http://server:5000?game=NAME play a separate game, whose
 count is in DATA/games/NAME/numbers.txt. It is opened for its first client or

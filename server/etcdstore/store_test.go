@@ -39,7 +39,7 @@ func contract(t *testing.T, dial func() register) {
 	})
 }
 
-func TestContractInMemory(t *testing.T) {
+func TestContractOnSimulatedEtcd(t *testing.T) {
 	t.Parallel()
 	memory := newMemory()
 	contract(t, func() register { return &client{memoryRegister: memory} })

@@ -29,7 +29,7 @@ type (
 		Session Session
 		Message string
 	}
-	// Ack answers the packet with that id: with an empty list, or with a
+	// Ack answers the number packet with that id: with an empty list, or with a
 	// protocol.Refusal if the number was Refused.
 	Ack struct {
 		Session Session

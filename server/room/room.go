@@ -326,6 +326,7 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 		case game.Repeated:
 			r.happened(e.Session, e)
 		case game.Refused:
+			// It is nil if the session was refused after HoldTime, just before its event.
 			if m := r.sessions[e.Session]; m != nil {
 				m.Slow()
 			}
@@ -337,8 +338,10 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 			r.happened(e.Session, e)
 		case game.Left:
 			r.happened(e.Session, e)
-		default:
+		case game.Alone:
 			r.happened("", e)
+		default:
+			panic(fmt.Sprintf("no case for the effect %T", e))
 		}
 	}
 	return refused

@@ -1,6 +1,7 @@
 // Package store declares the interface of stores, which keep the counts of games.
 // Packages numbersfile and etcdstore implement it; package storetest has the tests
-// that every store must pass.
+// that every store must pass. A further store also needs a case in server/stores.go,
+// an entry in server/layers_test.go, and its lines in server/README.md.
 package store
 
 import (
@@ -39,11 +40,13 @@ func (e *Elsewhere) Error() string {
 type Store interface {
 	// Open opens the count of a game for its only writer, who must close it. A game
 	// that does not exist is created if create is set; otherwise the error is
-	// ErrNotFound. If several servers share the store, Open takes the ownership of a
+	// ErrNotFound. The default game always exists. A game in which nothing was counted
+	// is deleted when its Count is closed; until then it counts for ErrTooMany, and
+	// Games does not list it. If several servers share the store, Open takes the ownership of a
 	// game that no server owns, and returns an *Elsewhere or ErrNoOwner for a game
 	// that another server owns. The other errors are protocol.ErrGame if the name is
 	// invalid, ErrInUse until the previous Count of the game is closed, ErrTooMany, and
-	// those of the storage.
+	// those of the storage. After Close, Open fails.
 	Open(ctx context.Context, game string, create bool) (Count, error)
 	// Games returns up to n of the existing games, except the default one, sorted by
 	// name and beginning with the first name greater than after.
@@ -86,7 +89,7 @@ type Count interface {
 	Last() int64
 	// Append appends all numbers after Last up to upTo. It never waits, and panics if
 	// upTo is not greater than Last. After Close was called or Run has failed, it does
-	// nothing.
+	// nothing, whatever upTo is, and Last does not change.
 	Append(upTo int64)
 	// Ready returns nil if the last write succeeded, and otherwise its error.
 	Ready() error
@@ -95,8 +98,8 @@ type Count interface {
 	// is ErrNoOwner, and if another server is known to be the owner Run ends. It may be
 	// called by any number of goroutines.
 	Confirm(ctx context.Context) error
-	// Run writes what is appended until Close is called. It may be called once. An
-	// error means that the state of the count is unknown, or that another server owns
+	// Run writes what is appended until Close is called. It may be called once, and fails
+	// if Close was called before. Another error means that the state of the count is unknown, or that another server owns
 	// it: numbers that were not reported by then never are. Opening the count again
 	// determines its end.
 	Run(Callbacks) error
@@ -124,7 +127,7 @@ type Opened struct {
 	Last     int64     // the number that the count had reached
 	Unbroken bool      // whether only the numbers up to Last are stored
 	At       time.Time // when the last number was written, zero if unknown
-	Text     string    // a description of it, for the log
+	Text     string    // a clause for the log, such as "the count is at 7"
 	// Path is the file with a line for each number, or "" if the count is not kept in
 	// a file. Other files of the game may be stored in its directory.
 	Path string

@@ -28,13 +28,15 @@ var HostileNames = []string{
 var Names = []string{"a", "0", "blue", "a-b", "a--b", "0-0", "xn--bcher-kva", strings.Repeat("a", 63), "numbers"}
 
 // Run tests a store. open opens a store that is initially empty, and keeps its games
-// when it is closed and opened again; each test gets its own store. The store must
+// when it is closed and opened again; each test gets its own store, and calls open with
+// its own *testing.T. The store must
 // be able to keep at least ten games, and at most most games if that is not 0.
 func Run(t *testing.T, most int, open func(*testing.T) store.Store) {
 	for name, test := range map[string]func(s *suite){
 		"a_count_begins_at_0_and_continues":              (*suite).continues,
 		"an_append_that_does_not_follow_panics":          (*suite).panics,
 		"close_writes_what_is_queued":                    (*suite).closeWrites,
+		"callbacks_may_append":                           (*suite).callbacks,
 		"games_are_kept_apart":                           (*suite).apart,
 		"a_count_has_one_writer":                         (*suite).oneWriter,
 		"only_create_makes_a_game":                       (*suite).onlyCreate,
@@ -298,6 +300,46 @@ func (s *suite) games(after string, n int) (names []string) {
 	return names
 }
 
+// callbacks appends within OnCommit, and closes a count while OnCommit blocks.
+func (s *suite) callbacks() {
+	c, err := s.store.Open(s.Context(), "blue", true)
+	if err != nil {
+		s.Fatal(err)
+	}
+	reached, proceed := make(chan struct{}), make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.Run(store.Callbacks{OnCommit: func(upTo int64, took time.Duration) {
+			if took < 0 || took > timeout {
+				s.Errorf("%d was queued for %v", upTo, took)
+			}
+			if upTo < 5 {
+				c.Append(upTo + 1)
+				return
+			}
+			close(reached)
+			<-proceed
+		}})
+	}()
+	c.Append(1)
+	<-reached
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cause := errors.New("the test does not wait")
+	cancel(cause)
+	if err := c.Close(ctx); !errors.Is(err, cause) && !errors.Is(err, context.Canceled) {
+		s.Errorf("Close while OnCommit blocks: %v", err)
+	}
+	c.Append(6) // does nothing
+	if last := c.Last(); last != 5 {
+		s.Errorf("after Close the last number is %d", last)
+	}
+	close(proceed)
+	closed, ran := c.Close(context.Background()), <-ended
+	if (closed == nil) != (ran == nil) {
+		s.Errorf("Close returns %v, and Run %v", closed, ran)
+	}
+}
+
 func (s *suite) pages() {
 	all := []string{"a", "a-b", "aa", "b", "blue", "red", "x-1"}
 	for i := range all {
@@ -318,6 +360,9 @@ func (s *suite) pages() {
 			}
 			if got = append(got, page...); len(page) < n {
 				break
+			}
+			if len(got) > len(all) {
+				s.Fatalf("in pages of %d there are %q, want %q", n, got, all)
 			}
 		}
 		if !slices.Equal(got, all) {

@@ -16,7 +16,8 @@ import (
 	"counting/server/store"
 )
 
-// storeConfig holds the flags of the etcd store.
+// storeConfig holds -store, which selects the store, and the flags of etcd. Without
+// -store the counts are kept in files.
 type storeConfig struct {
 	etcdstore.Address
 	name         string
@@ -70,8 +71,8 @@ func (c *storeConfig) check(faithful bool) error {
 	return nil
 }
 
-// openStore opens the store, and returns a function that opens the file of faithful
-// mode.
+// openStore opens the store that the flags select. The function that it returns opens the
+// file of faithful mode; it is nil for a store without files.
 func openStore(ctx context.Context, c config, self store.Elsewhere, log *slog.Logger) (store.Store, func(context.Context) (*numbersfile.File, error), error) {
 	if c.store.URL != "" {
 		s, err := etcdstore.Open(ctx, c.store.Address, etcdstore.Options{

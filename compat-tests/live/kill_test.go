@@ -115,7 +115,7 @@ func TestGoClientsCountToTheLimit(t *testing.T) {
 					t.Errorf("%s ended with exit code %d", client, code)
 				}
 			}
-			if !eachSeatUnbroken(g, false) {
+			if !eachSeatUnbroken(g) {
 				t.Errorf("a seat omits a number or counts one twice; %s", g.tail())
 			}
 			if lines := g.numbers(); len(lines) != limit {

@@ -199,45 +199,62 @@ func TestAFileThatIsChangedUnderTheServerEndsRun(t *testing.T) {
 		"deleted":                     {os.Remove, ""},
 		"emptied":                     {func(path string) error { return os.Truncate(path, 0) }, ""},
 		"appended_to":                 {appendTo, "one\ntwo\nthree\n"},
+		"truncated_within_a_line":     {func(path string) error { return os.Truncate(path, 5) }, "one\nt"},
+		"truncated_after_a_line":      {func(path string) error { return os.Truncate(path, 4) }, "one\n"},
 		"replaced_by_an_equal_file":   {replace("one\ntwo\n"), "one\ntwo\n"},
 		"replaced_by_another":         {replace("one\n"), "one\n"},
 		"its_directory_is_moved_away": {func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".old") }, ""},
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := filepath.Join(t.TempDir(), "data")
-			path := filepath.Join(dir, Name)
-			r := start(mustOpen(t, dir, Options{}))
-			count(r.File, 1, 2)
-			r.written(t, 2)
-			if err := test.change(path); err != nil {
-				t.Fatal(err)
-			}
-			count(r.File, 3, 3)
-			if err := r.ended(t); !errors.Is(err, ErrChanged) {
-				t.Errorf("Run ends with %v, want ErrChanged", err)
-			}
-			for got := range r.reports {
-				if got.written != 0 {
-					t.Errorf("line %d is reported as written", got.written)
+		for _, moment := range []string{"before_a_write", "within_a_write"} {
+			t.Run(name+"/"+moment, func(t *testing.T) {
+				t.Parallel()
+				dir := filepath.Join(t.TempDir(), "data")
+				path := filepath.Join(dir, Name)
+				f, d := openFaulty(t, dir)
+				r := start(f)
+				count(r.File, 1, 2)
+				r.written(t, 2)
+				change := func() {
+					if err := test.change(path); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-			if !errors.Is(r.Ready(), ErrChanged) || !errors.Is(r.Close(t.Context()), ErrChanged) {
-				t.Error("Ready and Close do not say why")
-			}
-			if text, err := os.ReadFile(path); string(text) != test.left {
-				t.Errorf("the file holds %q, %v, want %q", text, err, test.left)
-			}
-			// A restart continues from what the file holds.
-			again := start(mustOpen(t, dir, Options{}))
-			last := again.Recovery().Last
-			count(again.File, last+1, 5)
-			again.written(t, 5)
-			if got := content(t, path); got != counted(1, 5) {
-				t.Errorf("after a restart the file holds %q", got)
-			}
-		})
+				if moment == "within_a_write" {
+					d.set(func() {
+						d.write = func(text []byte) (int, error) {
+							change()
+							return d.File.Write(text)
+						}
+					})
+				} else {
+					change()
+				}
+				count(r.File, 3, 3)
+				if err := r.ended(t); !errors.Is(err, ErrChanged) {
+					t.Errorf("Run ends with %v, want ErrChanged", err)
+				}
+				for got := range r.reports {
+					if got.written != 0 {
+						t.Errorf("line %d is reported as written", got.written)
+					}
+				}
+				if !errors.Is(r.Ready(), ErrChanged) || !errors.Is(r.Close(t.Context()), ErrChanged) {
+					t.Error("Ready and Close do not say why")
+				}
+				if text, err := os.ReadFile(path); string(text) != test.left {
+					t.Errorf("the file holds %q, %v, want %q", text, err, test.left)
+				}
+				// A restart continues from what the file holds.
+				again := start(mustOpen(t, dir, Options{}))
+				last := again.Recovery().Last
+				count(again.File, last+1, 5)
+				again.written(t, 5)
+				if got := content(t, path); got != counted(1, 5) {
+					t.Errorf("after a restart the file holds %q", got)
+				}
+			})
+		}
 	}
 }
 

@@ -63,9 +63,24 @@ func (d *durable) write(text []byte, again func(error) bool) (int, error) {
 	d.size += int64(len(text))
 	// Was it still the file that people see? Only then may it be acked.
 	if err := d.unchanged(); err != nil {
-		return 0, err
+		return 0, errors.Join(err, d.takeBack(int64(len(text))))
 	}
 	return len(text), nil
+}
+
+// takeBack cuts off the n bytes that were written last if they are at another place
+// than after the committed lines: somebody changed the file just before the write.
+// At that place they would make of a shorter count one that is broken.
+func (d *durable) takeBack(n int64) error {
+	written, err := d.disk.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	end, err := d.disk.Seek(0, io.SeekEnd)
+	if err != nil || end != written || end == d.size {
+		return err
+	}
+	return d.disk.Truncate(end - n)
 }
 
 // attempt writes the text, or truncates the file to its former size.

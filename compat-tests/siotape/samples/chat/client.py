@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 
 import socketio
 
@@ -17,7 +18,7 @@ transports = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": Non
 def person(name):
     client = socketio.Client(reconnection=False)
     client.on("question", lambda question: 42)
-    client.connect(url, transports=transports)
+    client.connect(url, transports=transports, wait_timeout=30)
     time.sleep(0.12)
     ask(client, "hello", {"name": name})
     ask(client, "join", {"room": "lobby"})
@@ -30,27 +31,42 @@ def ask(client, event, data):
     return answer
 
 
+def wait(heard, event):
+    if not heard.wait(60):
+        raise TimeoutError(event + " did not come within 60 s")
+
+
 def tell(client, event, data, listener, comes):
     """Sends an event without an ack, and waits for its effects."""
     heard = threading.Event()
     listener.on(comes, lambda data: heard.set())
     client.emit(event, data)
-    heard.wait(30)
+    wait(heard, comes)
     time.sleep(0.12)
 
 
-ann, bob = person("ann"), person("bob")
-id = ask(ann, "say", {"room": "lobby", "text": "good morning ☀"})["id"]
-ask(bob, "say", {"room": "lobby", "text": "hello, ann"})
-tell(bob, "like", {"id": id}, ann, "liked")
-tell(ann, "typing", {"room": "lobby"}, bob, "typing")
-tell(bob, "quiz", {"room": "lobby"}, ann, "answered")
-ask(ann, "file", ("kana.bin", "カナ".encode()))
-ask(bob, "leave", {"room": "lobby"})
-left = threading.Event()
-ann.on("left", lambda data: left.set())
-bob.disconnect()
-left.wait(30)
-ann.disconnect()
-time.sleep(0.12)
-os._exit(0)  # the client's threads do not always end
+def talk():
+    ann, bob = person("ann"), person("bob")
+    id = ask(ann, "say", {"room": "lobby", "text": "good morning ☀"})["id"]
+    ask(bob, "say", {"room": "lobby", "text": "hello, ann"})
+    tell(bob, "like", {"id": id}, ann, "liked")
+    tell(ann, "typing", {"room": "lobby"}, bob, "typing")
+    tell(bob, "quiz", {"room": "lobby"}, ann, "answered")
+    ask(ann, "file", ("kana.bin", "カナ".encode()))
+    ask(bob, "leave", {"room": "lobby"})
+    left = threading.Event()
+    ann.on("left", lambda data: left.set())
+    bob.disconnect()
+    wait(left, "left")
+    ann.disconnect()
+    time.sleep(0.12)
+
+
+# The threads of a client keep the process alive as long as it is connected, also after
+# an error.
+try:
+    talk()
+except BaseException:
+    traceback.print_exc()
+    os._exit(1)
+os._exit(0)

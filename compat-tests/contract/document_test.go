@@ -3,7 +3,12 @@ package contract
 import (
 	"bytes"
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,5 +122,51 @@ func TestDocumentsExamplesConform(t *testing.T) {
 	}
 	if examples == 0 {
 		t.Error("there are none")
+	}
+}
+
+// The document, the manual and the code name the same events.
+func TestEventNames(t *testing.T) {
+	t.Parallel()
+	file, err := parser.ParseFile(token.NewFileSet(), "../../server/protocol/protocol.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inCode := map[string]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		group, ok := n.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST || !group.Lparen.IsValid() {
+			return true
+		}
+		for _, spec := range group.Specs {
+			for _, value := range spec.(*ast.ValueSpec).Values {
+				if text, ok := value.(*ast.BasicLit); ok && text.Kind == token.STRING {
+					inCode[strings.Trim(text.Value, `"`)] = true
+				}
+			}
+		}
+		return true
+	})
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inDocument := map[string]bool{}
+	for key := range doc.messages {
+		if key.name != strings.ToUpper(key.name) { // not a type, such as ACK
+			inDocument[key.name] = true
+		}
+	}
+	if len(inCode) < 4 || !maps.Equal(inCode, inDocument) {
+		t.Errorf("protocol.go has the events %v, asyncapi.yaml %v", slices.Sorted(maps.Keys(inCode)), slices.Sorted(maps.Keys(inDocument)))
+	}
+	manual, err := os.ReadFile("../../server/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range inCode {
+		if !bytes.Contains(manual, []byte("`"+name+"`")) {
+			t.Errorf("server/README.md does not name %s", name)
+		}
 	}
 }

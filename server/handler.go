@@ -245,7 +245,7 @@ func (h handler) Disconnect(s *socketio.Session) {
 
 func (h handler) Event(s *socketio.Session, name string, args socketio.Args, ack string) {
 	if name != protocol.NumberEvent {
-		h.games.log.Debug(fmt.Sprintf("unknown event %.80q", name), "session", s.ID)
+		gameLogger(h.games.log, s.Group()).Debug(fmt.Sprintf("unknown event %.80q", name), "session", s.ID, "address", s.Addr)
 		return
 	}
 	s.Value.(gameSession).game.room.Number(s.ID, args.JSON, args.Binary, ack)

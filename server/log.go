@@ -59,6 +59,24 @@ func (h gameHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
+// groupHandler is for the layers that know groups of sessions and no games: it logs the
+// attribute "group" as the game.
+type groupHandler struct{ slog.Handler }
+
+func (h groupHandler) Handle(ctx context.Context, r slog.Record) error {
+	named := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		switch {
+		case a.Key != "group":
+			named.AddAttrs(a)
+		case a.Value.String() != store.Default:
+			named.AddAttrs(slog.String(gameKey, a.Value.String()))
+		}
+		return true
+	})
+	return h.Handler.Handle(ctx, named)
+}
+
 // attr returns an attribute of a record as text, or "".
 func attr(r slog.Record, key string) (value string) {
 	r.Attrs(func(a slog.Attr) bool {

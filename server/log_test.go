@@ -113,6 +113,28 @@ func TestLogLinesHaveARate(t *testing.T) {
 	})
 }
 
+func TestLinesThatAreNotLoggedAreCountedWithTheirGame(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := new(buffer)
+		logger, q := newLogger("text", slog.LevelInfo, out)
+		blue := gameLogger(logger, "blue")
+		for range maxLinesPerSession + 3 {
+			blue.Warn("refused", "session", "A")
+			blue.Error("cannot be written")
+		}
+		slog.New(groupHandler{logger.Handler()}).Warn("broken packet", "session", "B", "group", "red")
+		time.Sleep(2 * logWindow)
+		synctest.Wait()
+		for _, want := range []string{`blue: and 3 more lines about a session session="A"`, "blue: and 3 more lines about this game", `red: broken packet session="B"`} {
+			if !strings.Contains(out.String(), want+"\n") {
+				t.Errorf("the log lacks %q:\n%s", want, out)
+			}
+		}
+		q.Close(t.Context())
+	})
+}
+
 func TestBrokenPacketsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -36,11 +36,14 @@ type logQueue struct {
 	mu         sync.Mutex
 	began      time.Time // of the window
 	lines      int
-	session    map[string]int // lines, by session
-	suppressed int            // by the limit on all lines
-	dropped    int64          // not yet logged
-	total      int64          // dropped and suppressed since the start
+	about      map[subject]int // lines
+	suppressed int             // by the limit on all lines
+	dropped    int64           // not yet logged
+	total      int64           // dropped and suppressed since the start
 }
+
+// A subject is a session, or for errors the whole game, that has a limit of its own.
+type subject struct{ session, game string }
 
 // logText collects the lines of a chunk. Only run uses it.
 type logText struct{ b []byte }
@@ -58,7 +61,7 @@ func newLogQueue(w io.Writer, format func(io.Writer) slog.Handler) *logQueue {
 		records: make(chan slog.Record, maxLogLines),
 		stopped: make(chan struct{}),
 		written: make(chan struct{}),
-		session: make(map[string]int),
+		about:   make(map[subject]int),
 	}
 	q.format = format(q.text)
 	go q.run(w)
@@ -112,39 +115,41 @@ func (q *logQueue) enqueue(r slog.Record) {
 
 // allow reports whether a line is within the limits. The caller holds q.mu.
 func (q *logQueue) allow(r slog.Record) bool {
-	session, game, number := "", "", false
+	var about subject
+	number := false
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
 		case "session":
-			session = a.Value.String()
+			about.session = a.Value.String()
 		case gameKey:
-			game = a.Value.String()
+			about.game = a.Value.String()
 		case "number":
 			number = true
 		}
 		return true
 	})
 	switch {
-	case number && r.Level == slog.LevelInfo, r.Level >= slog.LevelError && game == "":
+	case number && r.Level == slog.LevelInfo, r.Level >= slog.LevelError && about.game == "":
 		return true
 	case r.Level >= slog.LevelError: // clients that reconnect repeat it
-		session = gameKey + " " + game
+		about.session = ""
+	case about.session == "":
+		about.game = ""
 	}
 	q.rotate(r.Time)
-	if session != "" {
-		if q.session[session] >= maxLinesPerSession {
-			q.session[session]++
-			q.total++
-			return false
-		}
+	limited := about != subject{}
+	if limited && q.about[about] >= maxLinesPerSession {
+		q.about[about]++
+		q.total++
+		return false
 	}
 	if q.lines >= maxLinesInAll {
 		q.suppressed++
 		q.total++
 		return false
 	}
-	if session != "" {
-		q.session[session]++
+	if limited {
+		q.about[about]++
 	}
 	q.lines++
 	return true
@@ -161,16 +166,24 @@ func (q *logQueue) rotate(now time.Time) {
 		r.Add(attrs...)
 		q.enqueue(r)
 	}
-	for session, n := range q.session {
-		if n > maxLinesPerSession {
-			more(n-maxLinesPerSession, " about a session", "session", session)
+	for about, n := range q.about {
+		if n <= maxLinesPerSession {
+			continue
 		}
+		what, attrs := " about a session", []any{"session", about.session}
+		if about.session == "" {
+			what, attrs = " about this game", nil
+		}
+		if about.game != "" {
+			attrs = append(attrs, gameKey, about.game)
+		}
+		more(n-maxLinesPerSession, what, attrs...)
 	}
 	if q.suppressed > 0 {
 		more(q.suppressed, "")
 	}
 	q.began, q.lines, q.suppressed = now, 0, 0
-	clear(q.session)
+	clear(q.about)
 }
 
 // run writes until Close.

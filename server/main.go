@@ -187,7 +187,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Trusted:      c.trusted,
 		Limits:       c.limits,
 		OnLimit:      counts.LimitReached,
-		Log:          logger,
+		Log:          slog.New(groupHandler{logger.Handler()}),
 	})
 	defer edge.Close()
 	defer func() { // runs before edge.Close: clients are not notified that others leave

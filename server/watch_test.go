@@ -212,6 +212,33 @@ func TestJSONLogs(t *testing.T) {
 	}
 }
 
+// The log tells who sent a refused number, in which game, and why.
+func TestRefusedNumbersInTheLog(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-limit", "8")
+	a, _ := joinTwo(t, s.inGame("game=blue"))
+	inDefault := join(t, s, assigned1, joined)
+	type refusal struct{ sent, logged string }
+	for _, r := range []refusal{
+		{`["number",{"client_id":"client1","number":2}]`, `number 2 is not one of client1's code="wrong_parity" seat="client1" client_id="client1" number="2"`},
+		{`["number",{"client_id":"client2","number":2}]`, `the session does not hold the seat client2 code="not_its_seat" seat="client1" client_id="client2" number="2"`},
+		{`["number",{"client_id":"client1","number":9}]`, `number 9 is beyond the last number of the count code="beyond_the_end" seat="client1" client_id="client1" number="9"`},
+		{`["number",{"client_id":"client1","number":"three"}]`, `number "three" is not a number code="malformed" seat="client1"`},
+		{`["number",{"client_id":"client1","number":null}]`, `number null is not a number code="malformed" seat="client1"`},
+	} {
+		a.send("421" + r.sent)
+		a.expect("431[{")
+		waitFor(t, r.logged, func() bool {
+			return strings.Contains(s.log.String(), "\nblue: Refused a number: "+r.logged+" session=")
+		})
+	}
+	a.send(`42["number",{"client_id":"client1","number":NaN}]`)
+	inDefault.send(`42["number",{"client_id":"client1","number":NaN}]`)
+	for _, game := range []string{"", "blue: "} {
+		waitFor(t, "the broken packet in "+game, func() bool { return strings.Contains(s.log.String(), "\n"+game+`broken packet "2[`) })
+	}
+}
+
 // When the count continues after an interruption, the log and the metrics have its
 // duration.
 func TestAnInterruptionIsLoggedAndCounted(t *testing.T) {

@@ -304,7 +304,7 @@ func (s *Server) openSession(w http.ResponseWriter, r *http.Request, transport, 
 
 func (s *Server) refuseSession(w http.ResponseWriter, session *Session, reached Limit) {
 	s.options.OnLimit(reached)
-	s.options.Log.Debug("refused a session", "limit", string(reached), "address", session.Addr())
+	s.options.Log.Debug("refused a session", "limit", string(reached), "group", session.group, "address", session.Addr())
 	w.Header().Set("Retry-After", retryAfter)
 	limits := s.options.Limits
 	switch reached {

@@ -244,7 +244,7 @@ func (s *Session) send(p packet) {
 			s.conn.close()
 		}
 		s.server.options.OnLimit(reached)
-		s.server.options.Log.Warn("ended a session that does not take what it is sent", "limit", string(reached), "address", s.addr)
+		s.server.options.Log.Warn("ended a session that does not take what it is sent", "limit", string(reached), "group", s.group, "address", s.addr)
 		if !s.ending {
 			s.ending = true
 			go s.finish("it does not take what it is sent", false)

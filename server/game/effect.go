@@ -72,10 +72,12 @@ type (
 		Session Session
 		Number  Number
 	}
-	// Refused: a number was refused. Code is one of Codes, for metrics; Reason is for
+	// Refused: a number was refused. Seat is the one that the session holds, which need
+	// not be the one that it named. Code is one of Codes, for metrics; Reason is for
 	// people. Last is the last number in the file.
 	Refused struct {
 		Session Session
+		Seat    protocol.Seat
 		Code    Code
 		Number  Number
 		Last    int64

@@ -148,7 +148,7 @@ func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 	seat := protocol.SeatNamed(n.ClientID)
 	number, _ := n.Value.Int64()
 	if code := g.fault(s, seat, n); code != "" {
-		r := Refused{s, code, n, g.written}
+		r := Refused{s, g.seatOf(s), code, n, g.written}
 		g.do(r)
 		if id != NoAck {
 			g.do(Ack{s, id, &r})

@@ -148,9 +148,10 @@ func TestGame(t *testing.T) {
 }
 
 // refuse is a number that is refused, with the reason; in default mode with an ack if
-// it asks for one.
+// it asks for one. A holds seat client1, B client2.
 func refuse(s Session, n Number, id AckID, code Code, reason string) step {
-	r := Refused{Session: s, Code: code, Number: n}
+	held := map[Session]protocol.Seat{"A": protocol.Client1, "B": protocol.Client2}
+	r := Refused{Session: s, Seat: held[s], Code: code, Number: n}
 	want := []Effect{r}
 	if id != NoAck {
 		want = append(want, Ack{s, id, &r})
@@ -193,7 +194,7 @@ func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 		f.Number("A", num("client1", 1), "1")
 	}
 	play(t, f, []step{
-		number("A", "client1", 1, "1", Refused{"A", TooManyAcks, num("client1", 1), 0}),
+		number("A", "client1", 1, "1", Refused{"A", protocol.Client1, TooManyAcks, num("client1", 1), 0}),
 		number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, AppendLine{MaxUnacked + 1, num("client1", 1)}),
 	})
 	if got := f.Written(MaxUnacked + 1); len(got) != MaxUnacked || len(f.unacked) != 0 || len(f.count) != 0 {
@@ -233,7 +234,7 @@ func TestTurn(t *testing.T) {
 func TestTheCountEnds(t *testing.T) {
 	t.Parallel()
 	beyond := func(s Session, clientID string, n float64) *Refused {
-		return &Refused{s, BeyondTheEnd, num(clientID, n), 4}
+		return &Refused{s, protocol.SeatNamed(clientID), BeyondTheEnd, num(clientID, n), 4}
 	}
 	tests := []struct {
 		name  string

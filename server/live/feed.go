@@ -175,7 +175,11 @@ func (f *Feed) Happened(effect game.Effect) {
 	case game.Full:
 		f.note(Activity{Type: BothSeatsTaken, At: now})
 	case game.Refused:
-		f.note(Activity{Type: NumberRefused, At: now, Reason: string(e.Code)})
+		refused := Activity{Type: NumberRefused, At: now, Reason: string(e.Code)}
+		if e.Seat != protocol.NoSeat {
+			refused.Seat = e.Seat.String()
+		}
+		f.note(refused)
 	}
 }
 

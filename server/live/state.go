@@ -79,7 +79,7 @@ type Activity struct {
 	ID    int64      `json:"id"` // ascending, also across servers
 	At    time.Time  `json:"at"` // the first time
 	Type  Type       `json:"what"`
-	Seat  string     `json:"seat,omitempty"`  // for SeatTaken and SeatLeft
+	Seat  string     `json:"seat,omitempty"`  // for SeatTaken and SeatLeft; for NumberRefused if the client held one
 	Times int64      `json:"times,omitempty"` // if more than one
 	Until *time.Time `json:"until,omitempty"` // the last time, if more than one
 	// Seconds, for CountResumed, is the time from the last line before the

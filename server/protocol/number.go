@@ -106,11 +106,16 @@ func hasTooLongWhole(text string) bool {
 	return false
 }
 
-// shorten quotes what a client sent, for a log line or an error.
+// shorten returns the JSON text that a client sent as it is, or quoted if it is not
+// printable ASCII, for a log line or an error.
 func shorten(s string) string {
 	const most = 80
+	end := ""
 	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
+		s, end = s[:most], "…"
 	}
-	return strconv.Quote(s)
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		s = strconv.Quote(s)
+	}
+	return s + end
 }

@@ -228,8 +228,11 @@ func (r *Room) log(n notice) {
 		write(slog.LevelDebug, func() string { return e.Number.ClientID + " repeated " + spelled(e.Number) }, number(e.Number)...)
 	case game.Refused:
 		attrs := []slog.Attr{slog.String("code", string(e.Code))}
+		if e.Seat != protocol.NoSeat {
+			attrs = append(attrs, slog.String("seat", e.Seat.String()))
+		}
 		if e.Number.Err == nil {
-			attrs = append(attrs, slog.String("seat", fmt.Sprintf("%.40s", e.Number.ClientID)), slog.Any("number", e.Number.Value))
+			attrs = append(attrs, slog.String("client_id", fmt.Sprintf("%.40s", e.Number.ClientID)), slog.Any("number", e.Number.Value))
 		}
 		write(slog.LevelWarn, func() string { return "Refused a number: " + e.Reason() }, attrs...)
 	case dismissed:

@@ -169,7 +169,7 @@ func TestANumberIsWrittenAckedAndReported(t *testing.T) {
 		r.count("A", "client1", 2)
 		a.expect(t, "ack 2 [{number 2 is not one of client1's}]")
 		r.Number("A", []string{"null"}, false, "9")
-		a.expect(t, `ack 9 [{"null" is not an object with client_id and number}]`)
+		a.expect(t, `ack 9 [{null is not an object with client_id and number}]`)
 		r.Callbacks().OnHealth(errors.New("full"))
 		r.Disconnect("A")
 		a.expect(t, "stop_game")

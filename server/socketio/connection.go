@@ -63,7 +63,7 @@ func (c *connection) dispatch(p packet) {
 		handler.Connect(session)
 	case session == nil:
 		c.engine.Slow(mistakeCost)
-		c.server.options.Log.Debug("packet outside of a session", "kind", string(p.kind), "namespace", shorten(p.nsp))
+		c.server.options.Log.Debug("packet outside of a session", "kind", string(p.kind), "namespace", shorten(p.nsp), "group", c.engine.Group(), "address", c.engine.Addr())
 	case p.kind == kindDisconnect:
 		c.leave(session)
 		handler.Disconnect(session)
@@ -189,5 +189,5 @@ func (c *connection) warn(message string) {
 	if c.name == "" {
 		c.name = newID()
 	}
-	c.server.options.Log.Warn(message, "session", c.name, "address", c.engine.Addr())
+	c.server.options.Log.Warn(message, "session", c.name, "group", c.engine.Group(), "address", c.engine.Addr())
 }

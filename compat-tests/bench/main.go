@@ -36,6 +36,7 @@ type bench struct {
 	seconds    time.Duration
 	reps       int
 	profiles   string // directory, or ""
+	games      string // GAMESxRATE, separated by commas
 	bin, dir   string // programs, data
 	python     string
 	node       string // version, if it is measured
@@ -74,7 +75,8 @@ func main() {
 	only := flag.String("only", strings.Join([]string{goServer, node, packages, bare, flask, threading}, ","), "the `servers` to measure, separated by commas")
 	seconds := flag.Float64("seconds", 2, "the `duration` of each measurement in seconds")
 	flag.IntVar(&b.reps, "reps", 3, "the `number` of repetitions, in turn with the other servers; the result is the median")
-	flag.StringVar(&b.profiles, "profile", "", "write CPU profiles of the Go server during the rows acks and connects, and the program, into this `directory`")
+	flag.StringVar(&b.games, "games", "10x10,100x10,1000x5,1000x10,5000x10", "the `sizes` of the row games: games x numbers/s of each of the two clients of a game, separated by commas")
+	flag.StringVar(&b.profiles, "profile", "", "write CPU profiles of the Go server during the last repetition of the rows acks, connects and games, and the program, into this `directory`")
 	into := flag.String("into", "", "write the table into the section bench of this Markdown `file`")
 	flag.Parse()
 	b.seconds = time.Duration(*seconds * float64(time.Second))

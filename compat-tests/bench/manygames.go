@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
+	"syscall"
 	"time"
 
 	"counting/compat-tests/manygames"
@@ -12,12 +14,13 @@ import (
 // the bare packages under the same load, and the cost of a game. Then the server is
 // killed, and all files are verified.
 func (b *bench) manyGames() error {
-	for _, g := range []struct {
-		games int
-		each  int // numbers/s of each client
-	}{{10, 10}, {100, 10}, {1000, 5}, {1000, 10}, {5000, 10}} {
-		if err := b.countIn(g.games, g.each); err != nil {
-			return fmt.Errorf("%d games: %w", g.games, err)
+	for item := range strings.SplitSeq(b.games, ",") {
+		var games, each int
+		if n, err := fmt.Sscanf(item, "%dx%d", &games, &each); n != 2 || games < 1 || each < 1 {
+			return fmt.Errorf("-games has %q, which is not like 1000x10: %w", item, err)
+		}
+		if err := b.countIn(games, each); err != nil {
+			return fmt.Errorf("%d games: %w", games, err)
 		}
 	}
 	return nil
@@ -106,6 +109,9 @@ func (b *bench) counting(s *server, load *manygames.Load) (r manygames.Result, c
 	if err != nil {
 		return r, 0, 0, err
 	}
+	if err := b.profile(s, syscall.SIGUSR1); err != nil {
+		return r, 0, 0, err
+	}
 	began := time.Now()
 	cores, err = loading(func() (err error) {
 		r, err = load.Count(context.Background(), b.seconds, measuredTime(b))
@@ -115,5 +121,8 @@ func (b *bench) counting(s *server, load *manygames.Load) (r manygames.Result, c
 		return r, 0, 0, err
 	}
 	after, err := s.cpu()
+	if err == nil {
+		err = b.profile(s, syscall.SIGUSR2)
+	}
 	return r, (after - before).Seconds() / time.Since(began).Seconds(), cores, err
 }

@@ -153,7 +153,7 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 		}
 	}
 	if err != nil {
-		if name != store.Default && !expected(err) {
+		if name != store.Default && !expected(err) && ctx.Err() == nil {
 			log.Error("The game cannot be opened: " + err.Error())
 		}
 		return nil, err
@@ -251,7 +251,7 @@ func (g *games) close(name string, o *openGame) {
 	defer cancel()
 	o.room.CutOff()
 	log := gameLogger(g.log, name)
-	if err := o.count.Close(ctx); errors.Is(err, context.DeadlineExceeded) { // other errors are returned by Run, too
+	if err := o.count.Close(ctx); err != nil && ctx.Err() != nil { // other errors are returned by Run, too
 		log.Error("The game is still not closed, and cannot be opened: " + err.Error())
 	}
 	o.stop()
@@ -261,17 +261,21 @@ func (g *games) close(name string, o *openGame) {
 	log.Info("Closed " + numbersfile.Name + ".")
 }
 
-// closeCounts closes the counts of all games. The error is that of the default game
-// if keepMain has opened it, or that of ctx if not all numbers were written.
+// closeCounts closes the counts of all games. The error is that of ctx if not all
+// numbers were written, and otherwise that of the default game if keepMain has opened
+// it; Run has returned those of other games.
 func (g *games) closeCounts(ctx context.Context) error {
 	main := g.main.Load()
 	if g.config.faithful && main != nil { // the store does not know of it
-		if err := main.count.Close(ctx); errors.Is(err, context.DeadlineExceeded) {
+		if err := main.count.Close(ctx); ctx.Err() != nil {
 			return err
 		}
 	}
-	if err := g.store.Close(ctx); errors.Is(err, context.DeadlineExceeded) || main == nil {
+	switch err := g.store.Close(ctx); {
+	case ctx.Err() != nil:
 		return err
+	case main == nil:
+		return nil
 	}
 	return main.count.Close(ctx)
 }

@@ -104,8 +104,12 @@ func byName(a, b live.Summary) int { return strings.Compare(a.Game, b.Game) }
 
 // closedGame returns the summary of a game that is not open.
 func closedGame(k store.Game, goal int64) live.Summary {
-	at := k.At.UTC()
-	return live.Summary{Game: k.Name, State: live.Closed, Count: k.Last, Goal: goal, At: &at, Seats: []string{}}
+	s := live.Summary{Game: k.Name, State: live.Closed, Count: k.Last, Goal: goal, Seats: []string{}}
+	if !k.At.IsZero() {
+		at := k.At.UTC()
+		s.At = &at
+	}
+	return s
 }
 
 // negotiate serves the page to browsers, and JSON to other clients.

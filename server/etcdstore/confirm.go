@@ -23,7 +23,7 @@ func (c *Count) Confirm(ctx context.Context) error {
 	case c.confirming <- struct{}{}:
 		defer func() { <-c.confirming }()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return fmt.Errorf("%w: %w", store.ErrNoOwner, context.Cause(ctx))
 	}
 	c.mu.Lock()
 	failure, confirmed := c.failure, c.confirmed.After(called)

@@ -110,8 +110,8 @@ func (c *Count) Ready() error {
 }
 
 // Run writes what is appended until Close is called: see store.Count. While etcd refuses
-// writes, for instance because its space is used up, Run retries. Its errors are
-// ErrFenced and ErrAway.
+// writes, for instance because its space is used up, Run retries. It ends with ErrFenced,
+// ErrAway, or, when the context of Close ends, the error of Close.
 func (c *Count) Run(r store.Callbacks) error {
 	if c.started.Swap(true) {
 		return errors.New("etcdstore: the count is run twice, or closed")

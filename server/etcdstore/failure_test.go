@@ -269,12 +269,19 @@ func TestEtcdRefuses(t *testing.T) {
 		c := start(t, s, store.Default)
 		c.countTo(2)
 		full := errors.Join(errRefused, errors.New("no space"))
+		var commits atomic.Int64
 		a.setFault(func(_ context.Context, request string) fault {
-			if request == "commit" {
-				return fault{before: full}
+			if request != "commit" {
+				return fault{}
 			}
-			return fault{}
+			if commits.Add(1) > 1000 {
+				panic("commits are made without a pause")
+			}
+			return fault{before: full}
 		})
+		if _, err := s.Open(t.Context(), "blue", true); !errors.Is(err, store.ErrNoOwner) || !errors.Is(err, errRefused) {
+			t.Errorf("a game cannot be opened: %v", err)
+		}
 		c.Append(3)
 		if err := <-c.states; !errors.Is(err, errRefused) {
 			t.Errorf("the state is %v", err)

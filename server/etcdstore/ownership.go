@@ -62,28 +62,32 @@ func (s *Store) tryClaim(ctx context.Context, game string, create bool) (*Count,
 			}
 		}
 		former := v.Owner
+		won := func(revision int64) *Count {
+			s.stats.claims.Add(1)
+			if former != "" && former != s.owner {
+				s.stats.takeovers.Add(1)
+				s.log.Info("Taking over a game.", "game", game, "last", v.Count, "epoch", v.Epoch, "from", former)
+			}
+			return newCount(s, game, v, revision)
+		}
 		v.Owner = s.owner
 		v.Epoch++
 		var out outcome
 		out, err = s.commits.change(change{key: now.key, expected: now.revision}, v.encode)
 		switch {
 		case err == nil && out.done:
-			s.stats.claims.Add(1)
-			if former != "" {
-				s.stats.takeovers.Add(1)
-				s.log.Info("Taking over a game.", "game", game, "last", v.Count, "epoch", v.Epoch, "from", former)
-			}
-			return newCount(s, game, v, out.now.revision), nil
+			return won(out.now.revision), nil
 		case err == nil:
 			now = out.now
+		case errors.Is(err, errRefused):
+			return nil, fmt.Errorf("%w: %w", store.ErrNoOwner, err)
 		default:
 			now, err = s.read(ctx, now.key)
 		}
 		if err == nil && now.revision != 0 {
 			// This may be the value of the claim itself, whose outcome was unknown.
 			if v2, bad := decodeGame(now); bad == nil && v2 == v {
-				s.stats.claims.Add(1)
-				return newCount(s, game, v, now.revision), nil
+				return won(now.revision), nil
 			}
 		}
 	}

@@ -228,8 +228,8 @@ func (s *Store) checkRoom(ctx context.Context) error {
 	return nil
 }
 
-// end returns the first key after all keys with a prefix, whose last byte must not be
-// 0xff.
+// end returns the first key after all keys with a prefix, whose last byte must be below
+// 127, as that of "/" is.
 func end(prefix string) string {
 	last := len(prefix) - 1
 	return prefix[:last] + string(prefix[last]+1)
@@ -237,6 +237,12 @@ func end(prefix string) string {
 
 // Games lists games: see store.Store.
 func (s *Store) Games(ctx context.Context, after string, n int) (games []store.Game, err error) {
+	s.mu.Lock()
+	away := s.away
+	s.mu.Unlock()
+	if away != nil {
+		return nil, away
+	}
 	prefix := s.gameKey("")
 	for from := prefix + after + "\x00"; len(games) < n; {
 		most := n - len(games)

@@ -61,7 +61,7 @@ func decodeGame(e entry) (gameValue, error) {
 		err = errors.New("it has no time of the last write")
 	}
 	if err != nil {
-		return v, fmt.Errorf("etcd's key %q has a value that is not a count of this server's, %.100q (%w); it is left as it is: correct or delete it", e.key, e.value, err)
+		return gameValue{}, fmt.Errorf("etcd's key %q has a value that is not a count of this server's, %.100q (%w); it is left as it is: correct or delete it", e.key, e.value, err)
 	}
 	return v, nil
 }
@@ -80,7 +80,7 @@ func decodeReplica(e entry) (replicaValue, error) {
 		err = errors.New("it has no address or no secret")
 	}
 	if err != nil {
-		return v, fmt.Errorf("etcd's key %q has no valid address of a server (%w)", e.key, err)
+		return replicaValue{}, fmt.Errorf("etcd's key %q has no valid address of a server (%w)", e.key, err)
 	}
 	return v, nil
 }

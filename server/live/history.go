@@ -90,15 +90,19 @@ func (h *Hub) saveHistories() {
 	}
 }
 
-// save saves the history, unless nothing was counted yet or the last save was made.
+// save saves the history, unless it has no file, the last save was made, or the feed is
+// sparse and nothing was counted yet.
 func (f *Feed) save(lastTime bool) {
+	if f.historyPath == "" {
+		return
+	}
 	f.saving.Lock()
 	defer f.saving.Unlock()
 	f.mu.Lock()
 	h := f.history(time.Now().UTC())
 	f.unsaved = false
 	f.mu.Unlock()
-	if f.historyPath == "" || f.saved || f.sparse && h.Lines == 0 {
+	if f.saved || f.sparse && h.Lines == 0 {
 		return
 	}
 	f.saved = lastTime

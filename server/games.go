@@ -359,11 +359,11 @@ func expected(err error) bool {
 // faithfulCount is the numbers file of faithful mode.
 type faithfulCount struct {
 	*numbersfile.File
-	dropped func(upTo int64, err error)
+	dropped func(upTo int64)
 }
 
 func (f faithfulCount) Run(r store.Callbacks) error {
-	return f.File.Run(numbersfile.Callbacks{OnCommit: r.OnCommit, OnDrop: f.dropped, OnHealth: r.OnHealth})
+	return f.File.Run(numbersfile.Callbacks{Callbacks: r, OnDrop: f.dropped})
 }
 
 // modified returns when the file was last written, or the zero time.

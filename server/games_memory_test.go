@@ -10,6 +10,7 @@ import (
 	"counting/server/live"
 	"counting/server/metrics"
 	"counting/server/numbersfile"
+	"counting/server/store"
 )
 
 // gameBytes bounds the memory of an open game without its sessions and readers; 11 KB
@@ -24,10 +25,11 @@ func TestMemoryOfAGame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := numbersfile.OpenDir(t.Context(), c.data, 0, numbersfile.Options{})
+	dir, err := numbersfile.OpenShared(c.data, 0, store.Elsewhere{Owner: "test"}, numbersfile.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	<-dir.Owned()
 	t.Cleanup(func() { dir.Close(context.Background()) })
 	hub := live.NewHub(live.HubOptions{})
 	go hub.Run()

@@ -22,7 +22,7 @@ var layers = map[string][]string{
 	"etcdstore/etcdtest": nil,
 	"forwarding":         {"store"},
 	"game":               {"protocol"},
-	"live":               {"game", "numbersfile", "protocol", "spelling"},
+	"live":               {"clientaddr", "game", "numbersfile", "protocol", "spelling"},
 	"lobby":              nil,
 	"metrics":            {"engineio", "etcdstore", "forwarding", "game", "live", "protocol"},
 	"numbersfile":        {"protocol", "spelling", "store"},

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"counting/server/engineio"
-	"counting/server/etcdstore"
 	"counting/server/forwarding"
 	"counting/server/live"
 	"counting/server/metrics"
@@ -146,7 +145,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Limits:  c.readers,
 		Log:     logger,
 		OnLimit: func(l live.Limit) { counts.LimitReached(engineio.Limit(l)) },
-		Address: func(r *http.Request) string { return c.trusted.Of(r).String() },
+		Trusted: c.trusted,
 	})
 	go hub.Run()
 	defer hub.Close(expired) // without waiting for a disk that hangs
@@ -158,15 +157,9 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Log:           logger,
 	})
 	defer forwarder.Close()
-	countStore, openFile, err := openStore(ctx, c, self, logger)
+	countStore, openFile, err := openStore(ctx, c, self, counts, logger)
 	if err != nil {
 		return err
-	}
-	if s, ok := countStore.(*etcdstore.Store); ok {
-		counts.RegisterStore(s.Stats)
-		if internal.Addr().(*net.TCPAddr).IP.IsLoopback() {
-			logger.Warn("Servers on other machines cannot forward requests to this one: -internal-addr is "+self.Addr, "address", self.Addr)
-		}
 	}
 	games := newGames(c, countStore, forwarder, hub, counts, logger)
 	games.openFile = openFile

@@ -10,7 +10,9 @@ import (
 	"os"
 	"strings"
 
+	"counting/server/clientaddr"
 	"counting/server/etcdstore"
+	"counting/server/metrics"
 	"counting/server/numbersfile"
 	"counting/server/protocol"
 	"counting/server/store"
@@ -71,15 +73,19 @@ func (c *storeConfig) check(faithful bool) error {
 	return nil
 }
 
-// openStore opens the store that the flags select. The function that it returns opens the
+// openStore opens the store that the flags select, and registers its metrics. The function that it returns opens the
 // file of faithful mode; it is nil for a store without files.
-func openStore(ctx context.Context, c config, self store.Elsewhere, log *slog.Logger) (store.Store, func(context.Context) (*numbersfile.File, error), error) {
+func openStore(ctx context.Context, c config, self store.Elsewhere, counts *metrics.Metrics, log *slog.Logger) (store.Store, func(context.Context) (*numbersfile.File, error), error) {
 	if c.store.URL != "" {
 		s, err := etcdstore.Open(ctx, c.store.Address, etcdstore.Options{
 			Name: c.store.name, Addr: self.Addr, Secret: self.Secret, MaxGames: keptGames * c.maxGames, Log: log,
 		})
 		if err != nil {
 			return nil, nil, fmt.Errorf("-store: %w", err)
+		}
+		counts.RegisterStore(s.Stats)
+		if clientaddr.Parse(self.Addr).IsLoopback() {
+			log.Warn("Servers on other machines cannot forward requests to this one: -internal-addr is "+self.Addr, "address", self.Addr)
 		}
 		return s, nil, nil
 	}

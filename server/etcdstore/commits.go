@@ -18,7 +18,6 @@ type commits struct {
 
 	mu      sync.Mutex
 	waiting []*pending
-	busy    map[string]bool // keys that are being changed
 	running int
 	away    error // the error of all changes while etcd does not answer, or nil
 }
@@ -33,10 +32,11 @@ type pending struct {
 }
 
 func newCommits(r register, timeout time.Duration) *commits {
-	return &commits{register: r, timeout: timeout, busy: make(map[string]bool)}
+	return &commits{register: r, timeout: timeout}
 }
 
-// change makes a change. value is called when the commit begins, and returns the
+// change makes a change, and waits for its commit. A game never has two changes at the
+// same time: it has one caller. value is called when the commit begins, and returns the
 // new value. The results are those of register.commit.
 func (c *commits) change(ch change, value func() []byte) (outcome, error) {
 	p := &pending{change: ch, value: value, done: make(chan struct{})}
@@ -71,25 +71,13 @@ func (c *commits) setAway(err error) {
 // start starts commits of the changes that wait. The caller holds c.mu.
 func (c *commits) start() {
 	for c.running < maxCommits {
-		var batch, rest []*pending
-		for i, p := range c.waiting {
-			if len(batch) == maxChanges {
-				rest = append(rest, c.waiting[i:]...)
-				break
-			}
-			if c.busy[p.key] {
-				rest = append(rest, p)
-				continue
-			}
-			c.busy[p.key] = true
-			batch = append(batch, p)
-		}
-		if len(batch) == 0 {
+		n := min(len(c.waiting), maxChanges)
+		if n == 0 {
 			return
 		}
-		c.waiting = rest
 		c.running++
-		go c.commit(batch)
+		go c.commit(c.waiting[:n:n])
+		c.waiting = c.waiting[n:]
 	}
 }
 
@@ -104,9 +92,6 @@ func (c *commits) commit(batch []*pending) {
 	defer cancel()
 	outcomes, err := c.register.commit(ctx, changes)
 	c.mu.Lock()
-	for _, p := range batch {
-		delete(c.busy, p.key)
-	}
 	c.running--
 	c.start()
 	c.mu.Unlock()

@@ -234,7 +234,7 @@ func (f *Feed) Storage(err error) {
 	f.interrupt(CauseStorage, now)
 }
 
-// Missed records which seats are taken after notices were dropped. Lines are never
+// Missed records which seats are taken after notices were dropped. In default mode lines are never
 // dropped.
 func (f *Feed) Missed(_ int64, taken []protocol.Seat) {
 	now := time.Now().UTC()

@@ -3,9 +3,10 @@ package live
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
+
+	"counting/server/clientaddr"
 )
 
 const (
@@ -24,9 +25,8 @@ type HubOptions struct {
 	// OnLimit, if non-nil, is called when a reader is refused. It must be safe for
 	// concurrent use.
 	OnLimit func(Limit)
-	// Address, if non-nil, returns the address of the client that sent a request. By
-	// default it is that of the connection.
-	Address func(*http.Request) string
+	// Trusted are the proxies that name the address of their client.
+	Trusted clientaddr.Trusted
 }
 
 // Hub holds what the feeds of a server share: the limits on readers, the goroutine that
@@ -49,7 +49,7 @@ type Hub struct {
 // NewHub returns a hub without feeds. The caller must call Run, and Close.
 func NewHub(o HubOptions) *Hub {
 	h := &Hub{
-		limiter: limiter{limits: o.Limits, onLimit: o.OnLimit, address: o.Address},
+		limiter: limiter{limits: o.Limits, onLimit: o.OnLimit, trusted: o.Trusted},
 		log:     o.Log,
 		news:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),

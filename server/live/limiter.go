@@ -1,10 +1,11 @@
 package live
 
 import (
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"counting/server/clientaddr"
 )
 
 // Limits bound the concurrent readers of the stream and downloads of the file. 0 means
@@ -31,19 +32,19 @@ var AllLimits = [...]Limit{LimitReaders, LimitReadersPerAddress, LimitReadersPer
 // limiter bounds the requests that are served at the same time.
 type limiter struct {
 	limits  Limits
-	onLimit func(Limit)                // may be nil
-	address func(*http.Request) string // may be nil
+	onLimit func(Limit) // may be nil
+	trusted clientaddr.Trusted
 
 	mu   sync.Mutex
 	all  int
-	from map[string]int // by address
-	of   map[*Feed]int  // sparse feeds
+	from map[netip.Addr]int
+	of   map[*Feed]int // sparse feeds
 }
 
 // acquire counts a request, or refuses it and returns nil. The caller must call release
 // after serving the request.
 func (l *limiter) acquire(w http.ResponseWriter, r *http.Request, of *Feed) (release func()) {
-	from := l.key(r)
+	from := clientaddr.Key(l.trusted.Of(r))
 	limit := l.add(from, of)
 	if limit == "" {
 		return func() { l.remove(from, of) }
@@ -64,7 +65,7 @@ func (l *limiter) acquire(w http.ResponseWriter, r *http.Request, of *Feed) (rel
 }
 
 // add counts a request, or returns the limit that is reached.
-func (l *limiter) add(from string, of *Feed) Limit {
+func (l *limiter) add(from netip.Addr, of *Feed) Limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -76,7 +77,7 @@ func (l *limiter) add(from string, of *Feed) Limit {
 		return LimitReadersPerGame
 	}
 	if l.from == nil {
-		l.from, l.of = make(map[string]int), make(map[*Feed]int)
+		l.from, l.of = make(map[netip.Addr]int), make(map[*Feed]int)
 	}
 	l.all++
 	l.from[from]++
@@ -86,7 +87,7 @@ func (l *limiter) add(from string, of *Feed) Limit {
 	return ""
 }
 
-func (l *limiter) remove(from string, of *Feed) {
+func (l *limiter) remove(from netip.Addr, of *Feed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
@@ -104,24 +105,4 @@ func (l *limiter) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.all
-}
-
-// key returns the address of a request to which limits apply.
-func (l *limiter) key(r *http.Request) string {
-	address := r.RemoteAddr
-	if l.address != nil {
-		address = l.address(r)
-	}
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		address = host
-	}
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Is4() || ip.Is4In6() {
-		return address
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }

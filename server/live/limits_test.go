@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"counting/server/clientaddr"
 )
 
 // After a batch that is longer than the ring every reader continues from the file. None
@@ -52,17 +54,21 @@ func TestABatchLongerThanTheRing(t *testing.T) {
 func TestReadersAreLimited(t *testing.T) {
 	t.Parallel()
 	limits := make(chan Limit, 10)
+	trusted, err := clientaddr.ParseTrusted("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := startWith(t, prefix(1000), Options{}, HubOptions{
 		Limits:  Limits{Readers: 3, PerAddress: 2},
 		OnLimit: func(l Limit) { limits <- l },
-		Address: func(r *http.Request) string { return r.Header.Get("X-From") },
+		Trusted: trusted,
 	})
 	turn := c.lines.turn
 	turn <- struct{}{} // readers wait for lines from the file
 	open := func(from, path string) (status int, close func()) {
 		t.Helper()
 		r, _ := http.NewRequest(http.MethodGet, c.url+path, nil)
-		r.Header.Set("X-From", from)
+		r.Header.Set("X-Forwarded-For", from)
 		response, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"counting/server/spelling"
+	"counting/server/store"
 )
 
 // countedDir is a data directory with the count to lines, which is in the page
@@ -78,7 +79,7 @@ func BenchmarkAppendAndWait(b *testing.B) {
 	b.ReportAllocs()
 	f := mustOpen(b, b.TempDir(), Options{})
 	written := make(chan int64)
-	go f.Run(Callbacks{OnCommit: func(upTo int64, _ time.Duration) { written <- upTo }})
+	go f.Run(Callbacks{Callbacks: store.Callbacks{OnCommit: func(upTo int64, _ time.Duration) { written <- upTo }}})
 	for n := int64(1); b.Loop(); n++ {
 		f.Append(n)
 		<-written

@@ -29,26 +29,13 @@ type Dir struct {
 	maxGames int
 	shared   *shared
 
-	mu      sync.Mutex
-	open    map[string]*Count
-	kept    int // games in gamesDir, including those that are being opened
-	failing int // open games whose file cannot be written
-	closed  bool
+	mu     sync.Mutex
+	open   map[string]*Count
+	kept   int // games in gamesDir, including those that are being opened
+	closed bool
 }
 
-// OpenDir creates the directory if needed, and locks it: see Open. It keeps at most
-// maxGames games in addition to the default one; 0 means no limit. The caller must close
-// it.
-func OpenDir(ctx context.Context, path string, maxGames int, options Options) (*Dir, error) {
-	options = options.defaults()
-	held, err := options.lockDir(ctx, path)
-	if err != nil {
-		return nil, unusable(err)
-	}
-	return newDir(path, held, maxGames, options)
-}
-
-// newDir returns the Dir of a directory whose lock is held.
+// newDir returns the Dir of a directory whose lock is held: see OpenShared.
 func newDir(path string, held *os.File, maxGames int, options Options) (*Dir, error) {
 	d := &Dir{path: path, lock: held, options: options, maxGames: maxGames, shared: newShared(held), open: make(map[string]*Count)}
 	games, err := os.ReadDir(filepath.Join(path, gamesDir))
@@ -165,7 +152,7 @@ const gameLockWait = time.Second
 func (d *Dir) openFile(ctx context.Context, path string, named bool) (*File, error) {
 	dir, options := d.lock, d.options
 	if named {
-		options.LockWait = min(options.LockWait, gameLockWait)
+		options.lockWait = min(options.lockWait, gameLockWait)
 		if err := d.makeGameDir(filepath.Dir(path)); err != nil {
 			return nil, unusable(err)
 		}
@@ -243,9 +230,6 @@ func (d *Dir) forget(c *Count) {
 			d.kept--
 		}
 	}
-	if c.File != nil && c.Ready() != nil {
-		d.failing--
-	}
 	delete(d.open, c.game)
 }
 
@@ -256,15 +240,25 @@ func (d *Dir) Ready() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var failed error
+	failing := 0
 	for game, c := range d.open {
-		if c.File == nil || game != store.Default && 2*d.failing <= len(d.open) {
+		if c.File == nil {
 			continue
 		}
-		if err := c.Ready(); err != nil {
-			failed = err
+		err := c.Ready()
+		if err == nil {
+			continue
 		}
+		if game == store.Default {
+			return err
+		}
+		failed = err
+		failing++
 	}
-	return failed
+	if 2*failing > len(d.open) {
+		return failed
+	}
+	return nil
 }
 
 // Games lists games: see store.Store. Last is derived from the size of the file; it
@@ -356,20 +350,7 @@ func (c *Count) Opened() store.Opened {
 
 // Run writes what is appended: see store.Count.
 func (c *Count) Run(callbacks store.Callbacks) error {
-	onHealth := callbacks.OnHealth
-	callbacks.OnHealth = func(err error) {
-		c.dir.mu.Lock()
-		if err != nil {
-			c.dir.failing++
-		} else {
-			c.dir.failing--
-		}
-		c.dir.mu.Unlock()
-		if onHealth != nil {
-			onHealth(err)
-		}
-	}
-	return c.File.Run(Callbacks{OnCommit: callbacks.OnCommit, OnHealth: callbacks.OnHealth})
+	return c.File.Run(Callbacks{Callbacks: callbacks})
 }
 
 // Close closes the count: see store.Count.

@@ -34,9 +34,19 @@ func TestDirIsAStore(t *testing.T) {
 	})
 }
 
+// openDir opens a directory, for which it waits, with at most 20 games.
+func openDir(ctx context.Context, path string, options Options) (*Dir, error) {
+	options = options.defaults()
+	held, err := options.lockDir(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return newDir(path, held, 20, options)
+}
+
 func mustOpenDir(tb testing.TB, path string, options Options) *Dir {
 	tb.Helper()
-	d, err := OpenDir(tb.Context(), path, 20, options)
+	d, err := openDir(tb.Context(), path, options)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -109,8 +119,8 @@ func TestADirIsLocked(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	d := mustOpenDir(t, path, Options{})
-	wait := Options{LockWait: 1}
-	if _, err := OpenDir(t.Context(), path, 0, wait); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {
+	wait := Options{lockWait: 1}
+	if _, err := openDir(t.Context(), path, wait); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {
 		t.Errorf("a second one is opened: %v", err)
 	}
 	if _, err := Open(t.Context(), path, wait); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {

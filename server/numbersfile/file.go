@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"counting/server/store"
 )
 
 // Name is the file's name within the data directory.
@@ -30,28 +32,27 @@ const (
 	lastRetry  = 2 * time.Second
 )
 
-// Options configure Open. The zero value selects the default mode.
+// Options configure OpenShared. The zero value selects the default mode.
 type Options struct {
 	// Faithful appends as the original server does: the existing content is not
 	// read; each batch opens the file, creates it if needed, appends and closes
 	// it; nothing is synced; and lines that cannot be written are dropped.
 	Faithful bool
-	// LockWait is how long Open waits for another server to end; 0 means 10 s.
-	LockWait time.Duration
 	// Progress, if non-nil, is called with a readable line every 2 s during a
 	// long operation. It must not block.
 	Progress func(string)
 
-	// Replaced by tests to inject faults.
-	wrap    func(*os.File) disk
-	flock   func(*os.File) error
-	syncDir func(*os.File) error
+	// Replaced by tests, for instance to inject faults.
+	lockWait time.Duration // how long opening a file waits for another server to end
+	wrap     func(*os.File) disk
+	flock    func(*os.File) error
+	syncDir  func(*os.File) error
 }
 
 // defaults sets the fields that are zero.
 func (o Options) defaults() Options {
-	if o.LockWait == 0 {
-		o.LockWait = defaultLockWait
+	if o.lockWait == 0 {
+		o.lockWait = defaultLockWait
 	}
 	if o.wrap == nil {
 		o.wrap = func(file *os.File) disk { return appended{file} }
@@ -65,28 +66,20 @@ func (o Options) defaults() Options {
 	return o
 }
 
-// Callbacks holds the functions that Run calls: from its own goroutine, one at a
-// time, in order and with no lock held. They may call Append, but not Close.
-// Writing blocks until they return. Any of them may be nil.
+// Callbacks are those of store.Callbacks, and one for faithful mode, in which lines are
+// not synced. Writing blocks until they return.
 type Callbacks struct {
-	// OnCommit is called once for each batch: the lines up to upTo are in the
-	// file, and in default mode on the disk. took is how long the oldest of them
-	// was queued.
-	OnCommit func(upTo int64, took time.Duration)
-	// OnDrop is called in faithful mode: the lines up to upTo are lost. It shares
-	// one order with OnCommit: each call is about the lines after the upTo of the
-	// last call of either.
-	OnDrop func(upTo int64, err error)
-	// OnHealth is called when writing starts to fail, and with nil when it works
-	// again: once for each change, not for each attempt.
-	OnHealth func(err error)
+	store.Callbacks
+	// OnDrop, if non-nil, is called in faithful mode: the lines up to upTo are lost. It
+	// shares one order with OnCommit: each call is about the lines after the upTo of
+	// the last call of either.
+	OnDrop func(upTo int64)
 }
 
 // File is an open and locked numbers.txt. Append and Ready may be called by
 // any number of goroutines.
 type File struct {
 	recovery Recovery
-	lock     *os.File // of the data directory, or nil if that is locked for all files
 	writer   writer
 	queue    queue
 	shared   *shared
@@ -101,28 +94,13 @@ type File struct {
 	state error
 }
 
-// Open creates dir if needed, takes its lock, and checks and repairs the file: see
-// [Recovery]. The caller must Close it, whether it calls Run or not.
+// open opens the numbers.txt at path, and checks and repairs it: see [Recovery]. dir is
+// its directory, which is locked. The caller must Close the file, whether it calls Run or
+// not.
 //
-// The error wraps ErrLocked if another server holds the lock for all of LockWait,
-// or the cause of ctx if ctx ends before. Any other error names the path that
-// could not be used.
-func Open(ctx context.Context, dir string, options Options) (*File, error) {
-	options = options.defaults()
-	held, err := options.lockDir(ctx, dir)
-	if err != nil {
-		return nil, unusable(err)
-	}
-	f, err := open(ctx, filepath.Join(dir, Name), held, newShared(held), options)
-	if err != nil {
-		held.Close()
-		return nil, unusable(err)
-	}
-	f.lock = held
-	return f, nil
-}
-
-// open opens the numbers.txt at path. dir is its directory, which is locked.
+// The error wraps ErrLocked if another server has the file open for all of lockWait, or
+// the cause of ctx if ctx ends before. Any other error names the path that could not be
+// used.
 func open(ctx context.Context, path string, dir *os.File, shared *shared, options Options) (*File, error) {
 	f := newFile(shared)
 	if options.Faithful {
@@ -203,7 +181,7 @@ func (f *File) openDurable(ctx context.Context, path string, dir *os.File, o Opt
 	return nil
 }
 
-// Recovery returns what Open found and did.
+// Recovery returns what was found when the file was opened, and how it was repaired.
 func (f *File) Recovery() Recovery { return f.recovery }
 
 // Last returns the number of the line that was appended last, initially
@@ -256,9 +234,6 @@ func (f *File) run(callbacks Callbacks) error {
 	f.result = f.write(callbacks)
 	f.queue.close()
 	f.writer.Close()
-	if f.lock != nil {
-		f.lock.Close()
-	}
 	close(f.done)
 	return f.result
 }
@@ -293,7 +268,7 @@ func (f *File) write(callbacks Callbacks) error {
 			return err
 		}
 		if dropped > 0 && callbacks.OnDrop != nil {
-			callbacks.OnDrop(last, err)
+			callbacks.OnDrop(last)
 		}
 	}
 }

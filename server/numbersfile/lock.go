@@ -9,34 +9,21 @@ import (
 	"time"
 )
 
-// ErrLocked is Open's error when another server has the directory or the file.
+// ErrLocked is the error of opening a file that another server has open.
 var ErrLocked = errors.New("is in use by another server; stop it or use another -data directory")
 
 const (
-	// defaultLockWait is how long Open waits for another server to end. It is
-	// longer than a server takes to stop, so that a server may be started before
-	// its predecessor has ended.
+	// defaultLockWait is how long opening a file waits for another server to end. It is
+	// longer than a server takes to stop, so that a server may be started before its
+	// predecessor has ended.
 	defaultLockWait = 10 * time.Second
 	// lockPoll is the time between attempts to take a lock.
 	lockPoll = 25 * time.Millisecond
 )
 
-// lockDir creates dir if needed, and returns a file that holds an exclusive lock on
-// it until it is closed or the process ends in any way. The original takes no lock,
-// so it is not excluded.
-func (o Options) lockDir(ctx context.Context, dir string) (held *os.File, err error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	err = o.lock(ctx, "data directory "+dir, func() error {
-		held, err = o.tryLockDir(dir)
-		return err
-	})
-	return held, err
-}
-
-// tryLockDir is lockDir for a directory that exists. It does not wait: the error
-// wraps errHeld if another process holds the lock.
+// tryLockDir returns a file that holds an exclusive lock on a directory until it is closed
+// or the process ends in any way. It does not wait: the error wraps errHeld if another
+// process holds the lock. The original takes no lock, so it is not excluded.
 func (o Options) tryLockDir(dir string) (*os.File, error) {
 	held, err := openLock(dir)
 	if err != nil {
@@ -55,9 +42,9 @@ func (o Options) lockFile(ctx context.Context, file *os.File) error {
 	return o.lock(ctx, file.Name(), func() error { return o.flock(file) })
 }
 
-// lock calls try until it does not fail with errHeld, for at most LockWait.
+// lock calls try until it does not fail with errHeld, for at most lockWait.
 func (o Options) lock(ctx context.Context, what string, try func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, o.LockWait, ErrLocked)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.lockWait, ErrLocked)
 	defer cancel()
 	poll := time.NewTicker(lockPoll)
 	defer poll.Stop()

@@ -20,7 +20,7 @@ func TestAFileThatIsInTwoDirectoriesHasOneServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := mustOpen(t, dir, Options{})
-	_, err := Open(t.Context(), other, Options{LockWait: time.Millisecond})
+	_, err := Open(t.Context(), other, Options{lockWait: time.Millisecond})
 	if !errors.Is(err, ErrLocked) {
 		t.Errorf("error is %v, want ErrLocked", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"counting/server/spelling"
+	"counting/server/store"
 )
 
 // counted is the text of a file that holds the numbers from…to.
@@ -40,6 +41,37 @@ func content(tb testing.TB, path string) string {
 	return string(text)
 }
 
+// lockDir creates dir if needed, and returns a file that holds the lock on it.
+func (o Options) lockDir(ctx context.Context, dir string) (held *os.File, err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, unusable(err)
+	}
+	err = o.lock(ctx, "data directory "+dir, func() error {
+		held, err = o.tryLockDir(dir)
+		return err
+	})
+	return held, unusable(err)
+}
+
+// Open opens the numbers.txt of a directory of its own, which it waits for.
+func Open(ctx context.Context, dir string, options Options) (*File, error) {
+	options = options.defaults()
+	held, err := options.lockDir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := open(ctx, filepath.Join(dir, Name), held, newShared(held), options)
+	if err != nil {
+		held.Close()
+		return nil, unusable(err)
+	}
+	go func() {
+		<-f.done
+		held.Close()
+	}()
+	return f, nil
+}
+
 func mustOpen(tb testing.TB, dir string, options Options) *File {
 	tb.Helper()
 	f, err := Open(tb.Context(), dir, options)
@@ -68,15 +100,17 @@ func start(f *File) *run {
 	r := &run{f, make(chan report, 1000), make(chan error, 1)}
 	go func() {
 		r.result <- f.Run(Callbacks{
-			OnCommit: func(upTo int64, _ time.Duration) { r.reports <- report{written: upTo} },
-			OnDrop:   func(upTo int64, err error) { r.reports <- report{dropped: upTo, state: err.Error()} },
-			OnHealth: func(err error) {
-				text := "works"
-				if err != nil {
-					text = err.Error()
-				}
-				r.reports <- report{state: text}
+			store.Callbacks{
+				OnCommit: func(upTo int64, _ time.Duration) { r.reports <- report{written: upTo} },
+				OnHealth: func(err error) {
+					text := "works"
+					if err != nil {
+						text = err.Error()
+					}
+					r.reports <- report{state: text}
+				},
 			},
+			func(upTo int64) { r.reports <- report{dropped: upTo} },
 		})
 		close(r.reports)
 	}()

@@ -122,7 +122,7 @@ func TestOneServerAtATime(t *testing.T) {
 	dir := t.TempDir()
 	c := startChild(t, dir)
 	c.says(t) // it is open
-	_, err := Open(t.Context(), dir, Options{LockWait: 50 * time.Millisecond})
+	_, err := Open(t.Context(), dir, Options{lockWait: 50 * time.Millisecond})
 	if !errors.Is(err, ErrLocked) {
 		t.Errorf("error is %v, want ErrLocked", err)
 	}
@@ -146,7 +146,7 @@ func TestTheLockHoldsWithinAProcessAndForFaithfulServers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := mustOpen(t, dir, Options{Faithful: true})
-	if _, err := Open(t.Context(), dir, Options{LockWait: time.Millisecond}); !errors.Is(err, ErrLocked) {
+	if _, err := Open(t.Context(), dir, Options{lockWait: time.Millisecond}); !errors.Is(err, ErrLocked) {
 		t.Errorf("error is %v, want ErrLocked", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -15,12 +15,12 @@ import (
 	"counting/server/spelling"
 )
 
-// Recovery is what Open found in numbers.txt, and how it repaired the file.
+// Recovery is what was found in numbers.txt, and how the file was repaired.
 type Recovery struct {
 	// Last is the largest k for which all of 1…k are in the file: the count
 	// continues with Last+1. It is 0 for an empty file and in faithful mode.
 	Last int64
-	// At is when the file was last written before Open; zero if it was empty.
+	// At is when the file was last written before it was opened; zero if it was empty.
 	At time.Time
 	// Bad is the first line that is not the spelling of its number, or nil if
 	// the file is exactly 1…Last. A file with a bad line is left as it is.
@@ -99,7 +99,7 @@ func replaceWithCopy(path string) (err error) {
 	return nil
 }
 
-// recovering is what Open needs to check and repair the file.
+// recovering is what is needed to check and repair the file.
 type recovering struct {
 	Options
 	file *os.File

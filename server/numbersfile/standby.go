@@ -43,7 +43,8 @@ type Shared struct {
 
 // OpenShared creates the directory if needed, and takes its lock or, if another
 // server holds it, stands by. self is what this server publishes in the owner file
-// when it has the lock. See OpenDir for the rest.
+// when it has the lock. It keeps at most maxGames games in addition to the default one;
+// 0 means no limit. The caller must Close it.
 func OpenShared(path string, maxGames int, self store.Elsewhere, options Options) (*Shared, error) {
 	s := &Shared{path: path, maxGames: maxGames, self: self, options: options.defaults(), owned: make(chan struct{}), done: make(chan struct{})}
 	if err := os.MkdirAll(path, 0o777); err != nil {

@@ -128,7 +128,7 @@ func TestWhatTakesLongSaysHowFarItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said []string
 		held := func(*os.File) error { return errHeld }
-		_, err := Open(t.Context(), dir, Options{flock: held, LockWait: 5 * time.Second, Progress: func(line string) { said = append(said, line) }})
+		_, err := Open(t.Context(), dir, Options{flock: held, lockWait: 5 * time.Second, Progress: func(line string) { said = append(said, line) }})
 		if want := "Waiting for another server to end: data directory " + dir + " is in use."; !errors.Is(err, ErrLocked) || !slices.Equal(said, []string{want, want}) {
 			t.Errorf("%v; it says %q", err, said)
 		}

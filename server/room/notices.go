@@ -25,7 +25,8 @@ type Observer interface {
 	// if err is nil.
 	Storage(err error)
 	// Missed reports that n calls of Happened and Storage were dropped just before,
-	// and which seats are taken now. No calls of Written were dropped.
+	// and which seats are taken now. Calls of Written were dropped only in faithful mode,
+	// after those for maxNotices lines.
 	Missed(n int64, taken []protocol.Seat)
 }
 

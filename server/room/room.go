@@ -5,7 +5,7 @@
 // of the effects that the rules return. Notifications go through a bounded queue
 // that one goroutine empties, so that an observer or a log that is slow or blocked
 // delays nothing else. If the queue is full, notifications are dropped and counted;
-// those of written lines are merged instead, and never dropped.
+// those of written lines are merged instead, and in default mode never dropped.
 package room
 
 import (
@@ -202,7 +202,7 @@ func (r *Room) Callbacks() store.Callbacks {
 }
 
 // Dropped is called in faithful mode when the lines up to upTo could not be written.
-func (r *Room) Dropped(upTo int64, _ error) {
+func (r *Room) Dropped(upTo int64) {
 	r.do(func() {
 		r.rules.(*game.Faithful).Dropped(upTo)
 		r.takeCommitted(upTo)

@@ -320,29 +320,21 @@ func (g *games) resumed(log *slog.Logger, i live.Interruption) {
 		"cause", string(i.Cause), "seconds", i.Seconds, "line", i.Line)
 }
 
-// sum returns a function that adds up a number of all open games.
-func (g *games) sum(of func(*room.Room) int) func() int {
-	return func() (sum int) {
-		for _, o := range g.Games() {
-			sum += of(o.room)
-		}
-		return sum
-	}
-}
-
-// number returns how many games are open, in how many of them both seats are taken,
-// and how many are interrupted.
-func (g *games) number() (open, counting, interrupted int) {
+// counts counts the open games, and what is in them.
+func (g *games) counts() (n metrics.Games) {
 	for _, o := range g.Games() {
-		open++
-		if o.room.Taken() == 2 {
-			counting++
+		n.Open++
+		taken := o.room.Taken()
+		n.Taken += taken
+		n.Waiting += o.room.Waiting()
+		if taken == len(protocol.Seats) {
+			n.Counting++
 		}
 		if o.feed.Summary().State == live.InTrouble {
-			interrupted++
+			n.Interrupted++
 		}
 	}
-	return open, counting, interrupted
+	return n
 }
 
 // expected reports whether the error of opening a game is a normal answer to a client's

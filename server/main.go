@@ -24,7 +24,6 @@ import (
 	"counting/server/live"
 	"counting/server/metrics"
 	"counting/server/numbersfile"
-	"counting/server/room"
 	"counting/server/socketio"
 	"counting/server/store"
 )
@@ -193,9 +192,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		Sessions:    edge.Sessions,
 		Connections: l.Connections,
 		Usage:       edge.Usage,
-		Games:       games.number,
-		Taken:       games.sum((*room.Room).Taken),
-		Waiting:     games.sum((*room.Room).Waiting),
+		Games:       games.counts,
 		Readers:     hub.Readers,
 		Dropped:     hub.Dropped,
 		Standby:     games.standsBy,

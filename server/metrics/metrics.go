@@ -58,11 +58,7 @@ type Gauges struct {
 	// Usage returns how many bytes count against the limits on receiving and sending.
 	Usage func() (receiving, sending int64)
 
-	// Games returns how many games are open, in how many both seats are taken, and
-	// how many are interrupted.
-	Games   func() (open, counting, interrupted int)
-	Taken   func() int // seats that are taken
-	Waiting func() int // clients that are held back
+	Games   func() Games
 	Readers func() int // readers of the stream
 
 	Standby    func() bool // whether another server owns all games
@@ -74,6 +70,13 @@ type Gauges struct {
 	// events they had not been sent, and how often a reader that fell behind had to
 	// continue from the file.
 	Dropped func() (readers, events, behind int64)
+}
+
+// Games describes the open games.
+type Games struct {
+	Open, Counting, Interrupted int // games: all, with both seats taken, and interrupted
+	Taken                       int // seats
+	Waiting                     int // clients that are held back
 }
 
 // otherSeat is the label of numbers that do not belong to a seat: fractions, and those
@@ -201,14 +204,19 @@ func (m *Metrics) RegisterGauges(g Gauges) {
 	gauge("counting_receiving_bytes", "Bytes of incomplete packets, not counting 4 KiB of each.", func() int { receiving, _ := g.Usage(); return int(receiving) })
 	gauge("counting_sending_bytes", "Bytes that wait to be sent, not counting 4 KiB of each session.", func() int { _, sending := g.Usage(); return int(sending) })
 	games := prometheus.NewDesc("counting_games", "Open games: all of them (open), those with both seats taken (counting), and those that are interrupted.", []string{"state"}, nil)
+	taken := prometheus.NewDesc("counting_seats_taken", "Taken seats, of two in each game.", nil, nil)
+	waiting := prometheus.NewDesc("counting_waiting_clients", "Clients that wait for a seat.", nil, nil)
 	m.registry.MustRegister(together(func(metrics chan<- prometheus.Metric) {
-		open, counting, interrupted := g.Games()
-		for state, n := range map[string]int{"open": open, "counting": counting, "interrupted": interrupted} {
-			metrics <- prometheus.MustNewConstMetric(games, prometheus.GaugeValue, float64(n), state)
+		gauge := func(desc *prometheus.Desc, n int, labels ...string) {
+			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), labels...)
 		}
+		now := g.Games()
+		gauge(games, now.Open, "open")
+		gauge(games, now.Counting, "counting")
+		gauge(games, now.Interrupted, "interrupted")
+		gauge(taken, now.Taken)
+		gauge(waiting, now.Waiting)
 	}))
-	gauge("counting_seats_taken", "Taken seats, of two in each game.", g.Taken)
-	gauge("counting_waiting_clients", "Clients that wait for a seat.", g.Waiting)
 	gauge("counting_stream_readers", "Readers of the event stream.", g.Readers)
 	gauge("counting_standby", "1 while another server owns all games and requests are forwarded to it, otherwise 0.", func() int {
 		if g.Standby() {

@@ -16,8 +16,8 @@ func started() *Metrics {
 	m := New("v1")
 	one := func() int { return 1 }
 	three := func() int64 { return 3 }
-	m.RegisterGauges(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Taken: one, Waiting: one, Readers: one,
-		Games: func() (int, int, int) { return 3, 2, 1 }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three,
+	m.RegisterGauges(Gauges{Sessions: one, Connections: one, Usage: func() (int64, int64) { return 1, 2 }, Readers: one,
+		Games: func() Games { return Games{3, 2, 1, 1, 1} }, Dropped: func() (int64, int64, int64) { return 1, 2, 3 }, LogLines: three,
 		Standby: func() bool { return true }, Forwarding: one})
 	return m
 }

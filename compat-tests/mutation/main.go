@@ -1,0 +1,191 @@
+// Mutation changes the code of packages in small ways, one at a time, and runs the tests
+// of the package on each change. A change on which no test fails has survived: the tests do
+// not look at that code. It writes the score and the survivors with their explanations,
+// from explained.txt, and fails if one has none. It is run by make mutation.
+//
+//	go run ./compat-tests/mutation [-at-once 2] [-also PACKAGE] [-only REGEXP] [-results FILE] PACKAGE...
+package main
+
+import (
+	"bufio"
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"counting/compat-tests/results"
+)
+
+// explained has a line for each survivor that is known to change nothing that the package
+// promises: its name, a tab, and the reason.
+//
+//go:embed explained.txt
+var explained string
+
+// minTimeout is the least time for the tests of one mutant. Those that take ten times as
+// long as without a change fail.
+const minTimeout = 30 * time.Second
+
+// Outcomes of a mutant.
+const (
+	killed   = "killed"
+	survived = "survived"
+	invalid  = "invalid" // it does not compile
+)
+
+func main() {
+	var c config
+	flag.IntVar(&c.atOnce, "at-once", 2, "how many `mutants` to test at the same time")
+	flag.StringVar(&c.also, "also", "", "run the tests of these `packages`, separated by commas, on what survives those of its own")
+	only := flag.String("only", "", "test only the mutants whose name matches this `regexp`")
+	flag.StringVar(&c.file, "results", "", "write the table into this Markdown `file`")
+	flag.Parse()
+	var err error
+	if c.only, err = regexp.Compile(*only); err == nil {
+		err = c.run(flag.Args())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutation:", err)
+		os.Exit(1)
+	}
+}
+
+type config struct {
+	atOnce     int
+	also, file string
+	only       *regexp.Regexp
+}
+
+func (c config) run(packages []string) error {
+	reasons := make(map[string]string)
+	for line := range strings.Lines(explained) {
+		if name, reason, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
+			reasons[name] = reason
+		}
+	}
+	rows := []string{"| package | changes | found by a test | not found |", "| --- | --- | --- | --- |"}
+	var list []string
+	unexplained := 0
+	for _, pkg := range packages {
+		mutants, err := mutantsOf(pkg)
+		if err != nil {
+			return err
+		}
+		mutants = slices.DeleteFunc(mutants, func(m *mutant) bool { return !c.only.MatchString(m.name) })
+		if err := c.test(pkg, mutants); err != nil {
+			return err
+		}
+		count := make(map[string]int)
+		for _, m := range mutants {
+			count[m.outcome]++
+			if m.outcome != survived {
+				continue
+			}
+			reason := reasons[m.name]
+			if reason == "" {
+				reason = "not explained"
+				unexplained++
+			}
+			list = append(list, fmt.Sprintf("- %s: %s", m.name, reason))
+		}
+		valid := count[killed] + count[survived]
+		rows = append(rows, fmt.Sprintf("| %s | %d | %d (%.1f %%) | %d |", strings.TrimPrefix(pkg, "./"), valid, count[killed], 100*float64(count[killed])/float64(max(1, valid)), count[survived]))
+	}
+	text := strings.Join(rows, "\n") + "\n"
+	if len(list) > 0 {
+		text += "\nThe changes that no test finds:\n\n" + strings.Join(list, "\n") + "\n"
+	}
+	fmt.Print(text)
+	if c.file != "" {
+		if err := results.Write(c.file, "mutation", results.Stamp()+"\n\n"+text); err != nil {
+			return err
+		}
+	}
+	if unexplained > 0 {
+		return fmt.Errorf("%d mutants have survived without an explanation", unexplained)
+	}
+	return nil
+}
+
+// test sets the outcomes of a package's mutants.
+func (c config) test(pkg string, mutants []*mutant) error {
+	dir, err := os.MkdirTemp("", "mutation")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	tests := []string{pkg}
+	if c.also != "" {
+		tests = append(tests, strings.Split(c.also, ",")...)
+	}
+	timeouts := make([]time.Duration, len(tests))
+	for i, t := range tests {
+		began := time.Now()
+		if out, err := exec.Command("go", "test", "-count=1", "-vet=off", t).CombinedOutput(); err != nil {
+			return fmt.Errorf("the tests of %s fail without a change: %w\n%s", t, err, out)
+		}
+		timeouts[i] = max(minTimeout, 10*time.Since(began))
+	}
+	slots := make(chan struct{}, c.atOnce)
+	failures := make([]error, len(mutants))
+	var all sync.WaitGroup
+	for i, m := range mutants {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			m.outcome = survived
+			for j := 0; j < len(tests) && m.outcome == survived && failures[i] == nil; j++ {
+				m.outcome, failures[i] = m.test(filepath.Join(dir, fmt.Sprint(i)), tests[j], timeouts[j])
+			}
+			if m.outcome == survived {
+				fmt.Println("survived:", m.name)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(failures...)
+}
+
+// test runs the tests of a package on the mutant, which it writes into files whose names
+// begin with prefix.
+func (m *mutant) test(prefix, pkg string, timeout time.Duration) (outcome string, err error) {
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{m.file: prefix + ".go"}})
+	if err == nil {
+		err = os.WriteFile(prefix+".go", m.source, 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(prefix+".json", overlay, 0o600)
+	}
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "test", "-count=1", "-vet=off", "-failfast", "-timeout", timeout.String(), "-overlay", prefix+".json", pkg)
+	out, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return survived, nil
+	case !errors.As(err, &failed):
+		return "", err
+	case bytes.Contains(out, []byte("[build failed]")), bytes.Contains(out, []byte("[setup failed]")):
+		return invalid, nil
+	}
+	return killed, nil
+}
+
+// firstLine returns a text up to its first line break.
+func firstLine(text string) string {
+	s := bufio.NewScanner(strings.NewReader(text))
+	s.Scan()
+	return s.Text()
+}

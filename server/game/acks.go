@@ -1,13 +1,13 @@
 package game
 
-import "slices"
+import "maps"
 
 // MaxUnacked is how many acks one session may wait for. Ordinary clients stay far
 // below: with Ahead numbers in flight, a seat waits for half as many acks.
 const MaxUnacked = 2 * Ahead
 
 // acks are the acks that wait for their lines to be written. Lines are numbered in
-// the order in which they are appended.
+// the order in which they are appended. All acks of a line are due to one session.
 type acks struct {
 	written int64 // the last line that is in the file, or lost
 	unacked map[int64][]ack
@@ -49,13 +49,6 @@ func (a *acks) forget(s Session) {
 	if a.count[s] == 0 {
 		return
 	}
-	for line, waiting := range a.unacked {
-		waiting = slices.DeleteFunc(waiting, func(ack ack) bool { return ack.session == s })
-		if len(waiting) == 0 {
-			delete(a.unacked, line)
-		} else {
-			a.unacked[line] = waiting
-		}
-	}
+	maps.DeleteFunc(a.unacked, func(_ int64, waiting []ack) bool { return waiting[0].session == s })
 	delete(a.count, s)
 }

@@ -1,6 +1,7 @@
 package game
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 
 func TestFaithful(t *testing.T) {
 	t.Parallel()
+	unspelled := num("client1", 41)
+	unspelled.Words = ""
 	tests := []struct {
 		name  string
 		steps []step
@@ -40,6 +43,22 @@ func TestFaithful(t *testing.T) {
 			number("C", "client1", 1, "1", Refused{"C", protocol.NoSeat, NotJoined, num("client1", 1), 0}),
 			broken("A", "9", Refused{"A", protocol.Client1, Malformed, Number{Err: errBroken}, 0}),
 		)},
+		{"a_number_that_cannot_be_spelled_is_refused_and_its_seat_continues_after_it", append(seated(1, 2),
+			number("C", "client1", 51, "1", Refused{"C", protocol.NoSeat, NotJoined, num("client1", 51), 0}), // changes nothing
+			step{"not spelled", func(g rules) []Effect { return g.Number("A", unspelled, "1") },
+				[]Effect{Refused{"A", protocol.Client1, NotSpelled, unspelled, 0}}},
+			disconnect("A", Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")),
+			connect("C", append(assign("C", protocol.Client1, 43), start("B"), start("C"), Admit{"C"})...),
+			number("D", "client1", 51, "1", Refused{"D", protocol.NoSeat, NotJoined, num("client1", 51), 0}),
+			disconnect("C", Left{"C", protocol.Client1}, Alone{}, stop("B"), stop("C")),
+			connect("E", append(assign("E", protocol.Client1, 43), start("B"), start("E"), Admit{"E"})...),
+		)},
+		{"a_session_that_has_left_gets_no_ack", append(seated(1, 2),
+			number("A", "client1", 1, "1", Received{"A", num("client1", 1)}, AppendLine{1, num("client1", 1)}),
+			number("B", "client2", 2, "2", Received{"B", num("client2", 2)}, AppendLine{2, num("client2", 2)}),
+			disconnect("A", Left{"A", protocol.Client1}, Alone{}, stop("A"), stop("B")),
+			written(2, Ack{Session: "B", ID: "2"}),
+		)},
 		{"a_line_that_was_dropped_is_not_acked", append(seated(1, 2),
 			number("A", "client1", 1, "1", Received{"A", num("client1", 1)}, AppendLine{1, num("client1", 1)}),
 			step{"dropped 1", func(g rules) []Effect { g.(*Faithful).Dropped(1); return nil }, nil},
@@ -60,21 +79,17 @@ func TestFaithfulLinesThatWaitToBeWrittenAreBounded(t *testing.T) {
 	t.Parallel()
 	g := NewFaithful()
 	g.Connect("A", "")
+	const lines = 1024
 	long := num("client1", 1)
-	long.Words = strings.Repeat("x", 4000)
-	lines, bytes := int64(0), 0
-	for {
-		effects := g.Number("A", long, NoAck)
-		if r, ok := effects[0].(Refused); ok {
-			if r.Code != TooManyLines || r.Reason() != "4194304 bytes already wait to be written" {
-				t.Errorf("refused as %+v", r)
-			}
-			break
+	long.Words = strings.Repeat("x", MaxPending/lines-lineOverhead)
+	for n := range int64(lines) {
+		if effects := g.Number("A", long, NoAck); !reflect.DeepEqual(effects, []Effect{Received{"A", long}, AppendLine{n + 1, long}}) {
+			t.Fatalf("line %d: %s", n+1, describe(effects))
 		}
-		lines++
-		if bytes += len(long.Words); bytes > MaxPending {
-			t.Fatalf("%d bytes wait to be written", bytes)
-		}
+	}
+	r, _ := g.Number("A", long, NoAck)[0].(Refused)
+	if r.Code != TooManyLines || r.Reason() != "4194304 bytes already wait to be written" {
+		t.Errorf("refused as %+v", r)
 	}
 	g.Written(lines / 2)
 	g.Dropped(lines)

@@ -3,6 +3,7 @@ package game
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"counting/server/protocol"
@@ -173,17 +174,30 @@ func TestASessionIsOwedABoundedNumberOfAcks(t *testing.T) {
 	g := New(0)
 	g.Connect("A", "")
 	g.Connect("B", "")
-	for range MaxUnacked {
-		g.Number("B", num("client2", 2), "1")
+	const half = MaxUnacked / 2
+	for _, n := range []float64{2, 4} {
+		for range half {
+			g.Number("B", num("client2", n), "1")
+		}
 	}
 	play(t, g, []step{
-		refuse("B", num("client2", 2), "1", TooManyAcks, "the session already waits for 20000 acks"),
+		refuse("B", num("client2", 4), "1", TooManyAcks, "the session already waits for 20000 acks"),
 		number("A", "client1", 1, NoAck, Received{"A", num("client1", 1)}, Append{2}),
 	})
-	if got := g.Written(2); len(got) != MaxUnacked {
-		t.Fatalf("%d acks came, want %d", len(got), MaxUnacked)
+	if got := g.Written(2); len(got) != half {
+		t.Fatalf("%d acks came, want %d", len(got), half)
 	}
 	play(t, g, []step{number("B", "client2", 2, "1", Repeated{"B", num("client2", 2)}, Ack{Session: "B", ID: "1"})})
+	for range half {
+		g.Number("B", num("client2", 4), "1")
+	}
+	if r, _ := g.Number("B", num("client2", 4), "1")[0].(Refused); r.Code != TooManyAcks {
+		t.Errorf("after %d acks of %d came, and as many numbers: %+v", half, MaxUnacked, r)
+	}
+	if got := g.Taken(); !slices.Equal(got, protocol.Seats[:]) {
+		t.Errorf("the seats %v are taken", got)
+	}
+	g.Disconnect("B")
 	if len(g.unacked) != 0 || len(g.count) != 0 {
 		t.Fatalf("the game still holds acks: %v, %v", g.unacked, g.count)
 	}

@@ -92,12 +92,12 @@ func play(t *testing.T, g rules, steps []step) {
 			continue
 		}
 		if !reflect.DeepEqual(got, s.want) {
-			t.Fatalf("step %d, %s:\n got %s\nwant %s", i+1, s.event, lines(got), lines(s.want))
+			t.Fatalf("step %d, %s:\n got %s\nwant %s", i+1, s.event, describe(got), describe(s.want))
 		}
 	}
 }
 
-func lines(effects []Effect) string {
+func describe(effects []Effect) string {
 	var b strings.Builder
 	for _, e := range effects {
 		fmt.Fprintf(&b, "\n\t%T%+v", e, e)

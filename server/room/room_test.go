@@ -207,12 +207,22 @@ func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
 		a.expect(t, "ack 0 []", "ack 1 []", "ack 2 []", "ack 3 []", "ack 4 []")
 		r.Dropped(6)
 		a.expect(t) // no ack for what was lost or cannot be spelled
+		r.count("A", "bob", 7)
+		if r.Written() != 6 {
+			t.Errorf("the last line is %d", r.Written())
+		}
+		r.Callbacks().OnCommit(7, 0)
+		a.expect(t, "ack 7 []")
 		r.Disconnect("A")
 		b := r.connect("B", "b")
 		b.expect(t, "client_assigned client1 inf", "admit") // the original advances before it spells
 		synctest.Wait()
-		if len(r.observer.lines) != 5 {
+		if len(r.observer.lines) != 6 || r.observer.lines[5] != 7 {
 			t.Errorf("the observer got %v", r.observer.lines)
+		}
+		r.Disconnect("B")
+		if len(r.sessions) > 0 {
+			t.Errorf("the room still has the sessions %v", r.sessions)
 		}
 	})
 }

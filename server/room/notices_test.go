@@ -1,0 +1,154 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"counting/server/game"
+)
+
+// Lines that are written one after the other are one notice.
+func TestNoticesOfLinesAreMerged(t *testing.T) {
+	t.Parallel()
+	var q notices
+	q.written(1, 2, nil, 2)
+	q.written(3, 4, nil, 1)
+	q.add(notice{event: dismissed{}})
+	q.written(5, 6, nil, 5)
+	q.written(7, 7, nil, 9)
+	want := []notice{{lines: &lines{1, 4, nil, 2}}, {event: dismissed{}}, {lines: &lines{5, 7, nil, 9}}}
+	if !reflect.DeepEqual(q.queue, want) || q.late != nil || q.missed != 0 || q.total != 0 {
+		t.Errorf("queued are %+v, late %+v, missed %d", q.queue, q.late, q.missed)
+	}
+
+	// In faithful mode, each has its numbers.
+	q = notices{}
+	q.written(1, 2, []float64{41, 7}, 1)
+	q.written(3, 3, []float64{7}, 1)
+	want = []notice{{lines: &lines{1, 2, []float64{41, 7}, 1}}, {lines: &lines{3, 3, []float64{7}, 1}}}
+	if !reflect.DeepEqual(q.queue, want) {
+		t.Errorf("queued are %+v", q.queue)
+	}
+}
+
+// A full queue takes no more events. Lines are merged behind it: without a bound in
+// default mode, and up to maxNotices in faithful mode.
+func TestNoticesAreBounded(t *testing.T) {
+	t.Parallel()
+	full := func() (q notices) {
+		for range maxNotices {
+			q.add(notice{event: dismissed{}})
+		}
+		return q
+	}
+	q := full()
+	q.add(notice{event: dismissed{}})
+	q.written(1, 2, nil, 3)
+	q.written(3, 9, nil, 2)
+	q.add(notice{storage: &storage{}})
+	if len(q.queue) != maxNotices || !reflect.DeepEqual(q.late, &lines{1, 9, nil, 3}) || q.missed != 2 || q.total != 2 {
+		t.Errorf("queued are %d, late %+v, missed %d of %d", len(q.queue), q.late, q.missed, q.total)
+	}
+
+	q = full()
+	for n := range int64(maxNotices) {
+		q.written(n+1, n+1, []float64{float64(n)}, 1)
+	}
+	if q.missed != 0 || len(q.late.numbers) != maxNotices {
+		t.Errorf("late are %d numbers, missed %d", len(q.late.numbers), q.missed)
+	}
+	q.written(maxNotices+1, maxNotices+1, []float64{1}, 1)
+	if q.missed != 1 || q.total != 1 || len(q.late.numbers) != maxNotices || q.late.to != maxNotices {
+		t.Errorf("late are %d numbers up to line %d, missed %d of %d", len(q.late.numbers), q.late.to, q.missed, q.total)
+	}
+}
+
+// A batch of lines is reported in parts of at most maxWritten.
+func TestALongBatchIsReportedInParts(t *testing.T) {
+	t.Parallel()
+	for _, last := range []int64{1, maxWritten, maxWritten + 1, 3 * maxWritten} {
+		o := new(fakeObserver)
+		r := New(game.New(0), Options{Observers: []Observer{o}})
+		r.notify(notice{lines: &lines{from: 1, to: last}})
+		if int64(len(o.lines)) != last || o.lines[last-1] != float64(last) {
+			t.Errorf("of %d lines %d are reported", last, len(o.lines))
+		}
+	}
+}
+
+// The log has a line for each event, with the session, its address and what else is
+// known.
+func TestTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := new(strings.Builder)
+		r := New(game.New(0), Options{
+			Count: new(fakeFile),
+			Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}})),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.Run(ctx)
+		send := func(id, clientID, number string) {
+			r.Number(id, []string{fmt.Sprintf(`{"client_id":%q,"number":%s}`, clientID, number)}, false, "1")
+		}
+		for _, event := range []struct {
+			do   func()
+			want string
+		}{
+			{func() { r.Connect("A", "192.0.2.1", new(fakeSession)) }, `level=INFO msg="Client client1 connected and assigned." seat=client1 session=A address=192.0.2.1`},
+			{func() { r.Connect("B", "192.0.2.2", new(fakeSession)) }, `level=INFO msg="Client client2 connected and assigned." seat=client2 session=B address=192.0.2.2`},
+			{func() { r.Connect("C", "192.0.2.3", new(fakeSession)) }, `level=INFO msg="More than 2 clients attempted to connect, rejecting connection." session=C address=192.0.2.3`},
+			{func() { send("A", "client1", "1") }, `level=INFO msg="Received one from client1" seat=client1 number=1 session=A address=192.0.2.1`},
+			{func() { send("A", "client1", "1") }, `level=DEBUG msg="client1 repeated one" seat=client1 number=1 session=A address=192.0.2.1`},
+			{func() { send("A", "client2", "2") }, `level=WARN msg="Refused a number: the session does not hold the seat client2" code=not_its_seat seat=client1 client_id=client2 number=2 session=A address=192.0.2.1`},
+			{func() { send("A", "client1", "null") }, `level=WARN msg="Refused a number: number null is not a number" code=malformed seat=client1 session=A address=192.0.2.1`},
+			{func() { send("C", "client1", "1") }, `level=WARN msg="Refused a number: the session has not joined the game" code=not_joined client_id=client1 number=1 session=C address=192.0.2.3`},
+			{func() { r.Callbacks().OnHealth(errors.New("no space")) }, `level=ERROR msg="Cannot write the numbers file: no space"`},
+			{func() { r.Callbacks().OnHealth(nil) }, `level=INFO msg="The numbers file can be written again."`},
+			{func() { r.Disconnect("C"); r.Disconnect("A") }, `level=INFO msg="Client client1 disconnected." seat=client1 counted=1 session=A address=192.0.2.1
+level=INFO msg="Waiting for another client to connect..."`},
+			{func() { r.Connect("D", "192.0.2.1", new(fakeSession)) }, `level=INFO msg="Client client1 connected and assigned." seat=client1 session=D address=192.0.2.1`},
+			{func() { r.Disconnect("D") }, `level=INFO msg="Client client1 disconnected." seat=client1 counted=0 session=D address=192.0.2.1
+level=INFO msg="Waiting for another client to connect..."`},
+		} {
+			log.Reset()
+			event.do()
+			synctest.Wait()
+			if got := strings.TrimSpace(log.String()); got != event.want {
+				t.Errorf("the log has\n%s\nwant\n%s", got, event.want)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// Run returns when its context ends, with everything reported.
+func TestRunReportsEverythingBeforeItReturns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := new(fakeObserver)
+		r := New(game.New(0), Options{Observers: []Observer{o}, Log: slog.New(slog.DiscardHandler), Count: new(fakeFile)})
+		r.Connect("A", "a", new(fakeSession))
+		r.Callbacks().OnCommit(3, time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r.Run(ctx)
+		if len(o.events) != 1 || len(o.lines) != 3 || o.missed != 0 || o.taken != nil {
+			t.Errorf("reported are %v, %v, missed %d", o.events, o.lines, o.missed)
+		}
+	})
+}

@@ -1,7 +1,6 @@
 package engineio_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,8 +30,9 @@ func Example() {
 	server := httptest.NewServer(engine)
 	defer server.Close()
 
-	get := func(url string) string {
-		response, err := http.Get(url)
+	request := func(method, url, packets string) string {
+		r, _ := http.NewRequest(method, url, strings.NewReader(packets))
+		response, err := http.DefaultClient.Do(r)
 		if err != nil {
 			return err.Error()
 		}
@@ -41,9 +41,9 @@ func Example() {
 		return string(body)
 	}
 	url := server.URL + "/engine.io/?EIO=4&transport=polling"
-	_, sid, _ := strings.Cut(get(url), `"sid":"`)
+	_, sid, _ := strings.Cut(request("GET", url, ""), `"sid":"`)
 	url += "&sid=" + sid[:20]
-	http.Post(url, "text/plain", bytes.NewBufferString("4hello\x1ebAQID"))
-	fmt.Printf("%q\n", get(url))
+	request("POST", url, "4hello\x1ebAQID")
+	fmt.Printf("%q\n", request("GET", url, ""))
 	// Output: "4hello\x1ebAQID"
 }

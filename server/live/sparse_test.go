@@ -52,9 +52,8 @@ func TestASparseFeed(t *testing.T) {
 		expect(s, 1)
 		write(3)
 		expect(s, last-2)
-		if n := kept(); n != sparseRingSize {
-			t.Errorf("round %d: %d events are kept", round, n)
-		}
+		// The reader may have read these from the file.
+		waitFor(t, "events to be kept for the reader", func() bool { return kept() == sparseRingSize })
 		write(2*sparseRingSize + 5)
 		expect(s, last-2*sparseRingSize-4)
 		s.cancel()

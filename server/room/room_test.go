@@ -1,13 +1,10 @@
 package room
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,138 +12,6 @@ import (
 	"counting/server/game"
 	"counting/server/protocol"
 )
-
-// fakeSession records what it is sent.
-type fakeSession struct {
-	mu  sync.Mutex
-	got []string
-}
-
-func (s *fakeSession) note(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.got = append(s.got, fmt.Sprintf(format, args...))
-}
-
-func (s *fakeSession) Emit(event string, payload ...any) {
-	if len(payload) > 0 {
-		a := payload[0].(protocol.Assignment)
-		s.note("%s %s %s", event, a.ClientID, a.LastNumber)
-		return
-	}
-	s.note("%s", event)
-}
-func (s *fakeSession) Ack(id string, payload ...any) { s.note("ack %s %v", id, payload) }
-func (s *fakeSession) Admit()                        { s.note("admit") }
-func (s *fakeSession) Refuse(message string)         { s.note("refuse %s", message) }
-func (s *fakeSession) Dismiss()                      { s.note("dismiss") }
-func (s *fakeSession) Close()                        { s.note("close") }
-func (s *fakeSession) Slow()                         {}
-func (s *fakeSession) Cork()                         {}
-func (s *fakeSession) Uncork()                       {}
-
-// took returns what the session was sent since the last call.
-func (s *fakeSession) took() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	got := s.got
-	s.got = nil
-	return got
-}
-
-func (s *fakeSession) expect(t *testing.T, want ...string) {
-	t.Helper()
-	if got := s.took(); !slices.Equal(got, want) {
-		t.Errorf("it was sent %q, want %q", got, want)
-	}
-}
-
-// fakeFile records what is appended to it.
-type fakeFile struct {
-	upTo  int64
-	lines []string
-}
-
-func (f *fakeFile) Append(upTo int64)      { f.upTo = upTo }
-func (f *fakeFile) AppendLine(line string) { f.lines = append(f.lines, line) }
-
-// fakeObserver records what is reported to it, and blocks while blocked is held.
-type fakeObserver struct {
-	mu      sync.Mutex
-	blocked sync.Mutex
-	events  []game.Effect
-	lines   []float64
-	missed  int64
-	taken   []protocol.Seat
-	storage error
-}
-
-func (o *fakeObserver) record(what func()) {
-	o.blocked.Lock()
-	defer o.blocked.Unlock()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	what()
-}
-
-func (o *fakeObserver) Happened(e game.Effect) { o.record(func() { o.events = append(o.events, e) }) }
-func (o *fakeObserver) Written(numbers []float64, _ time.Duration) {
-	o.record(func() { o.lines = append(o.lines, numbers...) })
-}
-func (o *fakeObserver) Storage(err error) { o.record(func() { o.storage = err }) }
-func (o *fakeObserver) Missed(n int64, taken []protocol.Seat) {
-	o.record(func() { o.missed += n; o.taken = taken })
-}
-
-// testRoom is a room with fake dependencies.
-type testRoom struct {
-	*Room
-	t        *testing.T
-	file     *fakeFile
-	observer *fakeObserver
-	log      *strings.Builder // valid while Run is idle
-	failed   chan error
-}
-
-// newRoom returns a room whose Run ends with the test, in a bubble.
-func newRoom(t *testing.T, rules Rules, stallTimeout time.Duration) *testRoom {
-	r := &testRoom{t: t, file: new(fakeFile), observer: new(fakeObserver), log: new(strings.Builder), failed: make(chan error, 1)}
-	r.Room = New(rules, Options{
-		Count:        r.file,
-		Lines:        r.file,
-		Observers:    []Observer{r.observer},
-		Log:          slog.New(slog.NewTextHandler(r.log, nil)),
-		StallTimeout: stallTimeout,
-		Fail:         func(err error) { r.failed <- err },
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { r.Run(ctx) })
-	t.Cleanup(func() {
-		r.Close()
-		cancel()
-		running.Wait()
-	})
-	return r
-}
-
-func (r *testRoom) connect(id, address string) *fakeSession {
-	s := new(fakeSession)
-	r.Connect(id, address, s)
-	return s
-}
-
-func (r *testRoom) count(id, seat string, n int64) {
-	r.Number(id, []string{fmt.Sprintf(`{"client_id":%q,"number":%d}`, seat, n)}, false, fmt.Sprint(n))
-}
-
-// seated returns the sessions A, on client1, and B, on client2.
-func (r *testRoom) seated() (a, b *fakeSession) {
-	a, b = r.connect("A", "a"), r.connect("B", "b")
-	a.took()
-	b.took()
-	return a, b
-}
 
 func TestANumberIsWrittenAckedAndReported(t *testing.T) {
 	t.Parallel()
@@ -168,6 +33,9 @@ func TestANumberIsWrittenAckedAndReported(t *testing.T) {
 		b.expect(t, "ack 2 []")
 		r.count("A", "client1", 2)
 		a.expect(t, "ack 2 [{number 2 is not one of client1's}]")
+		if a.slowed != 1 || b.slowed != 0 {
+			t.Errorf("for its refused number A is slowed %d times, and B %d times", a.slowed, b.slowed)
+		}
 		r.Number("A", []string{"null"}, false, "9")
 		a.expect(t, `ack 9 [{null is not an object with client_id and number}]`)
 		r.Callbacks().OnHealth(errors.New("full"))
@@ -207,22 +75,40 @@ func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
 		a.expect(t, "ack 0 []", "ack 1 []", "ack 2 []", "ack 3 []", "ack 4 []")
 		r.Dropped(6)
 		a.expect(t) // no ack for what was lost or cannot be spelled
-		r.count("A", "bob", 7)
+		r.count("A", "bob", 41)
 		if r.Written() != 6 {
 			t.Errorf("the last line is %d", r.Written())
 		}
 		r.Callbacks().OnCommit(7, 0)
-		a.expect(t, "ack 7 []")
+		a.expect(t, "ack 41 []")
 		r.Disconnect("A")
 		b := r.connect("B", "b")
 		b.expect(t, "client_assigned client1 inf", "admit") // the original advances before it spells
 		synctest.Wait()
-		if len(r.observer.lines) != 6 || r.observer.lines[5] != 7 {
+		if len(r.observer.lines) != 6 || r.observer.lines[5] != 41 {
 			t.Errorf("the observer got %v", r.observer.lines)
 		}
 		r.Disconnect("B")
 		if len(r.sessions) > 0 {
 			t.Errorf("the room still has the sessions %v", r.sessions)
+		}
+	})
+}
+
+// The acks of one step are sent to each session in one write.
+func TestAcksOfOneStepAreCorked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), 0)
+		a, b := r.seated()
+		for n := int64(1); n < 8; n += 2 {
+			r.count("A", "client1", n)
+			r.count("B", "client2", n+1)
+		}
+		a.corks, b.corks = nil, nil
+		r.Callbacks().OnCommit(7, 0)
+		if !slices.Equal(a.corks, []string{"cork", "uncork 4"}) || !slices.Equal(b.corks, []string{"cork", "uncork 3"}) {
+			t.Errorf("A is sent %q, B %q", a.corks, b.corks)
 		}
 	})
 }
@@ -238,6 +124,9 @@ func TestAThirdClientIsHeldForAWhile(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		c.expect(t, "refuse both seats are taken")
+		if r.sessions["C"] != nil { // Disconnect is not called for it
+			t.Error("the room keeps a session that it has refused")
+		}
 		d := r.connect("D", "d")
 		r.Disconnect("A")
 		d.expect(t, "client_assigned client1 1", "start_game", "admit")
@@ -293,31 +182,45 @@ type brokenRules struct{ *game.Game }
 
 func (brokenRules) Number(game.Session, game.Number, game.AckID) []game.Effect { panic("a bug") }
 
+// oddRules return an effect for which the room has no case.
+type oddRules struct{ *game.Game }
+
+type newEffect struct{ game.Effect }
+
+func (oddRules) Number(game.Session, game.Number, game.AckID) []game.Effect {
+	return []game.Effect{newEffect{}}
+}
+
 // A panic within a step was recovered: the step was incomplete, and acks were still
 // sent.
 func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := game.New(0)
-		r := newRoom(t, g, 0)
-		a, b := r.seated()
-		r.count("A", "client1", 1)
-		r.rules = brokenRules{g}
-		r.count("B", "client2", 2)
-		select {
-		case err := <-r.failed:
-			if !strings.Contains(err.Error(), "a step of the game panicked: a bug") {
-				t.Errorf("it fails with %v", err)
+	for reason, rules := range map[string]func(*game.Game) Rules{
+		"a bug":                                 func(g *game.Game) Rules { return brokenRules{g} },
+		"no case for the effect room.newEffect": func(g *game.Game) Rules { return oddRules{g} },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := game.New(0)
+			r := newRoom(t, g, 0)
+			a, b := r.seated()
+			r.count("A", "client1", 1)
+			r.rules = rules(g)
+			r.count("B", "client2", 2)
+			select {
+			case err := <-r.failed:
+				if !strings.Contains(err.Error(), "a step of the game panicked: "+reason) {
+					t.Errorf("it fails with %v", err)
+				}
+			default:
+				t.Fatal("it does not fail")
 			}
-		default:
-			t.Fatal("it does not fail")
-		}
-		r.Callbacks().OnCommit(1, 0)
-		r.count("A", "client1", 3)
-		r.Disconnect("A")
-		a.expect(t)
-		b.expect(t)
-	})
+			r.Callbacks().OnCommit(1, 0)
+			r.count("A", "client1", 3)
+			r.Disconnect("A")
+			a.expect(t)
+			b.expect(t)
+		})
+	}
 }
 
 func TestNetworkOfAnAddress(t *testing.T) {

@@ -38,6 +38,42 @@ func TestAClientThatDoesNotBeginToCountIsAskedToLeave(t *testing.T) {
 	})
 }
 
+func TestNobodyIsAskedToLeaveAClosedRoomOrWithoutATimeout(t *testing.T) {
+	t.Parallel()
+	for _, timeout := range []time.Duration{0, stallTimeout} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRoom(t, game.New(0), timeout)
+			a, _ := r.seated()
+			r.count("B", "client2", 2)
+			if timeout != 0 {
+				r.Close()
+			}
+			time.Sleep(100 * stallTimeout)
+			r.Heartbeat("A")
+			a.expect(t)
+		})
+	}
+}
+
+// A client for whom the other one waits is asked to leave, also if the one before it was.
+func TestTheNextClientThatDoesNotBeginIsAskedToLeaveAsWell(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), stallTimeout)
+		a, _ := r.seated()
+		r.count("B", "client2", 2)
+		time.Sleep(stallTimeout)
+		r.Heartbeat("A")
+		a.expect(t, "dismiss")
+		r.Disconnect("A")
+		next := r.connect("C", "a")
+		next.took()
+		time.Sleep(2 * stallTimeout)
+		r.Heartbeat("C")
+		next.expect(t, "dismiss")
+	})
+}
+
 func TestAClientThatHasCountedIsNotAskedToLeave(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -103,7 +103,7 @@ func TestAClientThatHoldsUpTheCountIsCutOffWhileAnotherWaits(t *testing.T) {
 				r.count("A", "client1", 1)
 				r.count("B", "client2", 2)
 				time.Sleep(cutOffFactor*stallTimeout - time.Second)
-				c := r.connect("C", "c")
+				r.connect("C", "c")
 				r.Heartbeat("A")
 				a.expect(t)
 				time.Sleep(time.Second)
@@ -118,9 +118,12 @@ func TestAClientThatHoldsUpTheCountIsCutOffWhileAnotherWaits(t *testing.T) {
 				a.expect(t, "close")
 				b.expect(t)
 				r.Heartbeat("A") // once is enough
+				time.Sleep(cutOffFactor * stallTimeout)
+				e := r.connect("E", "e")
+				r.Heartbeat("A")
 				a.expect(t)
 				r.Disconnect("A")
-				c.expect(t, "client_assigned client1 3", "start_game", "admit")
+				e.expect(t, "client_assigned client1 3", "start_game", "admit")
 				synctest.Wait()
 				if !strings.Contains(r.log.String(), "Cut off a client: it holds up the count") {
 					t.Errorf("the log does not say so:\n%s", r.log)

@@ -154,7 +154,7 @@ fuzz:
 
 bench:
 	@PYTHON=$$(compat-tests/setup) && export PYTHON && go run ./compat-tests/bench -into compat-tests/RESULTS.md
-	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./server/...
+	RESULTS=$(CURDIR)/compat-tests/RESULTS.md 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./server/...
 
 images:
 	docker build --build-arg VERSION=$(VERSION) -f server/Dockerfile -t counting-server:local .

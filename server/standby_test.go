@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/results"
+
 	"github.com/gorilla/websocket"
 )
 
@@ -251,5 +253,42 @@ func TestLimitsThroughAStandbyCountTheClient(t *testing.T) {
 		if response.StatusCode != http.StatusTooManyRequests || !strings.Contains(string(text), "too many sessions from "+client) {
 			t.Errorf("%s is answered %d %s", client, response.StatusCode, text)
 		}
+	}
+}
+
+// BenchmarkForwarding compares the time from a number to its ack of a client of the owner
+// with that of a client of a standby, in turn.
+func BenchmarkForwarding(b *testing.B) {
+	table := results.New(b, "forwarding", "files, two servers on one machine", "number to ack, p50", "p99")
+	owner, standby := startPair(b)
+	direct := join(b, owner, assigned1, joined)
+	forwarded := join(b, standby, assigned2, started, joined)
+	direct.expect(started)
+	turn := func(p *peer, seat string, n int) time.Duration {
+		began := time.Now()
+		p.send(number("1", seat, n))
+		for {
+			switch packet, err := p.next(); {
+			case err != nil:
+				b.Fatal(err)
+			case packet == "2": // the heartbeat
+				p.send("3")
+			case packet == "431[]":
+				return time.Since(began)
+			default:
+				b.Fatalf("%q came in place of the ack", packet)
+			}
+		}
+	}
+	var took [2][]time.Duration
+	b.ResetTimer()
+	for i := range max(b.N, 2000) {
+		took[0] = append(took[0], turn(direct, "client1", 2*i+1))
+		took[1] = append(took[1], turn(forwarded, "client2", 2*i+2))
+	}
+	b.ReportMetric(0, "ns/op") // meaningless here
+	for i, what := range []string{"a client of the owner", "a client of the standby, which forwards"} {
+		table.Row(what, percentile(took[i], 50), percentile(took[i], 99))
+		b.ReportMetric(ms(percentile(took[i], 50)), []string{"p50-ms-direct", "p50-ms-forwarded"}[i])
 	}
 }

@@ -4,6 +4,7 @@
 # make test-all     run all tests; lists the programs they need besides Go, and installs them if possible
 # make lint         go vet, staticcheck, gofmt, go.mod, wording; build and vet for other systems
 # make soak         run the failure and load tests at full length, KILLS=1000; writes compat-tests/RESULTS.md
+# make mutation     change the code of packages in small ways, and run their tests on each
 # make fuzz         run each fuzz target for FUZZTIME=10m; keeps interesting inputs as seeds
 # make bench        compare the server with others, into compat-tests/RESULTS.md; then run the Go benchmarks
 # make build        build bin/server and bin/client
@@ -18,11 +19,12 @@ PORT     ?= 5000
 
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 BENCHTIME ?= 200ms
+MUTATED ?= ./server/game ./server/room ./server/lobby ./server/numbersfile ./server/engineio
 FUZZTIME  ?= 10m
 KILLS     ?= 1000
 OVERLAY   ?= go-clients
 
-.PHONY: build run kill-server kill-client1 kill-client2 test test-all lint soak fuzz bench images e2e clean
+.PHONY: build run kill-server kill-client1 kill-client2 test test-all lint soak mutation fuzz bench images e2e clean
 
 build:
 	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/server ./server
@@ -149,12 +151,15 @@ soak:
 	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -race -count=1 -p 1 -timeout 2h -v ./compat-tests/chaos ./compat-tests/hostile ./compat-tests/faults ./compat-tests/conformance ./compat-tests && \
 	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -count=1 -timeout 2h -v ./compat-tests/siotape ./server/etcdstore
 
+mutation:
+	go run ./compat-tests/mutation -results compat-tests/RESULTS.md $(MUTATED)
+
 fuzz:
 	go run ./compat-tests/fuzz -time $(FUZZTIME) -results compat-tests/RESULTS.md
 
 bench:
 	@PYTHON=$$(compat-tests/setup) && export PYTHON && go run ./compat-tests/bench -into compat-tests/RESULTS.md
-	RESULTS=$(CURDIR)/compat-tests/RESULTS.md 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./server/...
+	RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./server/...
 
 images:
 	docker build --build-arg VERSION=$(VERSION) -f server/Dockerfile -t counting-server:local .

@@ -290,6 +290,50 @@ func TestAFailedOpenIsTriedAgain(t *testing.T) {
 
 // A caller without create does not create a game, and does not prevent others from
 // creating it.
+// Who comes while a game that is lost already is still being opened waits, and opens it
+// again, also if that fails.
+func TestAGameThatIsDroppedWhileItIsOpened(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []error{nil, errors.New("the disk is full")} {
+		synctest.Test(t, func(t *testing.T) {
+			opens, goOn := 0, make(chan struct{})
+			l := New(Options[int]{
+				Open: func(_ context.Context, _ string, _ bool, drop func()) (int, error) {
+					if opens++; opens > 1 {
+						return opens, nil
+					}
+					drop()
+					<-goOn
+					return opens, failure
+				},
+				Close:       func(string, int) {},
+				IdleTimeout: idleTimeout,
+			})
+			type result struct {
+				game int
+				err  error
+			}
+			acquire := func() chan result {
+				got := make(chan result, 1)
+				go func() {
+					game, _, err := l.Acquire(t.Context(), "a", true)
+					got <- result{game, err}
+				}()
+				synctest.Wait()
+				return got
+			}
+			first, second := acquire(), acquire()
+			close(goOn)
+			if got := <-first; got.err != failure {
+				t.Errorf("the first gets %+v", got)
+			}
+			if got := <-second; got.game != 2 || got.err != nil {
+				t.Errorf("the second gets %+v", got)
+			}
+		})
+	}
+}
+
 func TestOnlyCreateMakesAGame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

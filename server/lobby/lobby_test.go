@@ -292,7 +292,7 @@ func TestAFailedOpenIsTriedAgain(t *testing.T) {
 // creating it.
 // Who comes while a game that is lost already is still being opened waits, and opens it
 // again, also if that fails.
-func TestAGameThatIsDroppedWhileItIsOpened(t *testing.T) {
+func TestWhoComesToAGameThatIsLostAlready(t *testing.T) {
 	t.Parallel()
 	for _, failure := range []error{nil, errors.New("the disk is full")} {
 		synctest.Test(t, func(t *testing.T) {

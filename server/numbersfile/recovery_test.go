@@ -1,6 +1,7 @@
 package numbersfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -238,4 +239,34 @@ func FuzzOpenLeavesWholeLinesAndGoesOn(f *testing.F) {
 		}
 		file.Close(t.Context())
 	})
+}
+
+func TestRecoveryString(t *testing.T) {
+	t.Parallel()
+	bad := &Mismatch{Line: 3, Got: "four", Want: "three"}
+	for want, r := range map[string]Recovery{
+		"it is empty":                    {},
+		"the numbers up to 7 are in it":  {Last: 7},
+		"the number 1 is not in it, but": {Bad: bad},
+		"the numbers up to 2 are in it, but it is not an unbroken count: line 3 is \"four\", not \"three\"; it is kept as it is": {Last: 2, Bad: bad},
+		"the numbers up to 2 are in it; it was read-only, so it was replaced with a copy":                                        {Last: 2, Replaced: true},
+		"the numbers up to 2 are in it; 5 bytes after the last complete line were cut off, a copy is in f.cut-1":                 {Last: 2, Cut: 5, Copy: "f.cut-1"},
+		"the numbers up to 2 are in it; 5 bytes after the last complete line were cut off and are lost: no space":                {Last: 2, Cut: 5, CopyErr: errors.New("no space")},
+	} {
+		if got := r.String(); got != want && !(strings.HasSuffix(want, "but") && strings.HasPrefix(got, want)) {
+			t.Errorf("%+v is %q, want %q", r, got, want)
+		}
+	}
+}
+
+func TestReading(t *testing.T) {
+	t.Parallel()
+	for want, text := range map[string]string{
+		"Reading f: 25% of 8 MB.": reading("f", 2e6, 8e6)(),
+		"Reading f: 0% of 0 MB.":  reading("f", 0, 0)(),
+	} {
+		if text != want {
+			t.Errorf("%q, want %q", text, want)
+		}
+	}
 }

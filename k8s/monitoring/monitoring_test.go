@@ -39,8 +39,8 @@ func known(t *testing.T, name, text string) {
 	m := metrics.New("v1")
 	zero := func() int { return 0 }
 	none := func() int64 { return 0 }
-	m.RegisterGauges(metrics.Gauges{Sessions: zero, Connections: zero, Usage: func() (int64, int64) { return 0, 0 }, Taken: zero, Waiting: zero, Readers: zero,
-		Games: func() (int, int, int) { return 0, 0, 0 }, Standby: func() bool { return false }, Forwarding: zero, LogLines: none, Dropped: func() (int64, int64, int64) { return 0, 0, 0 }})
+	m.RegisterGauges(metrics.Gauges{Sessions: zero, Connections: zero, Usage: func() (int64, int64) { return 0, 0 }, Readers: zero,
+		Games: func() metrics.Games { return metrics.Games{} }, Standby: func() bool { return false }, Forwarding: zero, LogLines: none, Dropped: func() (int64, int64, int64) { return 0, 0, 0 }})
 	m.Open(2000, 1, time.Now()).Written([]float64{1}, time.Millisecond)
 	scrape := httptest.NewRecorder()
 	m.ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))

@@ -2,7 +2,6 @@ package k8s
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,17 +19,8 @@ func TestTokenComponent(t *testing.T) {
 			if m := render(t, "overlays/"+overlay); env(m.deployments["server"], "TOKEN_FILE") != "" {
 				t.Error("the server requires a token by default")
 			}
-			// A user's overlay, next to ours.
-			dir, err := os.MkdirTemp("overlays", "test-token-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { os.RemoveAll(dir) })
-			text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../" + overlay + "]\ncomponents: [../../components/token]\n"
-			if err := os.WriteFile(filepath.Join(dir, "Kustomization"), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			m := render(t, dir)
+			// A user's overlay.
+			m := renderText(t, "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [HERE/overlays/"+overlay+"]\ncomponents: [HERE/components/token]\n")
 			server := m.deployments["server"]
 			if got := env(server, "TOKEN_FILE"); got != "/etc/counting/token" {
 				t.Errorf("the server's TOKEN_FILE is %q", got)
@@ -69,16 +59,8 @@ func TestSecondGame(t *testing.T) {
 	_, text, _ := strings.Cut(string(readme), "- **A second game**")
 	_, text, _ = strings.Cut(text, "\n\n")
 	text, _, _ = strings.Cut(text, "\n\n")
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "\n      ", "\n"), "../k8s]", "../go-clients]")
-	dir, err := os.MkdirTemp("overlays", "test-game-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.WriteFile(filepath.Join(dir, "Kustomization"), []byte(strings.TrimSpace(text)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	m := render(t, dir)
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\n      ", "\n"), "../k8s]", "HERE/overlays/go-clients]")
+	m := renderText(t, text)
 	if n := strings.Count("\n"+string(m.text), "\nkind: "); n != 2 || len(m.deployments) != 2 {
 		t.Errorf("it has %d objects:\n%s", n, m.text)
 	}

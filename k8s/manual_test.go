@@ -1,7 +1,6 @@
 package k8s
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"path/filepath"
@@ -53,20 +52,7 @@ func TestTheManualsNamePrefix(t *testing.T) {
 		t.Fatal(err)
 	}
 	snippet := regexp.MustCompile(`(?m)^ {6}namePrefix: .*\n(?: {6}.*\n)+`).Find(text)
-	here, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	relative, err := filepath.Rel(dir, here)
-	if err != nil {
-		t.Fatal(err)
-	}
-	snippet = bytes.ReplaceAll(bytes.ReplaceAll(snippet, []byte("\n      "), []byte("\n")), []byte("../k8s"), []byte(relative))
-	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), bytes.TrimSpace(snippet), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	m := render(t, dir)
+	m := renderText(t, strings.NewReplacer("\n      ", "\n", "../k8s", "HERE").Replace(string(snippet)))
 	for _, client := range []string{"blue-client1", "blue-client2"} {
 		if d := m.deployments[client]; d == nil || env(d, "SERVER_URL") != "http://blue-server:5000" || m.services["blue-server"] == nil {
 			t.Errorf("%s does not refer to the server", client)

@@ -2,7 +2,9 @@ package k8s
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -103,6 +105,25 @@ func render(t *testing.T, overlay string) manifests {
 	m := manifests{text: text}
 	m.decode(t, text)
 	return m
+}
+
+// renderText renders a kustomization from outside the source tree, in which HERE is the
+// path of this directory.
+func renderText(t *testing.T, text string) manifests {
+	t.Helper()
+	dir := t.TempDir()
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if here, err = filepath.Rel(dir, here); err != nil {
+		t.Fatal(err)
+	}
+	text = strings.TrimSpace(strings.ReplaceAll(text, "HERE", here))
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return render(t, dir)
 }
 
 // overlays returns the folders that can be applied; the first is the default.

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -122,13 +121,10 @@ type linkedClient struct {
 func newGame(t *testing.T, run *run, checker *checker, upstream string, clients []harness.Kind) *game {
 	g := &game{run: run, checker: checker, faults: 8, spacing: 600 * time.Millisecond, began: time.Now(), tallies: make(map[string]*tally)}
 	g.meanwhile = g.repairDue
-	var show sync.Once
 	t.Cleanup(func() {
-		show.Do(func() {
-			if t.Failed() {
-				t.Logf("the faults:\n%s", strings.Join(g.log, "\n"))
-			}
-		})
+		if t.Failed() {
+			t.Logf("the faults:\n%s", strings.Join(g.log, "\n"))
+		}
 	})
 	for _, kind := range clients {
 		link := newLink(t, upstream)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"counting/compat-tests/freeport"
+
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 )
@@ -20,7 +22,7 @@ type link struct {
 func newLink(t *testing.T, upstream string) *link {
 	t.Helper()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &link{t, toxiproxy.NewProxy(api, "link", "127.0.0.1:0", upstream)}
+	l := &link{t, toxiproxy.NewProxy(api, "link", "127.0.0.1:"+freeport.New(), upstream)}
 	l.start()
 	t.Cleanup(l.proxy.Stop)
 	return l

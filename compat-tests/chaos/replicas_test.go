@@ -180,6 +180,9 @@ func (g *replicated) fault() {
 		g.note("server", "SIGTERM")
 		s.Thaw()
 		s.Terminate()
+		if code := s.WaitEnd(); code != 0 {
+			g.t.Errorf("a server ended with exit code %d on SIGTERM", code)
+		}
 		g.restart(i)
 	case n < 7:
 		g.note("server", "frozen for up to 4 s")
@@ -191,12 +194,13 @@ func (g *replicated) fault() {
 		g.note("etcd", "frozen for up to 4 s")
 		g.freeze(m.Program, span)
 	case n < 14:
-		g.note("etcd's leader and the owner", "killed together")
 		if leader, owner := g.leader(), g.owner(); leader >= 0 && owner >= 0 {
+			g.note("etcd's leader and the owner", "killed together")
 			g.members[leader].Kill()
 			g.restart(owner)
 			g.restartMember(leader)
 		} else {
+			g.note("a server and a member of etcd", "killed")
 			g.restart(i)
 			g.restartMember(j)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 // How long a test waits: for an answer, for a ping, which is sent after 25 s, and for
 // the end of a session that has been silent for 45 s.
 const (
-	answerTimeout  = 10 * time.Second
+	answerTimeout  = time.Minute
 	pingTimeout    = 25*time.Second + answerTimeout
 	sessionTimeout = 45*time.Second + answerTimeout
 )
@@ -216,6 +217,15 @@ func (c socket) expectClosed(within time.Duration) (came []string) {
 			return came
 		}
 		came = append(came, string(packet))
+	}
+}
+
+// expectClosedBeforePing is expectClosed for a connection that a packet closes, rather than
+// the heartbeat, before whose timeout a ping comes.
+func (c socket) expectClosedBeforePing() {
+	c.t.Helper()
+	if came := c.expectClosed(answerTimeout); slices.Contains(came, "2") {
+		c.t.Errorf("received %q before the connection was closed, want no ping", came)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestDisks(t *testing.T) {
 		server.Kill()
 		before := lines(t, deployment)
 		must(t, unix.Mount("", deployment.Dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-		failing := deployment.GoServerThatFails(t)
+		failing := deployment.StartGoServer(t)
 		if code, out := failing.WaitEnd(), failing.Output(); code != 1 || !strings.Contains(out, "read-only file system") || !strings.Contains(out, "-data") {
 			t.Errorf("on a read-only disk the server ends with %d:\n%s", code, out)
 		}

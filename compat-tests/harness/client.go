@@ -50,7 +50,7 @@ func (k Kind) Start(t testing.TB, url string, interval time.Duration, limit int,
 	case Go:
 		cmd = client.command(t)
 	case Python:
-		cmd = exec.Command(python(t), original("client.py"))
+		cmd = exec.Command(PythonPath(t), original("client.py"))
 		// It takes two steps between two of its numbers.
 		step = interval / 3
 		count -= 2 * step

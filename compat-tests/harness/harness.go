@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"counting/compat-tests/freeport"
 	"counting/compat-tests/siotape/replay"
 )
 
@@ -59,44 +58,14 @@ func (s *Server) Numbers() ([]string, error) {
 // serves. More environment variables can be given as "NAME=value".
 func Flask(t testing.TB, env ...string) *Server {
 	t.Helper()
-	dir := t.TempDir()
-	// Another process may have taken the port meanwhile: try another one.
-	for range 3 {
-		if s := flask(t, dir, freeport.New(), env); s != nil {
-			return s
-		}
-	}
-	t.Fatal("the stand-in did not start in three attempts")
-	return nil
-}
-
-// flask returns nil if the stand-in does not serve.
-func flask(t testing.TB, dir, port string, env []string) *Server {
-	t.Helper()
-	starting <- struct{}{}
-	defer func() { <-starting }()
-	cmd := exec.Command(python(t), original("server.py"))
-	cmd.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port, "DATA_DIR="+dir,
-		"EVENTLET_NO_GREENDNS=yes") // halves the time to start
-	cmd.Env = append(cmd.Env, env...)
-	s := &Server{Program: start(t, "the stand-in", cmd), URL: "http://127.0.0.1:" + port, Dir: dir}
-	if !s.waitFor("/health") {
-		t.Logf("the stand-in did not start:\n%s", s.Output())
-		return nil
-	}
-	return s
+	return NewDeployment(t).Flask(t, env...)
 }
 
 // GoServer starts the Go server on an empty data directory and waits until it
 // listens. The arguments follow -addr and -data.
 func GoServer(t testing.TB, args ...string) *Server {
 	t.Helper()
-	return goServer(t, t.TempDir(), "0", args)
-}
-
-func goServer(t testing.TB, dir, port string, args []string) *Server {
-	t.Helper()
-	return startServer(t, server, dir, port, args)
+	return startServer(t, server, t.TempDir(), "0", args)
 }
 
 // Soak reports whether tests are run at full length, as make soak does.
@@ -160,14 +129,6 @@ func startServer(t testing.TB, server *program, dir, port string, args []string)
 	return s
 }
 
-// Client starts the stand-in's Python client. It connects to the server at the URL.
-func Client(t testing.TB, url string, env ...string) *Program {
-	t.Helper()
-	cmd := exec.Command(python(t), original("client.py"))
-	cmd.Env = append(append(os.Environ(), "SERVER_URL="+url), env...)
-	return start(t, "the Python client", cmd)
-}
-
 func start(t testing.TB, name string, cmd *exec.Cmd) *Program {
 	t.Helper()
 	p := &Program{t: t, name: name, cmd: cmd, done: make(chan struct{})}
@@ -205,6 +166,20 @@ func (p *Program) Wait(enough func(output string) bool) bool {
 	return true
 }
 
+// Prints waits until the program prints the text, and ends the test if the program ends
+// before that, or does not print it in time.
+func (p *Program) Prints(t testing.TB, text string) {
+	t.Helper()
+	WaitFor(t, fmt.Sprintf("%s to print %q", p, text), func() bool {
+		ended := p.Ended() // before its output is read, which is complete then
+		printed := strings.Contains(p.Output(), text)
+		if ended && !printed {
+			t.Fatalf("%s has ended and has not printed %q:\n%s", p, text, p.Output())
+		}
+		return printed
+	})
+}
+
 // waitFor waits until the server answers a GET of the path with 200.
 func (s *Server) waitFor(path string) bool {
 	client := http.Client{Timeout: time.Second}
@@ -218,9 +193,9 @@ func (s *Server) waitFor(path string) bool {
 	})
 }
 
-// python returns the path of an interpreter that has the original's packages, which
+// PythonPath returns the path of an interpreter that has the original's packages, which
 // PYTHON may name.
-func python(t testing.TB) string {
+func PythonPath(t testing.TB) string {
 	t.Helper()
 	Need(t, PythonProgram)
 	path, err := interpreter()

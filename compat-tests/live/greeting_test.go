@@ -34,7 +34,7 @@ func polled(t *testing.T, url string) (polls []string) {
 	t.Helper()
 	url += "/socket.io/?EIO=4&transport=polling"
 	var open struct{ Sid string }
-	if err := json.Unmarshal([]byte(fetched(t, http.MethodGet, url, "")[1:]), &open); err != nil {
+	if err := json.Unmarshal([]byte(harness.Get(t, url).Body[1:]), &open); err != nil {
 		t.Fatal(err)
 	}
 	url += "&sid=" + open.Sid
@@ -50,7 +50,8 @@ func polled(t *testing.T, url string) (polls []string) {
 	}
 }
 
-// fetched returns the body of the response, or "" after an error.
+// fetched returns the body of the response. After an error, which fails the test, that is
+// what was received until then.
 func fetched(t *testing.T, method, url, body string) string {
 	response, err := harness.Fetch(t.Context(), method, url, body)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"counting/compat-tests/contract"
 	"counting/compat-tests/harness"
+	"counting/server/protocol"
 )
 
 // seedVariable sets the seed of the moments at which programs are killed.
@@ -62,14 +63,13 @@ func TestServerIsKilledAtRandomMoments(t *testing.T) {
 		g.Kill()
 		lines := g.unbroken()
 		for _, client := range clients {
-			// A client sends its next number when it has the ack.
-			if n := counted(client); len(n) > 1 && n[len(n)-2] > lines {
-				t.Errorf("kill %d: %s received the ack of %d, but the file ends with %d", kill+1, client, n[len(n)-2], lines)
+			if acked := client.Acked(); acked > lines {
+				t.Errorf("kill %d: %s received the ack of %d, but the file ends with %d", kill+1, client, acked, lines)
 			}
 		}
 		goServer.start(g)
 	}
-	t.Logf("killed %d times up to %d", kills, g.unbroken())
+	t.Logf("killed %d times up to %d", kills, harness.Lines(t, g.deployment.Dir))
 	g.awaitLimit(limit, clients...)
 	g.stops()
 }
@@ -118,6 +118,7 @@ func TestGoClientsCountToTheLimit(t *testing.T) {
 			if !eachSeatUnbroken(g) {
 				t.Errorf("a seat omits a number or counts one twice; %s", g.tail())
 			}
+			g.inOrder(protocol.Seats[:]...)
 			if lines := g.numbers(); len(lines) != limit {
 				t.Errorf("want %d numbers; %s", limit, g.tail())
 			}

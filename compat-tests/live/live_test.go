@@ -157,16 +157,8 @@ func (g *game) join(kind harness.Kind, seat protocol.Seat) *harness.Program {
 	g.t.Helper()
 	client := kind.Start(g.t, g.url, g.pace, noLimit)
 	g.clients = append(g.clients, client)
-	g.prints(client, "Assigned as "+seat.String()+",")
+	client.Prints(g.t, "Assigned as "+seat.String()+",")
 	return client
-}
-
-// prints waits until a program has printed something.
-func (g *game) prints(p *harness.Program, text string) {
-	g.t.Helper()
-	if !p.Wait(func(output string) bool { return strings.Contains(output, text) }) {
-		g.t.Fatalf("%s does not print %q", p, text)
-	}
 }
 
 // waitFor waits for a condition, and ends the test if it does not hold in time.
@@ -253,10 +245,11 @@ func (g *game) grows(more int) {
 	g.waitFor(strconv.Itoa(want)+" lines in numbers.txt", func() bool { return len(g.numbers()) >= want })
 }
 
-// unbroken checks that numbers.txt is an unbroken count and returns its length.
+// unbroken checks that the numbers.txt of a server that has ended is an unbroken count,
+// and returns its length.
 func (g *game) unbroken() int64 {
 	g.t.Helper()
-	return harness.Lines(g.t, g.deployment.Dir)
+	return harness.CompleteLines(g.t, g.deployment.Dir)
 }
 
 // stops terminates the Go server, and checks its exit code.

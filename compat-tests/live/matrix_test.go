@@ -43,9 +43,9 @@ func pairing(t *testing.T, server kindOfServer, kind1, kind2 harness.Kind, seat 
 		server.ends(g)
 		return
 	}
-	leaver, stayer := client1, client2
+	leaver, stayer, stays, itsKind := client1, client2, protocol.Client2, kind2
 	if seat == protocol.Client2 {
-		leaver, stayer = client2, client1
+		leaver, stayer, stays, itsKind = client2, client1, protocol.Client1, kind1
 	}
 	leaver.Kill()
 	newcomer := g.join(kind3, seat)
@@ -65,6 +65,9 @@ func pairing(t *testing.T, server kindOfServer, kind1, kind2 harness.Kind, seat 
 		t.Errorf("%s was assigned %v and began with %d", newcomer, assigned.LastNumber, first)
 	}
 	server.ends(g)
+	if server.name == flask.name && itsKind == harness.Go {
+		g.inOrder(stays)
+	}
 	if lines := g.numbers(); len(lines) < 40 {
 		t.Errorf("numbers.txt has %d lines, and had 40", len(lines))
 	}
@@ -93,12 +96,7 @@ func (k kindOfServer) ends(g *game) {
 // original handles each event in a thread, or a green thread, of its own.
 func eachSeatUnbroken(g *game) bool {
 	g.t.Helper()
-	written := make(map[protocol.Seat][]int64)
-	for _, line := range g.numbers() {
-		n := number(line[:len(line)-1])
-		written[protocol.SeatOf(n)] = append(written[protocol.SeatOf(n)], n)
-	}
-	for seat, numbers := range written {
+	for seat, numbers := range g.bySeat() {
 		slices.Sort(numbers)
 		for i, n := range numbers {
 			if n != int64(seat)+2*int64(i) {
@@ -107,4 +105,28 @@ func eachSeatUnbroken(g *game) bool {
 		}
 	}
 	return true
+}
+
+// inOrder checks that numbers.txt has the numbers of these seats in ascending order. The
+// original on eventlet guarantees it if one Go client had the seat: a Go client sends its
+// next number when it has the ack, and the original writes a number before it acks it.
+func (g *game) inOrder(seats ...protocol.Seat) {
+	g.t.Helper()
+	written := g.bySeat()
+	for _, seat := range seats {
+		if !slices.IsSorted(written[seat]) {
+			g.t.Errorf("the numbers of %s are not in order: %d", seat, written[seat])
+		}
+	}
+}
+
+// bySeat returns the numbers of each seat in the order of numbers.txt.
+func (g *game) bySeat() map[protocol.Seat][]int64 {
+	g.t.Helper()
+	written := make(map[protocol.Seat][]int64)
+	for _, line := range g.numbers() {
+		n := number(line[:len(line)-1])
+		written[protocol.SeatOf(n)] = append(written[protocol.SeatOf(n)], n)
+	}
+	return written
 }

@@ -40,9 +40,9 @@ func replicate(t *testing.T, n int) *replicated {
 	t.Helper()
 	first := harness.GoServer(t)
 	r := &replicated{t: t, dir: first.Dir, servers: []*harness.Server{first},
+		lines: func() int64 { return harness.Lines(t, first.Dir) },
 		owns:  regexp.MustCompile(`(?m)^counting_standby 0$`),
 		start: func(int) *harness.Server { return first.Standby(t) }}
-	r.lines = r.inFile
 	for range n - 1 {
 		r.servers = append(r.servers, first.Standby(t))
 	}
@@ -109,16 +109,6 @@ func (r *replicated) readAll() {
 	}
 }
 
-// inFile returns how many numbers the file has.
-func (r *replicated) inFile() int64 {
-	r.t.Helper()
-	n, bad, err := numbersfile.Verify(filepath.Join(r.dir, numbersfile.Name))
-	if err != nil || bad != nil && !bad.Torn {
-		r.t.Fatalf("numbers.txt: %v, %v", bad, err)
-	}
-	return n
-}
-
 // grows waits until there are that many more numbers.
 func (r *replicated) grows(by int64) {
 	r.t.Helper()
@@ -147,6 +137,24 @@ func (r *replicated) endOwners(times int, end func(*harness.Server)) (took []tim
 	return took
 }
 
+// endClients terminates the Go clients, and checks that none had ended before that, and
+// that all numbers whose acks they received are stored.
+func (r *replicated) endClients(clients []*harness.Program) {
+	r.t.Helper()
+	for _, c := range clients {
+		if c.Ended() {
+			r.t.Errorf("%s has ended, with exit code %d", c, c.WaitEnd())
+			continue
+		}
+		c.Terminate()
+	}
+	for _, c := range clients {
+		if acked, last := c.Acked(), r.lines(); acked == 0 || acked > last {
+			r.t.Errorf("%s received the ack of %d, but the last number is %d", c, acked, last)
+		}
+	}
+}
+
 // Three times in a row, six in a soak, the owner ends, and another of three servers
 // continues with the same clients.
 func TestTheOwnerEndsAgainAndAgain(t *testing.T) {
@@ -165,15 +173,22 @@ func TestTheOwnerEndsAgainAndAgain(t *testing.T) {
 				if kind == harness.Python {
 					pace = slow
 				}
-				var clients []*harness.Program
 				start := func() *harness.Program { return kind.Start(t, r.url, pace, noLimit) }
-				clients = append(clients, start(), start())
-				supervised := supervise(t, clients, start)
+				clients := []*harness.Program{start(), start()}
+				supervised := func() {}
+				if kind == harness.Python { // which may exit when it loses its server
+					supervised = supervise(t, clients, start)
+				}
 				took := r.endOwners(rounds, func(owner *harness.Server) {
 					if how == "killed" {
 						owner.Kill()
-					} else if d := owner.Terminate(); d > 3*time.Second { // 1 s on an idle machine
+						return
+					}
+					if d := owner.Terminate(); d > 3*time.Second { // 1 s on an idle machine
 						t.Errorf("it took %v to end", d)
+					}
+					if code := owner.WaitEnd(); code != 0 {
+						t.Errorf("it ended with exit code %d", code)
 					}
 				})
 				r.readAll()
@@ -182,10 +197,8 @@ func TestTheOwnerEndsAgainAndAgain(t *testing.T) {
 				if median := took[len(took)/2]; median > 10*time.Second { // 0.2 s and 1.5 s on a machine with some load
 					t.Errorf("the median is %v", median)
 				}
-				for _, c := range clients {
-					if acked, last := c.Acked(), r.lines(); kind == harness.Go && acked > last {
-						t.Errorf("%s received the ack of %d, but the file ends with %d", c, acked, last)
-					}
+				if kind == harness.Go {
+					r.endClients(clients)
 				}
 				if len(r.read) < 2*rounds {
 					t.Errorf("numbers.txt was read %d times", len(r.read))

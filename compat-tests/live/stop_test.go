@@ -32,7 +32,7 @@ func TestGoClientsEndWithinASecond(t *testing.T) {
 			g.join(harness.Go, protocol.Client1)
 			g.join(harness.Go, protocol.Client2)
 			client := start(g)
-			g.prints(g.Server.Program, full)
+			g.Server.Prints(g.t, full)
 			return client
 		}},
 		{"while it waits for a server that hangs", func(g *game) *harness.Program {
@@ -45,7 +45,7 @@ func TestGoClientsEndWithinASecond(t *testing.T) {
 		}},
 		{"while it waits for a server that is not running", func(g *game) *harness.Program {
 			client := start(g)
-			g.prints(client, "Error:")
+			client.Prints(g.t, "Error:")
 			return client
 		}},
 	}
@@ -76,7 +76,7 @@ func TestGoServerEndsWithinASecond(t *testing.T) {
 			for i, kind := range tt.clients {
 				if i == len(protocol.Seats) {
 					kind.Start(t, g.url, interval, noLimit)
-					g.prints(g.Server.Program, full)
+					g.Server.Prints(g.t, full)
 					break
 				}
 				client := g.join(kind, protocol.Seats[i])
@@ -92,7 +92,11 @@ func TestGoServerEndsWithinASecond(t *testing.T) {
 
 func endsWithinASecond(t *testing.T, p *harness.Program) {
 	t.Helper()
-	if took := p.Terminate(); took > time.Second {
+	most := time.Second
+	if !harness.Soak() { // the machine may be busy
+		most = 3 * time.Second
+	}
+	if took := p.Terminate(); took > most {
 		t.Errorf("%s took %v to end", p, took)
 	} else {
 		t.Logf("%s took %v to end", p, took)

@@ -36,12 +36,12 @@ func TestThirdClient(t *testing.T) {
 			g.takesOver(third)
 		}},
 		{"in Go gets a seat that is vacated after it was refused", harness.Go, func(g *game, client1, third *harness.Program) {
-			g.prints(third, "Error: both seats are taken")
+			third.Prints(g.t, "Error: both seats are taken")
 			client1.Kill()
 			g.takesOver(third)
 		}},
 		{"in JavaScript gets a seat that is vacated after it was refused", harness.JavaScript, func(g *game, client1, third *harness.Program) {
-			g.prints(third, "Error: both seats are taken")
+			third.Prints(g.t, "Error: both seats are taken")
 			client1.Kill()
 			g.takesOver(third)
 		}},
@@ -56,7 +56,7 @@ func TestThirdClient(t *testing.T) {
 			g.join(harness.Go, protocol.Client2)
 			g.grows(10)
 			third := tt.kind.Start(t, g.url, interval, noLimit)
-			g.prints(g.Server.Program, full)
+			g.Server.Prints(g.t, full)
 			tt.play(g, client1, third)
 			g.grows(10)
 			g.stops()
@@ -68,7 +68,7 @@ func TestThirdClient(t *testing.T) {
 // takesOver waits until a client has client1's seat and counts.
 func (g *game) takesOver(client *harness.Program) {
 	g.t.Helper()
-	g.prints(client, "Assigned as client1,")
+	client.Prints(g.t, "Assigned as client1,")
 	g.waitFor(client.String()+" to count", func() bool { return len(counted(client)) >= 3 })
 	if out := client.Output(); strings.Count(out, "Assigned as") != 1 {
 		g.t.Errorf("it was assigned more than once")

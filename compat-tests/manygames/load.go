@@ -317,7 +317,7 @@ func (c *client) join(seat int) error {
 			}
 			c.conn.SetDeadline(time.Time{})
 			return nil
-		case bytes.HasPrefix(packet, []byte("4")) && packet[1] != '2', bytes.HasPrefix(packet, []byte("41")):
+		case bytes.HasPrefix(packet, []byte("4")) && !bytes.HasPrefix(packet, []byte("42")):
 			return fmt.Errorf("unexpected packet %s", packet)
 		}
 	}

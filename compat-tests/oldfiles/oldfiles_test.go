@@ -12,7 +12,6 @@ import (
 
 	"counting/compat-tests/harness"
 	"counting/server/protocol"
-	"counting/server/spelling"
 
 	"github.com/gorilla/websocket"
 )
@@ -47,8 +46,8 @@ var oldFiles = []oldFile{
 	{name: "missing-last-newline", last: 9, tail: "ten"},
 	{name: "zero-bytes", last: 12, tail: strings.Repeat("\x00", 37)},
 	{name: "restarts-and-torn-last-line", last: 7, log: `line 8 is "one", not "eight"`, tail: "fou"},
-	{name: "100000-lines", text: counted(1, 100_000), last: 100_000},
-	{name: "100000-lines-after-a-duplicate", text: "one\n" + counted(1, 100_000), last: 100_000, log: `line 2 is "one", not "two"`},
+	{name: "100000-lines", text: harness.Counted(1, 100_000), last: 100_000},
+	{name: "100000-lines-after-a-duplicate", text: "one\n" + harness.Counted(1, 100_000), last: 100_000, log: `line 2 is "one", not "two"`},
 }
 
 func TestTheServerGoesOnFromAnOldFile(t *testing.T) {
@@ -85,12 +84,12 @@ func TestTheServerGoesOnFromAnOldFile(t *testing.T) {
 			for n := old.last + 1; n <= old.last+2; n++ {
 				counters[protocol.SeatOf(n)].count(n)
 			}
-			expectFile(t, path, kept+counted(old.last+1, old.last+2))
+			expectFile(t, path, kept+harness.Counted(old.last+1, old.last+2))
 
 			s.Kill()
 			again := oldFile{last: max(old.next, old.last+2), log: old.log}
 			expectOpened(t, harness.GoServer(t, "-data", dir), again.opened(path))
-			expectFile(t, path, kept+counted(old.last+1, old.last+2))
+			expectFile(t, path, kept+harness.Counted(old.last+1, old.last+2))
 		})
 	}
 }
@@ -137,15 +136,6 @@ func (old oldFile) opened(path string) (parts []string) {
 		parts = append(parts, fmt.Sprintf("%d bytes after the last complete line were cut off, a copy is in %s.cut-1", len(old.tail), path))
 	}
 	return parts
-}
-
-// counted returns the lines of the numbers from first to last.
-func counted(first, last int64) string {
-	var text []byte
-	for n := first; n <= last; n++ {
-		text = append(spelling.Append(text, n), '\n')
-	}
-	return string(text)
 }
 
 func expectFile(t *testing.T, path, want string) {
@@ -243,7 +233,7 @@ func (c *seatedClient) send(packet string) {
 
 func (c *seatedClient) receive() string {
 	c.t.Helper()
-	c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	_, packet, err := c.conn.ReadMessage()
 	if err != nil {
 		c.t.Fatal(err)

@@ -86,7 +86,7 @@ func TestBehindProxies(t *testing.T) {
 			headlines := p.headlines()
 			p.rises(5)
 			p.status("Counting")
-			time.Sleep(wallTime(t))
+			time.Sleep(wallTime)
 			p.rises(5)
 			p.shows("#start-go", regexp.QuoteMeta(front+"/"))
 			var code int
@@ -143,7 +143,7 @@ func TestAServerWithTooManyReaders(t *testing.T) {
 	p.serverAway(true) // its requests are refused
 	headlines := p.headlines()
 	p.rises(5)
-	time.Sleep(wallTime(t))
+	time.Sleep(wallTime)
 	p.rises(5)
 	for _, h := range headlines() {
 		if strings.Contains(h, "away") {
@@ -185,7 +185,7 @@ func TestClockSteps(t *testing.T) {
 			p.rises(10)
 			headlines := p.headlines()
 			p.run(chromedp.Evaluate(fmt.Sprintf(`{ const real = Date.now; Date.now = () => real() + %d }`, step), nil))
-			time.Sleep(wallTime(t))
+			time.Sleep(wallTime)
 			p.rises(5)
 			p.shows("#ago", "^last number just now$")
 			p.shows("#rate-now", `^([1-9]|0\.[1-9])`)
@@ -312,7 +312,7 @@ func TestAFrozenTab(t *testing.T) {
 	server := counting(t, interval)
 	p := open(t, server.URL)
 	p.rises(5)
-	p.freeze(wallTime(t))
+	p.freeze(wallTime)
 	p.rises(5)
 	p.shows("#headline-text", `^Counting`)
 	p.shows("#proof", `^all [\d,]+ lines in order, none lost, none twice$`)
@@ -343,7 +343,7 @@ func TestANewVersionOfTheServer(t *testing.T) {
 	})
 	p.show()
 	p.run(chromedp.Evaluate(`window.again = true`, nil))
-	time.Sleep(wallTime(t))
+	time.Sleep(wallTime)
 	p.rises(3)
 	var again bool
 	p.run(chromedp.Evaluate(`window.again === true`, &again))

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"counting/compat-tests/harness"
-	"counting/server/spelling"
 
 	"github.com/chromedp/chromedp"
 )
@@ -134,12 +133,7 @@ func TestThePageShowsTheEnd(t *testing.T) {
 func TestThePageShowsALongCount(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
-	writeFile(t, deployment, func(lines []byte) []byte {
-		for n := int64(1); n <= 4321; n++ {
-			lines = append(spelling.Append(lines, n), '\n')
-		}
-		return lines
-	})
+	writeFile(t, deployment, harness.Counted(1, 4321))
 	deployment.GoServer(t, "-goal", "0")
 	p := open(t, deployment.URL())
 	p.shows(".seat.client2 .seat-next", `^next: 4,322$`)
@@ -181,9 +175,7 @@ func TestThePageShowsALongCount(t *testing.T) {
 func TestThePageShowsAnOldFile(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
-	writeFile(t, deployment, func([]byte) []byte {
-		return []byte("one\ntwo\ntwo\n<img src=x onerror=alert(1)>\nthree\n" + strings.Repeat("x", 300) + "\n")
-	})
+	writeFile(t, deployment, "one\ntwo\ntwo\n<img src=x onerror=alert(1)>\nthree\n"+strings.Repeat("x", 300)+"\n")
 	deployment.GoServer(t)
 	p := open(t, deployment.URL())
 	p.shows("#line-rows", `<img src=x onerror=alert\(1\)>`)
@@ -202,9 +194,9 @@ func TestThePageShowsAnOldFile(t *testing.T) {
 	p.wellBehaved(deployment.URL())
 }
 
-func writeFile(t *testing.T, deployment harness.Deployment, text func([]byte) []byte) {
+func writeFile(t *testing.T, deployment harness.Deployment, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(deployment.Dir, "numbers.txt"), text(nil), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(deployment.Dir, "numbers.txt"), []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -228,11 +220,15 @@ func (p *page) status(what string) {
 	p.shows("#headline-text", "^"+regexp.QuoteMeta(what))
 }
 
-// shows waits until the text of an element matches.
-func (p *page) shows(selector, pattern string) {
+// shows waits until the text of an element matches, and returns the submatches.
+func (p *page) shows(selector, pattern string) (said []string) {
 	p.t.Helper()
 	re := regexp.MustCompile("(?m)" + pattern)
-	p.wait(fmt.Sprintf("%s to say %s", selector, pattern), func() bool { return re.MatchString(p.text(selector)) })
+	p.wait(fmt.Sprintf("%s to say %s", selector, pattern), func() bool {
+		said = re.FindStringSubmatch(p.text(selector))
+		return said != nil
+	})
+	return said
 }
 
 // length matches a duration on the page.
@@ -242,12 +238,7 @@ const length = `(\d+ min(?: \d+ s)?|[0-9.]+ m?s)`
 // least least and at most the time since since.
 func (p *page) between(selector, pattern string, least time.Duration, since time.Time) {
 	p.t.Helper()
-	p.shows(selector, pattern)
-	said := regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(p.text(selector))
-	if said == nil {
-		p.t.Errorf("%s no longer says %s", selector, pattern)
-		return
-	}
+	said := p.shows(selector, pattern)
 	got, err := time.ParseDuration(strings.NewReplacer(" min", "m", " ", "").Replace(said[1]))
 	most := time.Since(since) + 2*time.Second // as clocks advance during the check
 	if err != nil || got < least || got > most {

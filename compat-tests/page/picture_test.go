@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -158,7 +157,7 @@ func (p *page) shifts(f func()) (sum float64) {
 
 // fastTime is how long a fast count is observed.
 func fastTime() time.Duration {
-	if os.Getenv("SOAK") != "" {
+	if harness.Soak() {
 		return 10 * time.Minute
 	}
 	return 4 * time.Second
@@ -192,9 +191,4 @@ func (p *page) used() (u usage) {
 }
 
 // wallTime is how long a count is observed for unexpected states.
-func wallTime(t *testing.T) time.Duration {
-	if testing.Short() {
-		return time.Second
-	}
-	return 4 * time.Second
-}
+const wallTime = 4 * time.Second

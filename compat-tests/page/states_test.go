@@ -22,7 +22,6 @@ import (
 	"counting/server/live"
 	served "counting/server/page"
 	"counting/server/protocol"
-	"counting/server/spelling"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -242,9 +241,7 @@ func TestTheQRCodeCanBeRead(t *testing.T) {
 	t.Parallel()
 	server := harness.GoServer(t)
 	client := harness.Go.Start(t, server.URL+"?game=blue", interval, limit) // creates the game
-	if !client.Wait(func(output string) bool { return strings.Contains(output, "client1") }) {
-		t.Fatal("the client has no seat")
-	}
+	client.Prints(t, "client1")
 	p := open(t, server.URL+"/?game=blue&display")
 	p.visible("#qr")
 	var picture []byte
@@ -281,8 +278,6 @@ func TestFrames(t *testing.T) {
 			page = server.URL
 			p := open(t, slides.URL)
 			shown := func() bool {
-				var n int
-				p.run(chromedp.Evaluate(`performance.getEntriesByType("navigation").length + frames.length`, &n))
 				for _, asked := range p.asked() {
 					if asked == server.URL+"/events?after=0" {
 						return true
@@ -294,7 +289,7 @@ func TestFrames(t *testing.T) {
 				p.wait("the frame to follow the count", shown)
 				return
 			}
-			time.Sleep(wallTime(t))
+			time.Sleep(wallTime)
 			if shown() {
 				t.Error("the page is shown in a frame")
 			}
@@ -319,12 +314,7 @@ func TestWithoutJavaScript(t *testing.T) {
 func TestAFastCount(t *testing.T) {
 	t.Parallel()
 	deployment := harness.NewDeployment(t)
-	writeFile(t, deployment, func(lines []byte) []byte { // to numbers with long spellings
-		for n := int64(1); n <= 23_000; n++ {
-			lines = append(spelling.Append(lines, n), '\n')
-		}
-		return lines
-	})
+	writeFile(t, deployment, harness.Counted(1, 23_000)) // to numbers with long spellings
 	server := deployment.GoServer(t, "-goal", "0")
 	for range 2 {
 		harness.Go.Start(t, server.URL, 20*time.Millisecond, limit)

@@ -112,7 +112,7 @@ func TestClosesAreRecorded(t *testing.T) {
 	}
 	for _, tt := range tests { // not parallel, as they share polls
 		t.Run(tt.name, func(t *testing.T) {
-			s := startRecorder(t, server.URL)
+			s := startRecorder(t, "-target", server.URL)
 			tt.act(t, s)
 			r := s.end()
 			last := r.Lines[len(r.Lines)-1]

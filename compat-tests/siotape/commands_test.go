@@ -145,7 +145,7 @@ func tool(t *testing.T, args ...string) (int, string) {
 func TestLearntRulesAllowTheServerItselfAndNoOther(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
-	s := startRecorder(t, server.URL)
+	s := startRecorder(t, "-target", server.URL)
 	visit(t, s.URL)
 	s.end()
 	file := filepath.Join(filepath.Dir(s.out), rules.FileName)
@@ -175,7 +175,7 @@ func TestLearntRulesAllowTheServerItselfAndNoOther(t *testing.T) {
 func TestSecretsAreTakenOut(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
-	s := startRecorder(t, server.URL, "-redact")
+	s := startRecorder(t, "-target", server.URL, "-redact")
 	visit(t, s.URL)
 	r := s.end()
 	text := readAll(t, s.out)
@@ -199,7 +199,7 @@ func TestSecretsAreTakenOut(t *testing.T) {
 func TestARecordingAsHARIsTheSame(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
-	s := startRecorder(t, server.URL)
+	s := startRecorder(t, "-target", server.URL)
 	visit(t, s.URL)
 	r := s.end()
 	code, text := tool(t, "show", "-har", s.out)
@@ -238,7 +238,7 @@ func TestARecordingAsHARIsTheSame(t *testing.T) {
 func TestResultsAsJSONAndJUnit(t *testing.T) {
 	t.Parallel()
 	server := shop(t, "ready?")
-	s := startRecorder(t, server.URL)
+	s := startRecorder(t, "-target", server.URL)
 	visit(t, s.URL)
 	s.end()
 	junit := filepath.Join(t.TempDir(), "junit.xml")
@@ -266,7 +266,7 @@ func TestHeadersAndHostAreSent(t *testing.T) {
 		fmt.Fprintf(w, "%s %s %s", r.Host, r.Header.Get("X-Key"), r.FormValue("a"))
 	}))
 	defer server.Close()
-	s := startRecorder(t, server.URL, "-host", "shop.example", "-header", "X-Key: abc")
+	s := startRecorder(t, "-target", server.URL, "-host", "shop.example", "-header", "X-Key: abc")
 	for range 2 { // on one connection
 		res, err := http.Post(s.URL, "application/x-www-form-urlencoded", strings.NewReader("a=b"))
 		if err != nil {
@@ -296,7 +296,7 @@ func TestAServerWithTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "secret") }))
 	defer server.Close()
-	s := startRecorder(t, server.URL, "-insecure")
+	s := startRecorder(t, "-target", server.URL, "-insecure")
 	res, err := http.Get(s.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -325,5 +325,16 @@ func TestHelp(t *testing.T) {
 		if code, out := tool(t, args...); code != exitFailed || out == "" {
 			t.Errorf("%v: exit code %d, %s", args, code, out)
 		}
+	}
+}
+
+// A server is not started where another program listens.
+func TestStartAtAnAddressInUse(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	code, out := tool(t, "record", "-start", "sleep 60", "-target", other.URL, "-listen", "127.0.0.1:0", "-out", filepath.Join(t.TempDir(), "session.jsonl"))
+	if code != exitFailed || !strings.Contains(out, "another process already listens on "+strings.TrimPrefix(other.URL, "http://")) {
+		t.Errorf("exit code %d: %s", code, out)
 	}
 }

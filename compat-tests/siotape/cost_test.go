@@ -67,7 +67,7 @@ func ackTime(t testing.TB, ws *websocket.Conn, id int) time.Duration {
 // reliable, so the limit is only checked in a soak.
 func TestTheCostOfARecorder(t *testing.T) {
 	server := acker(t)
-	s := startRecorder(t, server.URL)
+	s := startRecorder(t, "-target", server.URL)
 	straight, recorded := joined(t, server.URL), joined(t, s.URL)
 	const rounds = 2000
 	var without, with []time.Duration
@@ -98,7 +98,7 @@ func TestALongRecordingTakesBoundedMemory(t *testing.T) {
 		packets = 3_600_000
 	}
 	server := acker(t)
-	s := startRecorder(t, server.URL)
+	s := startRecorder(t, "-target", server.URL)
 	const clients = 10
 	var all sync.WaitGroup
 	sockets := make([]*websocket.Conn, clients)

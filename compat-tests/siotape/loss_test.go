@@ -145,7 +145,7 @@ func TestNothingIsLostWithoutAMessage(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := startRecorder(t, scripted(t, tt.answers...))
+			s := startRecorder(t, "-target", scripted(t, tt.answers...))
 			ask(t, s.URL, tt.came, tt.ask...)
 			r := s.end()
 			if len(recorded(r, tt.want)) != 1 || s.code != tt.code {
@@ -175,7 +175,7 @@ func TestOtherWebSocketsAreRecordedAndReplayed(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	s := startRecorder(t, server.URL)
+	s := startRecorder(t, "-target", server.URL)
 	dialer := websocket.Dialer{Subprotocols: []string{"chat"}}
 	ws, _, err := dialer.Dial(strings.Replace(s.URL, "http", "ws", 1)+"/ws?x=1", nil)
 	if err != nil {
@@ -205,7 +205,7 @@ func TestOtherWebSocketsAreRecordedAndReplayed(t *testing.T) {
 func TestAWrongPathIsReported(t *testing.T) {
 	t.Parallel()
 	handshake := `HTTP/1.1 200 OK` + "\r\nContent-Length: 26\r\n\r\n" + `0{"sid":"0123456789abcde"}`
-	s := startRecorder(t, scripted(t, handshake), "-path", "/elsewhere/")
+	s := startRecorder(t, "-target", scripted(t, handshake), "-path", "/elsewhere/")
 	ask(t, s.URL, "}", fmt.Sprintf(get, "socket.io/?EIO=4&transport=polling"))
 	r := s.end()
 	if said := s.output.String(); r.Count().Sessions != 1 || s.code != exitInPart || !strings.Contains(said, "No session was opened at /elsewhere/") ||

@@ -37,14 +37,24 @@ type recorder struct {
 	output tail // of the command
 }
 
-// startRecorder starts siotape record for a server.
-func startRecorder(t *testing.T, target string, args ...string) *recorder {
+// startRecorder starts siotape record with these flags, of which -target or -start is
+// required.
+func startRecorder(t *testing.T, args ...string) *recorder {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	s := &recorder{t: t, stop: stop, out: filepath.Join(t.TempDir(), "session.jsonl"), done: make(chan int, 1)}
 	lines, printing := io.Pipe()
-	args = append([]string{"record", "-target", target, "-listen", "127.0.0.1:0", "-out", s.out}, args...)
-	go func() { s.done <- run(ctx, args, io.MultiWriter(printing, &s.output), os.Stderr); printing.Close() }()
+	args = append([]string{"record", "-listen", "127.0.0.1:0", "-out", s.out}, args...)
+	go func() {
+		s.done <- run(ctx, args, io.MultiWriter(printing, &s.output), os.Stderr)
+		printing.Close()
+		close(s.done)
+	}()
+	t.Cleanup(func() {
+		stop()
+		for range s.done { // until a server that it started has ended
+		}
+	})
 	var line strings.Builder
 	for b := make([]byte, 1); b[0] != '\n'; line.Write(b) {
 		if _, err := lines.Read(b); err != nil {
@@ -127,23 +137,17 @@ func isNumber(line string) bool { return strings.Contains(line, `42["number"`) }
 func TestPythonClientsGiveWhatWasRecorded(t *testing.T) {
 	t.Parallel()
 	flask := harness.Flask(t)
-	s := startRecorder(t, flask.URL, "-state", filepath.Join(flask.Dir, "numbers.txt"))
-	quick := []string{"COUNT_SLEEP=0.1", "STEP_SLEEP=0.01"}
-	awaitOutput := func(p *harness.Program, text string) {
-		t.Helper()
-		if !p.Wait(func(out string) bool { return strings.Contains(out, text) }) {
-			t.Fatalf("a client does not print %q:\n%s", text, p.Output())
-		}
-	}
-	client1 := harness.Client(t, s.URL, quick...)
-	awaitOutput(client1, "Connected to server!")
-	client2 := harness.Client(t, s.URL, quick...)
-	awaitOutput(client1, "counting: nine")
-	awaitOutput(client2, "counting: eight")
+	s := startRecorder(t, "-target", flask.URL, "-state", filepath.Join(flask.Dir, "numbers.txt"))
+	start := func() *harness.Program { return harness.Python.Start(t, s.URL, 120*time.Millisecond, 2000) }
+	client1 := start()
+	client1.Prints(t, "Connected to server!")
+	client2 := start()
+	client1.Prints(t, "counting: nine")
+	client2.Prints(t, "counting: eight")
 	client1.Kill()
-	awaitOutput(client2, "Game stopped!")
+	client2.Prints(t, "Game stopped!")
 	client2.Kill()
-	flask.Wait(func(out string) bool { return strings.Contains(out, "client2 disconnected") })
+	flask.Prints(t, "client2 disconnected")
 	got := s.end()
 
 	sameShape(t, got, given(t, "two-python-clients"), isNumber)
@@ -170,7 +174,7 @@ func TestReplayedRecordingIsRecordedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			flask := harness.Flask(t)
-			s := startRecorder(t, flask.URL)
+			s := startRecorder(t, "-target", flask.URL)
 			r := given(t, name)
 			rs, err := rules.ReadFile(filepath.Join("..", "recordings", rules.FileName))
 			if err != nil {
@@ -188,7 +192,7 @@ func TestReplayedRecordingIsRecordedAgain(t *testing.T) {
 func TestCompressedFramesAreRecordedUncompressed(t *testing.T) {
 	t.Parallel()
 	flask := harness.Flask(t)
-	s := startRecorder(t, flask.URL)
+	s := startRecorder(t, "-target", flask.URL)
 	dialer := websocket.Dialer{EnableCompression: true}
 	ws, res, err := dialer.Dial(strings.Replace(s.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
 	if err != nil {
@@ -243,7 +247,7 @@ func TestBytesPassUnchanged(t *testing.T) {
 			}()
 		}
 	}()
-	s := startRecorder(t, "http://"+l.Addr().String())
+	s := startRecorder(t, "-target", "http://"+l.Addr().String())
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() {

@@ -5,11 +5,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"counting/compat-tests/harness"
 	"counting/compat-tests/results"
+	"counting/compat-tests/siotape/tape"
 )
 
 // A kind is a kind of server that the sample chat is written for.
@@ -39,14 +41,6 @@ func (k kind) other() kind {
 
 // transports are the ways in which the sample's clients connect.
 var transports = []string{"polling", "websocket", "upgrade"}
-
-// python returns the interpreter that has the packages of the sample.
-func python() string {
-	if p := os.Getenv("PYTHON"); p != "" {
-		return p
-	}
-	return "/usr/bin/python3"
-}
 
 func needSamples(t *testing.T) {
 	t.Helper()
@@ -87,7 +81,7 @@ func chat(t *testing.T, k kind, changes ...string) (start string) {
 	}
 	env := fmt.Sprintf("NODE_MODULES=%s CLIENT=%s/socket.io-client/dist/socket.io.min.js EVENTLET_NO_GREENDNS=yes exec ", modules, modules)
 	if k == flask {
-		return env + python() + " " + filepath.Join(dir, "server.py")
+		return env + harness.PythonPath(t) + " " + filepath.Join(dir, "server.py")
 	}
 	return env + "node " + filepath.Join(dir, "server.mjs")
 }
@@ -98,12 +92,12 @@ func chat(t *testing.T, k kind, changes ...string) (start string) {
 func recordChat(t *testing.T, k kind, client, transport string) (file string) {
 	t.Helper()
 	for range 5 {
-		file = recordChatOnce(t, k, client, transport)
-		text, err := os.ReadFile(file)
+		file = recordWith(t, chat(t, k), func(url string) { runClient(t, client, url, transport) })
+		r, err := tape.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !pollAfterEnd.Match(text) {
+		if !slices.ContainsFunc(r.Lines, pollAfterEnd) {
 			return file
 		}
 		t.Log("a poll came after the end of its session: recording again")
@@ -112,15 +106,14 @@ func recordChat(t *testing.T, k kind, client, transport string) (file string) {
 	return ""
 }
 
-// pollAfterEnd matches a recording with a poll for an ended session: Flask answers 500,
-// Node that the session is unknown.
-var pollAfterEnd = regexp.MustCompile(`"status":500|Session ID unknown`)
-
-func recordChatOnce(t *testing.T, k kind, client, transport string) (file string) {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), fmt.Sprintf("%s-%s.jsonl", strings.ToLower(k.name), transport))
-	recordWith(t, chat(t, k), out, func(url string) { runClient(t, client, url, transport) })
-	return out
+// pollAfterEnd reports whether a line is a polling request to an ended session: Flask
+// answers 500, Node that the session is unknown.
+func pollAfterEnd(l tape.Line) bool {
+	if l.HTTP == nil || l.HTTP.Status != http.StatusInternalServerError && !strings.Contains(l.HTTP.Response, "Session ID unknown") {
+		return false
+	}
+	u, err := url.Parse(l.HTTP.URL)
+	return err == nil && u.Path == "/socket.io/" && u.Query().Get("transport") == "polling" && u.Query().Has("sid")
 }
 
 // runClient runs a client of the sample, and waits until it ends.
@@ -130,7 +123,7 @@ func runClient(t *testing.T, client, url, transport string) {
 	defer cancel()
 	program := "node"
 	if client == "client.py" {
-		program = python()
+		program = harness.PythonPath(t)
 	}
 	cmd := exec.CommandContext(ctx, program, "samples/chat/"+client, url, transport)
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -150,9 +143,8 @@ def slow(auth=None):
 
 @socketio.on("hello")`)
 	for _, client := range []string{"client.js", "client.py"} {
-		out := filepath.Join(t.TempDir(), client+".jsonl")
-		recordWith(t, start, out, func(url string) { runClient(t, client, url, "upgrade") })
-		if text, err := os.ReadFile(out); err != nil || !bytes.Contains(text, []byte("left")) {
+		file := recordWith(t, start, func(url string) { runClient(t, client, url, "upgrade") })
+		if text, err := os.ReadFile(file); err != nil || !bytes.Contains(text, []byte("left")) {
 			t.Errorf("%s: its session is not whole: %v", client, err)
 		}
 	}
@@ -161,9 +153,8 @@ def slow(auth=None):
 // recordStaying records client.js, one of whose users is still connected at the end.
 func recordStaying(t *testing.T, k kind) (file string) {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "chat.jsonl")
 	cmd := exec.Command("node")
-	recordWith(t, chat(t, k), out, func(url string) {
+	file = recordWith(t, chat(t, k), func(url string) {
 		cmd.Args = append(cmd.Args, "samples/chat/client.js", url, "websocket")
 		cmd.Env = append(os.Environ(), "STAY=1")
 		said, err := cmd.StdoutPipe()
@@ -180,34 +171,21 @@ func recordStaying(t *testing.T, k kind) (file string) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("client.js: %v", err)
 	}
-	return out
+	return file
 }
 
-// recordWith runs siotape record while clients runs.
-func recordWith(t *testing.T, start, out string, clients func(url string)) {
+// recordWith records what clients does on a server that the command starts.
+func recordWith(t *testing.T, start string, clients func(url string)) (file string) {
 	t.Helper()
 	atOnce <- struct{}{}
 	defer func() { <-atOnce }()
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	lines, printing := io.Pipe()
-	printed := &tail{}
-	code := make(chan int, 1)
-	go func() {
-		code <- run(ctx, []string{"record", "-start", start, "-listen", "127.0.0.1:0", "-out", out}, io.MultiWriter(printed, printing), printed)
-		printing.Close()
-	}()
-	buf := make([]byte, 4096)
-	n, err := lines.Read(buf)
-	if err != nil {
-		t.Fatalf("the recorder did not start: %s", printed)
+	s := startRecorder(t, "-start", start)
+	clients(s.URL)
+	s.end()
+	if s.code != exitSame {
+		t.Fatalf("exit code %d: %s", s.code, &s.output)
 	}
-	go func() { _, _ = io.Copy(io.Discard, lines) }()
-	clients(regexp.MustCompile(`http://127\S+\s*$`).FindString(strings.TrimSpace(string(buf[:n]))))
-	stop()
-	if c := <-code; c != exitSame {
-		t.Fatalf("exit code %d: %s", c, printed)
-	}
+	return s.out
 }
 
 // replayChat replays a recording and returns the exit code and output.

@@ -31,22 +31,17 @@ type server struct {
 
 // begin returns the server, and starts it first if -start is given. The caller must stop
 // it.
-func (c *connectionFlags) begin(ctx context.Context) (s *server, err error) {
+func (c *connectionFlags) begin(ctx context.Context) (*server, error) {
+	target := c.target
 	switch {
-	case c.start == "" && c.target == "":
+	case c.start == "" && target == "":
 		return nil, fmt.Errorf("either -target or -start is required; see -h")
 	case c.start == "":
-		return &server{url: c.target, state: c.state, stop: func() {}}, nil
-	case c.target != "":
-		return c.startAt(ctx, c.target)
+		return &server{url: target, state: c.state, stop: func() {}}, nil
+	case target == "":
+		target = "http://127.0.0.1:" + freeport.New()
 	}
-	// Another process may have taken the port meanwhile: try another one.
-	for range 3 {
-		if s, err = c.startAt(ctx, "http://127.0.0.1:"+freeport.New()); err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	return s, err
+	return c.startAt(ctx, target)
 }
 
 func (c *connectionFlags) startAt(ctx context.Context, target string) (*server, error) {

@@ -43,7 +43,7 @@ func TestTour(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s \"$@\"\n", python())
+	wrapper := fmt.Sprintf("#!/bin/sh\nexec %s \"$@\"\n", harness.PythonPath(t))
 	if err := os.WriteFile(filepath.Join(bin, "python3"), []byte(wrapper), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,13 @@ package etcdtest
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"counting/compat-tests/freeport"
 
 	"go.etcd.io/etcd/server/v3/embed"
 )
@@ -29,7 +30,7 @@ func Start(tb testing.TB, n int) *Cluster {
 		config.Name = fmt.Sprintf("etcd%d", i)
 		config.Dir = tb.TempDir()
 		config.LogLevel, config.LogOutputs = "fatal", []string{os.DevNull}
-		config.ListenClientUrls, config.ListenPeerUrls = loopback(tb), loopback(tb)
+		config.ListenClientUrls, config.ListenPeerUrls = loopback(), loopback()
 		config.AdvertiseClientUrls, config.AdvertisePeerUrls = config.ListenClientUrls, config.ListenPeerUrls
 		initial = append(initial, config.Name+"="+config.AdvertisePeerUrls[0].String())
 		c.configs = append(c.configs, config)
@@ -49,15 +50,9 @@ func Start(tb testing.TB, n int) *Cluster {
 	return c
 }
 
-// loopback returns an address that is free at the moment.
-func loopback(tb testing.TB) []url.URL {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return []url.URL{{Scheme: "http", Host: l.Addr().String()}}
+// loopback returns a free address, also for a member that is started again.
+func loopback() []url.URL {
+	return []url.URL{{Scheme: "http", Host: "127.0.0.1:" + freeport.New()}}
 }
 
 func (c *Cluster) start(tb testing.TB, i int) {

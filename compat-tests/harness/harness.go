@@ -23,7 +23,7 @@ import (
 )
 
 // startTimeout is how long a program may take to start, or to end, on a busy machine.
-const startTimeout = 60 * time.Second
+const startTimeout = 3 * time.Minute
 
 // starting bounds how many Python servers start at the same time. Each takes a second
 // of processor time, so that more of them would only wait for each other.
@@ -151,7 +151,7 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *Program {
 func (p *Program) Output() string { return p.out.String() }
 
 // Wait waits until enough reports true for what the program has printed. It returns
-// false if the program ends or a minute passes before that.
+// false if the program ends or startTimeout passes before that.
 func (p *Program) Wait(enough func(output string) bool) bool {
 	deadline := time.After(startTimeout)
 	for !enough(p.Output()) {

@@ -18,7 +18,7 @@ import (
 
 // How long a server may take to listen, and to end.
 const (
-	startTimeout = time.Minute
+	startTimeout = 3 * time.Minute
 	stopTimeout  = 5 * time.Second
 )
 

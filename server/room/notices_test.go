@@ -38,7 +38,7 @@ func TestNoticesOfLinesAreMerged(t *testing.T) {
 	}
 }
 
-// A full queue takes no more events. Lines are merged behind it: without a bound in
+// A full queue takes no more events. Lines are merged after it: without a bound in
 // default mode, and up to maxNotices in faithful mode.
 func TestNoticesAreBounded(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"counting/clients/socketio/socketiotest"
+	"counting/compat-tests/freeport"
 )
 
 func TestHealthIsWhetherTheServerWasHeard(t *testing.T) {
@@ -38,17 +38,6 @@ func TestHealthIsWhetherTheServerWasHeard(t *testing.T) {
 	})
 }
 
-// freeAddress returns an address that nothing listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // Like a probe, one process checks the other.
 func TestCheck(t *testing.T) {
 	t.Parallel()
@@ -56,7 +45,7 @@ func TestCheck(t *testing.T) {
 		s.Open()
 		s.Wait()
 	})
-	addr := freeAddress(t)
+	addr := "127.0.0.1:" + freeport.New()
 	check := func() (code int, text string) {
 		out, err := client(t, []string{"HEALTH=" + addr}, "-check").CombinedOutput()
 		var exit *exec.ExitError
@@ -82,7 +71,7 @@ func TestCheck(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 
-	lost := client(t, []string{"HEALTH=" + addr, "SERVER_URL=http://" + freeAddress(t)})
+	lost := client(t, []string{"HEALTH=" + addr, "SERVER_URL=http://" + "127.0.0.1:" + freeport.New()})
 	if out, _ := lost.CombinedOutput(); lost.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), addr) {
 		t.Errorf("a second client on the address exits with %d: %s", lost.ProcessState.ExitCode(), out)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // The ports are outside the range from which systems assign ports.
@@ -27,12 +28,13 @@ func New() string {
 		if err != nil {
 			continue
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
-		if err != nil {
+		// To listen on the port would be another way to find out whether it is free. But a
+		// process that is being started has a copy of the listener for a moment.
+		if conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second); err == nil {
+			conn.Close()
 			reservation.Close()
 			continue
 		}
-		l.Close()
 		mu.Lock()
 		reserved = append(reserved, reservation) // or else it would be garbage collected, and closed
 		mu.Unlock()

@@ -1,14 +1,16 @@
 package freeport
 
 import (
+	"net"
+	"os"
+	"os/exec"
 	"sync"
 	"testing"
 )
 
 func TestNoPortIsReturnedTwice(t *testing.T) {
-	t.Parallel()
 	var mu sync.Mutex
-	seen := make(map[string]bool)
+	seen, before := make(map[string]bool), len(reserved)
 	var running sync.WaitGroup
 	for range 300 {
 		running.Go(func() {
@@ -22,7 +24,39 @@ func TestNoPortIsReturnedTwice(t *testing.T) {
 		})
 	}
 	running.Wait()
-	if len(reserved) != len(seen) {
-		t.Errorf("%d ports are reserved, %d were returned", len(reserved), len(seen))
+	if n := len(reserved) - before; n != len(seen) {
+		t.Errorf("%d ports are reserved, %d were returned", n, len(seen))
 	}
+}
+
+// Nothing listens on a port that is returned. A child process had a copy of a listener
+// until it executed its program.
+func TestNothingListensWhileOtherProcessesAreStarted(t *testing.T) {
+	this, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var starting sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		starting.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = exec.Command(this, "-test.run=^$").Run()
+				}
+			}
+		})
+	}
+	for range 1000 {
+		port := New()
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			conn.Close()
+			t.Errorf("something listens on port %s", port)
+		}
+	}
+	close(stop)
+	starting.Wait()
 }

@@ -280,7 +280,15 @@ type client struct {
 // join opens a session and waits until it is assigned a seat. On a server that does not
 // assign seats it uses the given one.
 func join(addr, game string, seat int) (*client, error) {
-	conn, err := wire.Dial(addr, "/socket.io/?EIO=4&transport=websocket&game="+game, 1024, joinTimeout)
+	began := time.Now()
+	dial := func() (*wire.Conn, error) {
+		return wire.Dial(addr, "/socket.io/?EIO=4&transport=websocket&game="+game, 1024, joinTimeout)
+	}
+	conn, err := dial()
+	for errors.Is(err, wire.ErrUnavailable) && time.Since(began) < joinTimeout { // the game is still being opened
+		time.Sleep(100 * time.Millisecond)
+		conn, err = dial()
+	}
 	if err != nil {
 		return nil, err
 	}

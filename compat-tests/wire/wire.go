@@ -6,6 +6,7 @@ package wire
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,6 +29,9 @@ type Conn struct {
 	read int // bytes of the frame that Next returned last
 }
 
+// ErrUnavailable is Dial's error if the server answers 503: a client tries again.
+var ErrUnavailable = errors.New("the server did not open a WebSocket: 503 Service Unavailable")
+
 // Dial opens a WebSocket. It sets the connection's deadline to the given time from now,
 // and does not reset it. A frame of more than buffer bytes is an error of Next.
 func Dial(addr, path string, buffer int, within time.Duration) (*Conn, error) {
@@ -40,7 +44,11 @@ func Dial(addr, path string, buffer int, within time.Duration) (*Conn, error) {
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", path, addr)
 	r := bufio.NewReaderSize(conn, buffer)
 	response, err := http.ReadResponse(r, nil)
-	if err == nil && response.StatusCode != http.StatusSwitchingProtocols {
+	switch {
+	case err != nil:
+	case response.StatusCode == http.StatusServiceUnavailable:
+		err = ErrUnavailable
+	case response.StatusCode != http.StatusSwitchingProtocols:
 		err = fmt.Errorf("the server did not open a WebSocket: %s", response.Status)
 	}
 	if err != nil {

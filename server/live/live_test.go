@@ -20,7 +20,7 @@ import (
 	"counting/server/spelling"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // count is a numbers.txt, and the feed of a server that has just opened it.
 type count struct {
@@ -108,7 +108,7 @@ type stream struct {
 
 func (c *count) open(query, lastEventID string) *stream {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	c.t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/events"+query, nil)
 	if err != nil {

@@ -284,16 +284,17 @@ func whose(owner string) string {
 
 // pause waits for d, or until an error ends Run, which it returns.
 func (c *Count) pause(d time.Duration) error {
+	over := false
 	timer := time.AfterFunc(d, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		over = true
 		c.changed.Broadcast()
 	})
 	defer timer.Stop()
-	end := time.Now().Add(d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.failure == nil && time.Now().Before(end) {
+	for c.failure == nil && !over {
 		c.changed.Wait()
 	}
 	return c.failure

@@ -264,27 +264,11 @@ func BenchmarkForwarding(b *testing.B) {
 	direct := join(b, owner, assigned1, joined)
 	forwarded := join(b, standby, assigned2, started, joined)
 	direct.expect(started)
-	turn := func(p *peer, seat string, n int) time.Duration {
-		began := time.Now()
-		p.send(number("1", seat, n))
-		for {
-			switch packet, err := p.next(); {
-			case err != nil:
-				b.Fatal(err)
-			case packet == "2": // the heartbeat
-				p.send("3")
-			case packet == "431[]":
-				return time.Since(began)
-			default:
-				b.Fatalf("%q came in place of the ack", packet)
-			}
-		}
-	}
 	var took [2][]time.Duration
 	b.ResetTimer()
 	for i := range max(b.N, 2000) {
-		took[0] = append(took[0], turn(direct, "client1", 2*i+1))
-		took[1] = append(took[1], turn(forwarded, "client2", 2*i+2))
+		took[0] = append(took[0], timeToAck(b, direct, "client1", 2*i+1))
+		took[1] = append(took[1], timeToAck(b, forwarded, "client2", 2*i+2))
 	}
 	b.ReportMetric(0, "ns/op") // meaningless here
 	for i, what := range []string{"a client of the owner", "a client of the standby, which forwards"} {

@@ -50,21 +50,7 @@ func ackWithReaders(b *testing.B, readers int, path string, lines int64) {
 		if n%2 == 0 {
 			p, seat = c, "client2"
 		}
-		began := time.Now()
-		p.send(number("1", seat, n))
-		for {
-			packet, err := p.next()
-			switch {
-			case err != nil:
-				b.Fatal(err)
-			case packet == "2": // the heartbeat
-				p.send("3")
-			case packet == "431[]":
-				return time.Since(began)
-			default:
-				b.Fatalf("%q came in place of the ack", packet)
-			}
-		}
+		return timeToAck(b, p, seat, n)
 	}
 	for range 100 {
 		turn()
@@ -87,6 +73,26 @@ func ackWithReaders(b *testing.B, readers int, path string, lines int64) {
 	b.ReportMetric(ms(percentile(without, 50)), "p50-ms-alone")
 	b.ReportMetric(ms(percentile(with, 50)), "p50-ms-watched")
 	b.ReportMetric(ms(percentile(with, 99))/ms(percentile(without, 99)), "p99-ratio")
+}
+
+// timeToAck sends a number, and returns how long its ack took.
+func timeToAck(b *testing.B, p *peer, seat string, n int) time.Duration {
+	b.Helper()
+	began := time.Now()
+	p.send(number("1", seat, n))
+	for {
+		packet, err := p.next()
+		switch {
+		case err != nil:
+			b.Fatal(err)
+		case packet == "2": // the heartbeat
+			p.send("3")
+		case packet == "431[]":
+			return time.Since(began)
+		default:
+			b.Fatalf("%q came in place of the ack", packet)
+		}
+	}
 }
 
 // watchers opens that many streams, reads all but one of them, and returns a function

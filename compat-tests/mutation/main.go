@@ -3,11 +3,10 @@
 // not look at that code. It writes the score and the survivors with their explanations,
 // from explained.txt, and fails if one has none. It is run by make mutation.
 //
-//	go run ./compat-tests/mutation [-at-once 2] [-also PACKAGE] [-only REGEXP] [-results FILE] PACKAGE...
+//	go run ./compat-tests/mutation [-at-once 2] [-only REGEXP] [-results FILE] PACKAGE...
 package main
 
 import (
-	"bufio"
 	"bytes"
 	_ "embed"
 	"encoding/json"
@@ -46,7 +45,6 @@ const (
 func main() {
 	var c config
 	flag.IntVar(&c.atOnce, "at-once", 2, "how many `mutants` to test at the same time")
-	flag.StringVar(&c.also, "also", "", "run the tests of these `packages`, separated by commas, on what survives those of its own")
 	only := flag.String("only", "", "test only the mutants whose name matches this `regexp`")
 	flag.StringVar(&c.file, "results", "", "write the table into this Markdown `file`")
 	flag.Parse()
@@ -61,9 +59,9 @@ func main() {
 }
 
 type config struct {
-	atOnce     int
-	also, file string
-	only       *regexp.Regexp
+	atOnce int
+	file   string
+	only   *regexp.Regexp
 }
 
 func (c config) run(packages []string) error {
@@ -124,18 +122,11 @@ func (c config) test(pkg string, mutants []*mutant) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	tests := []string{pkg}
-	if c.also != "" {
-		tests = append(tests, strings.Split(c.also, ",")...)
+	began := time.Now()
+	if out, err := exec.Command("go", "test", "-count=1", "-vet=off", pkg).CombinedOutput(); err != nil {
+		return fmt.Errorf("the tests of %s fail without a change: %w\n%s", pkg, err, out)
 	}
-	timeouts := make([]time.Duration, len(tests))
-	for i, t := range tests {
-		began := time.Now()
-		if out, err := exec.Command("go", "test", "-count=1", "-vet=off", t).CombinedOutput(); err != nil {
-			return fmt.Errorf("the tests of %s fail without a change: %w\n%s", t, err, out)
-		}
-		timeouts[i] = max(minTimeout, 10*time.Since(began))
-	}
+	timeout := max(minTimeout, 10*time.Since(began))
 	slots := make(chan struct{}, c.atOnce)
 	failures := make([]error, len(mutants))
 	var all sync.WaitGroup
@@ -143,10 +134,7 @@ func (c config) test(pkg string, mutants []*mutant) error {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			m.outcome = survived
-			for j := 0; j < len(tests) && m.outcome == survived && failures[i] == nil; j++ {
-				m.outcome, failures[i] = m.test(filepath.Join(dir, fmt.Sprint(i)), tests[j], timeouts[j])
-			}
+			m.outcome, failures[i] = m.test(filepath.Join(dir, fmt.Sprint(i)), pkg, timeout)
 			if m.outcome == survived {
 				fmt.Println("survived:", m.name)
 			}
@@ -181,11 +169,4 @@ func (m *mutant) test(prefix, pkg string, timeout time.Duration) (outcome string
 		return invalid, nil
 	}
 	return killed, nil
-}
-
-// firstLine returns a text up to its first line break.
-func firstLine(text string) string {
-	s := bufio.NewScanner(strings.NewReader(text))
-	s.Scan()
-	return s.Text()
 }

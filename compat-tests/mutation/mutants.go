@@ -135,6 +135,12 @@ func mutantsIn(file string, source []byte) (all []*mutant, err error) {
 	return all, nil
 }
 
+// firstLine returns a text up to its first line break.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
 // locks reports whether a call locks or unlocks a mutex: that one is missing is for the
 // race detector to find.
 func locks(call *ast.CallExpr) bool {

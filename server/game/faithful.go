@@ -81,7 +81,7 @@ func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 		}
 	}
 	size := len(n.Words) + lineOverhead
-	r := Refused{Session: s, Seat: g.seatOf(s), Number: n}
+	r := Refused{Session: s, Number: n}
 	switch {
 	case !g.in[s]:
 		r.Code = NotJoined
@@ -95,6 +95,7 @@ func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 		r.Code = TooManyLines
 	}
 	if r.Code != "" {
+		r.Seat = g.seatOf(s)
 		g.do(r) // the original's handler raises, and nothing is acked
 		return g.effects
 	}

@@ -73,8 +73,8 @@ func (c *storeConfig) check(faithful bool) error {
 	return nil
 }
 
-// openStore opens the store that the flags select, and registers its metrics. The function that it returns opens the
-// file of faithful mode; it is nil for a store without files.
+// openStore opens the store that the flags select, and registers its metrics. The function
+// that it returns opens the file of faithful mode; it is nil for a store without files.
 func openStore(ctx context.Context, c config, self store.Elsewhere, counts *metrics.Metrics, log *slog.Logger) (store.Store, func(context.Context) (*numbersfile.File, error), error) {
 	if c.store.URL != "" {
 		s, err := etcdstore.Open(ctx, c.store.Address, etcdstore.Options{

@@ -274,24 +274,16 @@ func (s *Store) Ready() error {
 	if s.away != nil {
 		return s.away
 	}
-	failing := 0
-	var failed error
+	errs := make(map[string]error)
 	for game, c := range s.open {
-		if c == nil {
+		if c == nil { // it is being opened
 			continue
 		}
 		if err := c.Ready(); err != nil {
-			failing++
-			failed = err
-			if game == store.Default {
-				return err
-			}
+			errs[game] = err
 		}
 	}
-	if 2*failing > len(s.open) {
-		return failed
-	}
-	return nil
+	return store.ReadyWith(errs, len(s.open))
 }
 
 func (s *Store) forget(c *Count) {

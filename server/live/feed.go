@@ -234,8 +234,8 @@ func (f *Feed) Storage(err error) {
 	f.interrupt(CauseStorage, now)
 }
 
-// Missed records which seats are taken after notices were dropped. In default mode lines are never
-// dropped.
+// Missed records which seats are taken after notices were dropped. In default mode lines
+// are never dropped.
 func (f *Feed) Missed(_ int64, taken []protocol.Seat) {
 	now := time.Now().UTC()
 	f.mu.Lock()

@@ -233,32 +233,20 @@ func (d *Dir) forget(c *Count) {
 	delete(d.open, c.game)
 }
 
-// Ready returns why counts cannot be written: the error of the default game, or the
-// error of any game if more than half of the open games have one. It returns nil
-// otherwise.
+// Ready returns why counts cannot be written: see store.ReadyWith.
 func (d *Dir) Ready() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var failed error
-	failing := 0
+	errs := make(map[string]error)
 	for game, c := range d.open {
-		if c.File == nil {
+		if c.File == nil { // it is being opened
 			continue
 		}
-		err := c.Ready()
-		if err == nil {
-			continue
+		if err := c.Ready(); err != nil {
+			errs[game] = err
 		}
-		if game == store.Default {
-			return err
-		}
-		failed = err
-		failing++
 	}
-	if 2*failing > len(d.open) {
-		return failed
-	}
-	return nil
+	return store.ReadyWith(errs, len(d.open))
 }
 
 // Games lists games: see store.Store. Last is derived from the size of the file; it

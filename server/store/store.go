@@ -64,6 +64,21 @@ type Store interface {
 	Close(ctx context.Context) error
 }
 
+// ReadyWith is what Store.Ready returns if that many games are open and these have
+// errors: the error of the default game, or any of them if more than half of the games
+// have one.
+func ReadyWith(errs map[string]error, open int) error {
+	if err := errs[Default]; err != nil {
+		return err
+	}
+	if 2*len(errs) > open {
+		for _, err := range errs {
+			return err
+		}
+	}
+	return nil
+}
+
 // A Refuser is a Store that can take over the games of a server which ended without
 // releasing them, once Refused reports that it has ended.
 type Refuser interface {
@@ -99,9 +114,9 @@ type Count interface {
 	// called by any number of goroutines.
 	Confirm(ctx context.Context) error
 	// Run writes what is appended until Close is called. It may be called once, and fails
-	// if Close was called before. Another error means that the state of the count is unknown, or that another server owns
-	// it: numbers that were not reported by then never are. Opening the count again
-	// determines its end.
+	// if Close was called before. Another error means that the state of the count is
+	// unknown, or that another server owns it: numbers that were not reported by then
+	// never are. Opening the count again determines its end.
 	Run(Callbacks) error
 	// Close waits until everything appended is written, by Run or, if Run was never
 	// called, by Close, and releases the count. It returns the error that Run returns,

@@ -158,13 +158,13 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer forwarder.Close()
 	countStore, openFile, err := openStore(ctx, c, self, counts, logger)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	games := newGames(c, countStore, forwarder, hub, counts, logger)
 	games.openFile = openFile
 	defer games.closeCounts(expired)
 	if err := games.keepMain(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 
 	edge := socketio.New(map[string]socketio.Handler{"/": handler{games, newShares(c.maxGames)}}, engineio.Options{
@@ -243,6 +243,14 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}
 	hub.Close(stopping)
 	logger.Info("Server stopped.")
+	return err
+}
+
+// unlessStopped returns nil in place of an error that says that ctx has ended.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil
+	}
 	return err
 }
 

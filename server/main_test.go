@@ -133,6 +133,41 @@ func TestFlagsInAnyCase(t *testing.T) {
 	}
 }
 
+// A signal while the server starts is a clean stop, as it is later. With etcd it ended
+// with an error.
+func TestAStopDuringTheStart(t *testing.T) {
+	t.Parallel()
+	used, free := t.TempDir(), t.TempDir()
+	path := filepath.Join(used, "numbers.txt")
+	startServerIn(t, used)
+	if err := os.Link(path, filepath.Join(free, "numbers.txt")); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"without_etcd": {"-store", "etcd://127.0.0.1:1"}, "while_another_server_has_the_file": {"-data", free},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			log, ended := new(buffer), make(chan error, 1)
+			go func() {
+				ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, log)
+			}()
+			waitFor(t, "the server to wait", func() bool { return strings.Contains(log.String(), "Waiting for ") })
+			stop()
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(timeout):
+				t.Error("it does not end")
+			}
+		})
+	}
+}
+
 // Server and client exit with the same codes.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()

@@ -176,7 +176,7 @@ func (g *replicated) fault() {
 	case n < 4:
 		g.note("server", "killed")
 		g.restart(i)
-	case n < 5:
+	case n < 5 && s.Output() != "": // it has started, and handles signals
 		g.note("server", "SIGTERM")
 		s.Thaw()
 		s.Terminate()

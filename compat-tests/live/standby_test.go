@@ -2,6 +2,7 @@ package live
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -80,9 +81,10 @@ func (r *replicated) owner() (owner int) {
 	return owner
 }
 
-// replace starts another server in place of one that has ended.
+// replace starts another server in place of one that has ended, or is frozen.
 func (r *replicated) replace(i int) {
 	r.t.Helper()
+	r.all()[i].Kill()
 	started := r.start(i)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,9 +96,11 @@ func (r *replicated) replace(i int) {
 func (r *replicated) readAll() {
 	r.t.Helper()
 	for i, s := range r.all() {
-		response, err := harness.Fetch(r.t.Context(), http.MethodGet, s.URL+"/numbers.txt", "")
+		ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
+		response, err := harness.Fetch(ctx, http.MethodGet, s.URL+"/numbers.txt", "")
+		cancel()
 		if err != nil || response.Status != http.StatusOK {
-			continue // the server, or its owner, has been killed
+			continue // the server, or its owner, has been killed or is frozen
 		}
 		text := response.Body
 		r.mu.Lock()
@@ -116,8 +120,8 @@ func (r *replicated) grows(by int64) {
 	harness.WaitFor(r.t, fmt.Sprintf("the number %d", want), func() bool { return r.lines() >= want })
 }
 
-// endOwners ends the server that owns the game, and starts it again when another one
-// has continued, that many times. It returns the times from the end to the next number,
+// endOwners ends or freezes the server that owns the game, and starts it again when
+// another one has continued, that many times. It returns the times from the end to the next number,
 // sorted.
 func (r *replicated) endOwners(times int, end func(*harness.Server)) (took []time.Duration) {
 	r.t.Helper()

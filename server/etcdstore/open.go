@@ -122,7 +122,7 @@ func (a Address) register() (register, string, error) {
 }
 
 // Open opens the store at an address. While etcd does not answer, it retries and logs
-// that, until ctx ends. The caller must Close the store.
+// that, until ctx ends: then the error wraps its cause. The caller must Close the store.
 func Open(ctx context.Context, a Address, o Options) (*Store, error) {
 	r, prefix, err := a.register()
 	if err != nil {

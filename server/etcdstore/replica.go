@@ -30,7 +30,7 @@ func (s *Store) join(ctx context.Context) error {
 		select {
 		case <-time.After(startRetry):
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ErrAway, err)
+			return fmt.Errorf("%w: %w: %w", context.Cause(ctx), ErrAway, err)
 		}
 	}
 }

@@ -151,7 +151,9 @@ func TestCopiesOfWhatWasCutAreNeverOverwritten(t *testing.T) {
 // the next line is lost; other bytes are not discarded.
 func TestWhatCannotBeCopiedIsOnlyCutIfItIsTheBeginningOfALine(t *testing.T) {
 	t.Parallel()
+	zeros := strings.Repeat("\x00", 1<<20)
 	for text, cut := range map[string]bool{
+		"one\n" + zeros: true, "one\n" + zeros + "\x00": false, "one\none\ntw": false,
 		"one\ntw": true, "one\ntwo": true, "one\n\x00\x00": true, "one\ntw\x00": true,
 		"one\nthr": false, "one\ntwo three": false, "one\nfour\nfi": false, "\xfftwo": false,
 	} {
@@ -165,10 +167,10 @@ func TestWhatCannotBeCopiedIsOnlyCutIfItIsTheBeginningOfALine(t *testing.T) {
 		defer file.Close()
 		got, _, err := recovering{o, file, appended{file}, nil}.recover()
 		if cut != (err == nil) {
-			t.Errorf("%q: %v, %v, want that it is cut: %v", text, got, err, cut)
+			t.Errorf("%.20q: %v, %v, want that it is cut: %v", text, got, err, cut)
 		}
 		if left := content(t, path); !cut && left != text || cut && left != "one\n" {
-			t.Errorf("%q became %q", text, left)
+			t.Errorf("%.20q became %.20q", text, left)
 		}
 		if cut && !strings.Contains(got.String(), "were cut off and are lost: input/output error") {
 			t.Errorf("the log says %q", got.String())

@@ -63,6 +63,25 @@ func TestThreeServersOnEtcd(t *testing.T) {
 	}
 }
 
+// Where other servers may continue a game, a client's connection is closed after its
+// handshake over polling, also if that is forwarded.
+func TestTheConnectionOfAHandshakeIsNotKept(t *testing.T) {
+	t.Parallel()
+	store := startEtcd(t)
+	owner, other := startServer(t, "-store", store, "-store-name", "one"), startServer(t, "-store", store, "-store-name", "two")
+	join(t, owner, assigned1)
+	for name, s := range map[string]*testServer{"owner": owner, "other": other, "alone": startServer(t)} {
+		response, err := http.Get(s.url + "/socket.io/?EIO=4&transport=polling")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if want := name != "alone"; response.StatusCode != http.StatusOK || response.Close != want {
+			t.Errorf("%s: answered %d, closed %v, want %v", name, response.StatusCode, response.Close, want)
+		}
+	}
+}
+
 // A count is imported from a file, continues in etcd, and is downloaded.
 func TestImportIntoEtcd(t *testing.T) {
 	t.Parallel()

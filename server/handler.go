@@ -53,6 +53,12 @@ func (g *games) gameOf(r *http.Request) (string, error) {
 // admit opens the game of a handshake. If that takes long or is not possible, clients
 // handle a handshake that waits or is refused better than a CONNECT.
 func (g *games) admit(w http.ResponseWriter, r *http.Request, open func(group string)) {
+	if !g.ownsAll() && !forwarding.IsForwarded(r) && r.Header.Get("Upgrade") == "" {
+		// A client that upgrades to a WebSocket keeps this connection for its next handshake.
+		// If this machine vanishes, a Python client would wait on it for 5 s, and then for
+		// longer than before, instead of trying another server immediately.
+		w.Header().Set("Connection", "close")
+	}
 	status, message := http.StatusBadRequest, ""
 	name, err := g.gameOf(r)
 	if err != nil {

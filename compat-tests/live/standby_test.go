@@ -31,9 +31,10 @@ type replicated struct {
 	lines func() int64                // how many numbers are stored
 	start func(i int) *harness.Server // starts a server in place of servers[i]
 
-	mu      sync.Mutex
-	servers []*harness.Server
-	read    []string // versions of numbers.txt, each of which extends the one before
+	mu       sync.Mutex
+	servers  []*harness.Server
+	vanished *harness.Server // cannot be reached by new connections, or nil
+	read     []string        // versions of numbers.txt, each of which extends the one before
 }
 
 // replicate starts n servers on one data directory, and the balancer.
@@ -55,8 +56,14 @@ func replicate(t *testing.T, n int) *replicated {
 func (r *replicated) startBalancer() {
 	r.t.Helper()
 	r.url = "http://" + harness.Balance(r.t, func() (servers []string) {
-		for _, s := range r.all() {
-			servers = append(servers, s.URL[len("http://"):])
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, s := range r.servers {
+			address := s.URL[len("http://"):]
+			if s == r.vanished {
+				address = harness.Unreachable
+			}
+			servers = append(servers, address)
 		}
 		return servers
 	})
@@ -111,6 +118,15 @@ func (r *replicated) readAll() {
 		}
 		r.mu.Unlock()
 	}
+}
+
+// vanish lets the machine of a server vanish: nothing answers on its connections any
+// more, and there are no new ones.
+func (r *replicated) vanish(s *harness.Server) {
+	r.mu.Lock()
+	r.vanished = s
+	r.mu.Unlock()
+	s.Freeze()
 }
 
 // grows waits until there are that many more numbers.

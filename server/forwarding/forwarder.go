@@ -134,7 +134,8 @@ func (f *Forwarder) Open() int { return int(f.open.Load()) }
 
 // Forward forwards the request to another server, and copies the response or the
 // WebSocket until it ends or the client leaves. The request must not be a forwarded
-// one. If timeout is not 0, the response must begin within that time.
+// one. If timeout is not 0, the response must begin within that time. The headers of w
+// are replaced, except for Connection.
 //
 // If Forward returns an error, nothing was sent to the client. A request without a body
 // may then be forwarded again.
@@ -153,6 +154,9 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, to *store.El
 	}
 	kept := w.Header().Clone()
 	clear(w.Header()) // those of a response of this server
+	if connection := kept["Connection"]; connection != nil {
+		w.Header()["Connection"] = connection // it is about this connection
+	}
 	var failed error
 	proxy := httputil.ReverseProxy{
 		Transport:     f.transport,

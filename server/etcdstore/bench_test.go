@@ -53,7 +53,7 @@ func BenchmarkAppend(b *testing.B) {
 		})
 		for _, load := range []struct{ games, inFlight int64 }{{1, 1}, {1, 64}, {1000, 1}} {
 			measure(fmt.Sprintf("games: %d, numbers in flight in each: %d", load.games, load.inFlight), func(b *testing.B) (numbers, writes int64) {
-				s := open(b, registerOf(m), Options{Away: time.Minute})
+				s := open(b, registerOf(m), Options{away: time.Minute})
 				defer s.Close(context.Background())
 				var counts []store.Count
 				for i := range load.games {

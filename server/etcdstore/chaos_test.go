@@ -90,7 +90,7 @@ func TestAnswersOfEtcdAreLost(t *testing.T) {
 	t.Parallel()
 	m := etcdtest.Start(t, 1)
 	p := startProxy(t, m.Endpoints(0)[0])
-	s := open(t, newCluster([]string{p.Addr().String()}, nil, "", ""), Options{Away: time.Minute})
+	s := open(t, newCluster([]string{p.Addr().String()}, nil, "", ""), Options{away: time.Minute})
 	defer s.Close(context.Background())
 	c := start(t, s, "blue")
 	c.countTo(1)
@@ -120,7 +120,7 @@ func TestAnswersOfEtcdAreLost(t *testing.T) {
 func TestTheLeaderOfEtcdEnds(t *testing.T) {
 	t.Parallel()
 	m := etcdtest.Start(t, 3)
-	s := open(t, registerOf(m), Options{Away: 30 * time.Second})
+	s := open(t, registerOf(m), Options{away: 30 * time.Second})
 	defer s.Close(context.Background())
 	c := start(t, s, "blue")
 	n := int64(0)
@@ -162,7 +162,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	for i := range 3 {
 		p := startProxy(t, m.Endpoints(i)[0])
 		others := append([]string{p.Addr().String()}, m.Endpoints(i)[1:]...)
-		s := open(t, newCluster(others, nil, "", ""), Options{Name: fmt.Sprintf("server%d", i), Away: 10 * time.Second})
+		s := open(t, newCluster(others, nil, "", ""), Options{Name: fmt.Sprintf("server%d", i), away: 10 * time.Second})
 		defer s.Close(context.Background())
 		random := rand.New(rand.NewPCG(1, uint64(i)))
 		running.Go(func() {

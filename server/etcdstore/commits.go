@@ -3,7 +3,6 @@ package etcdstore
 import (
 	"context"
 	"sync"
-	"time"
 )
 
 // maxCommits is how many commits may be in progress. Further changes wait for the next
@@ -13,8 +12,7 @@ const maxCommits = 4
 // commits batches the changes of all games of a store: all that wait go into the next
 // commit. Its methods may be called concurrently.
 type commits struct {
-	register register
-	timeout  time.Duration // of a commit
+	commit func(context.Context, []change) ([]outcome, error) // that of the register, with a timeout
 
 	mu      sync.Mutex
 	waiting []*pending
@@ -29,10 +27,6 @@ type pending struct {
 	done    chan struct{} // closed when outcome and err are set
 	outcome outcome
 	err     error
-}
-
-func newCommits(r register, timeout time.Duration) *commits {
-	return &commits{register: r, timeout: timeout}
 }
 
 // change makes a change, and waits for its commit. A game never has two changes at the
@@ -76,21 +70,19 @@ func (c *commits) start() {
 			return
 		}
 		c.running++
-		go c.commit(c.waiting[:n:n])
+		go c.run(c.waiting[:n:n])
 		c.waiting = c.waiting[n:]
 	}
 }
 
-// commit makes a batch of changes in one commit.
-func (c *commits) commit(batch []*pending) {
+// run makes a batch of changes in one commit.
+func (c *commits) run(batch []*pending) {
 	changes := make([]change, len(batch))
 	for i, p := range batch {
 		p.change.value = p.value()
 		changes[i] = p.change
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
-	defer cancel()
-	outcomes, err := c.register.commit(ctx, changes)
+	outcomes, err := c.commit(context.Background(), changes)
 	c.mu.Lock()
 	c.running--
 	c.start()

@@ -30,7 +30,7 @@ func lose(t *testing.T, one, two *Store, a *client, game string) (old, taken *co
 
 func TestAnIdleGameThatWasLostIsClosed(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *memoryRegister, a, b *client) {
-		one, two := open(t, a, Options{Name: "one", Away: time.Minute}), open(t, b, Options{Name: "two"})
+		one, two := open(t, a, Options{Name: "one", away: time.Minute}), open(t, b, Options{Name: "two"})
 		defer one.Close(context.Background())
 		defer two.Close(context.Background())
 		old, taken := lose(t, one, two, a, "blue")
@@ -50,7 +50,7 @@ func TestAnIdleGameThatWasLostIsClosed(t *testing.T) {
 // Who asks meanwhile is not shown the count that was.
 func TestAGameThatWasLostIsNotConfirmed(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *memoryRegister, a, b *client) {
-		one, two := open(t, a, Options{Name: "one", Away: time.Minute}), open(t, b, Options{Name: "two"})
+		one, two := open(t, a, Options{Name: "one", away: time.Minute}), open(t, b, Options{Name: "two"})
 		defer one.Close(context.Background())
 		defer two.Close(context.Background())
 		old, taken := lose(t, one, two, a, "blue")
@@ -70,7 +70,7 @@ func TestAGameThatWasLostIsNotConfirmed(t *testing.T) {
 // While etcd does not answer, nothing is confirmed; then the game goes on.
 func TestConfirmWaitsForEtcd(t *testing.T) {
 	inBubble(t, func(t *testing.T, m *memoryRegister, a, _ *client) {
-		s := open(t, a, Options{Away: time.Minute})
+		s := open(t, a, Options{away: time.Minute})
 		defer s.Close(context.Background())
 		c := start(t, s, "blue")
 		c.countTo(2)

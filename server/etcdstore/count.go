@@ -17,7 +17,7 @@ var (
 	// ErrFenced: another server, or a later opening on this one, has taken the
 	// ownership.
 	ErrFenced = errors.New("the game has another owner now")
-	// ErrAway: etcd has not answered for Options.Away.
+	// ErrAway: etcd has not answered for awayTime.
 	ErrAway = errors.New("etcd does not answer")
 )
 
@@ -171,7 +171,7 @@ func (c *Count) write(r store.Callbacks) error {
 			if failing.IsZero() {
 				failing = began
 			}
-			if time.Since(failing) >= c.store.options.Away {
+			if time.Since(failing) >= c.store.options.away {
 				c.setState(fmt.Errorf("%w: it has not written since %s: %w", ErrAway, failing.UTC().Format(time.TimeOnly), err), r)
 			}
 			if now, err = c.ask(began); err != nil {
@@ -232,7 +232,7 @@ func (c *Count) ask(began time.Time) (entry, error) {
 		if err == nil {
 			return now, nil
 		}
-		if time.Since(began) >= c.store.options.Away {
+		if time.Since(began) >= c.store.options.away {
 			return entry{}, fmt.Errorf("%w: %w", ErrAway, err)
 		}
 		if err := c.pause(wait); err != nil {

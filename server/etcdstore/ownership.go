@@ -19,7 +19,7 @@ func (s *Store) claim(ctx context.Context, game string, create bool) (*Count, er
 		if s.isClosed() && err != nil {
 			return nil, errClosed
 		}
-		if !errors.Is(err, store.ErrNoOwner) || errors.Is(err, errRefused) || time.Since(began) >= s.options.Away {
+		if !errors.Is(err, store.ErrNoOwner) || errors.Is(err, errRefused) || time.Since(began) >= s.options.away {
 			return c, err
 		}
 		select {

@@ -65,15 +65,12 @@ func (s *Store) announce(ctx context.Context) error {
 	if now.revision != 0 && !bytes.Equal(now.value, value) {
 		return fmt.Errorf("another server with the name %s was started at the same moment", s.options.Name)
 	}
-	err = s.call(ctx, func(ctx context.Context) error {
-		out, err := s.register.commit(ctx, []change{{key: now.key, expected: now.revision, value: value, lease: l}})
-		if err == nil && !out[0].done {
-			err = fmt.Errorf("key %q has changed meanwhile", now.key)
-		}
+	out, err := s.commit(ctx, []change{{key: now.key, expected: now.revision, value: value, lease: l}})
+	switch {
+	case err != nil:
 		return err
-	})
-	if err != nil {
-		return err
+	case !out[0].done:
+		return fmt.Errorf("key %q has changed meanwhile", now.key)
 	}
 	s.mu.Lock()
 	s.lease = l
@@ -105,13 +102,13 @@ func (s *Store) keep(ctx context.Context) {
 	}
 }
 
-// watch closes all open games when etcd has not answered for Options.Away. err is that of
+// watch closes all open games when etcd has not answered for awayTime. err is that of
 // the last request.
 func (s *Store) watch(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	silent := time.Since(s.answered)
-	switch away := silent >= s.options.Away; {
+	switch away := silent >= s.options.away; {
 	case away && s.away == nil:
 		s.away = fmt.Errorf("%w since %s: %w", ErrAway, s.answered.UTC().Format(time.TimeOnly), err)
 		s.log.Error("All games are closed: " + s.away.Error())
@@ -146,17 +143,12 @@ func (s *Store) call(ctx context.Context, request func(context.Context) error) e
 	ctx, cancel := context.WithTimeout(ctx, s.options.request)
 	defer cancel()
 	err := request(ctx)
-	s.note(err)
-	return err
-}
-
-// note records whether etcd has answered.
-func (s *Store) note(err error) {
 	if err == nil || errors.Is(err, errRefused) || errors.Is(err, errNoLease) {
 		s.mu.Lock()
 		s.answered = time.Now()
 		s.mu.Unlock()
 	}
+	return err
 }
 
 func (s *Store) read(ctx context.Context, key string) (e entry, err error) {
@@ -184,14 +176,10 @@ func (s *Store) list(ctx context.Context, from, to string, most int) (p page, er
 	return p, err
 }
 
-// noting is a register that records whether etcd answers commits.
-type noting struct {
-	register
-	store *Store
-}
-
-func (n noting) commit(ctx context.Context, changes []change) ([]outcome, error) {
-	out, err := n.register.commit(ctx, changes)
-	n.store.note(err)
+func (s *Store) commit(ctx context.Context, changes []change) (out []outcome, err error) {
+	err = s.call(ctx, func(ctx context.Context) (err error) {
+		out, err = s.register.commit(ctx, changes)
+		return err
+	})
 	return out, err
 }

@@ -25,12 +25,10 @@ type Options struct {
 	// MaxGames is how many games may be kept besides the default one; 0 means no limit.
 	// Servers that create games concurrently may exceed it by a few.
 	MaxGames int
-	// Away is how long etcd may not answer before the open games are closed; 0 means
-	// 2 s.
-	Away time.Duration
-	Log  *slog.Logger // may be nil
+	Log      *slog.Logger // may be nil
 
 	prefix  string        // of all keys
+	away    time.Duration // how long etcd may not answer before the open games are closed; 0 means awayTime
 	request time.Duration // timeout of a request; 0 means requestTime
 }
 
@@ -40,8 +38,10 @@ const (
 	leaseTime = 2 * time.Second
 	// beat is the time between renewals of the lease.
 	beat = leaseTime / 8
+	// awayTime is how long etcd may not answer before the open games are closed.
+	awayTime = 2 * time.Second
 	// requestTime is how long a member of etcd may take to answer a request before
-	// another one is asked. It is a quarter of Options.Away, so that several can be
+	// another one is asked. It is a quarter of awayTime, so that several can be
 	// asked.
 	requestTime = 500 * time.Millisecond
 	// rememberTime is how long the owner of a game is cached.
@@ -126,8 +126,8 @@ func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	if o.Name == "" || len(o.Name) > 253 || strings.ContainsAny(o.Name, "#/\x00") {
 		return nil, fmt.Errorf("the server's name is %.100q: it must have 1 to 253 characters, without # and /", o.Name)
 	}
-	if o.Away == 0 {
-		o.Away = 2 * time.Second
+	if o.away == 0 {
+		o.away = awayTime
 	}
 	if o.request == 0 {
 		o.request = requestTime
@@ -137,7 +137,7 @@ func newStore(ctx context.Context, r register, o Options) (*Store, error) {
 	}
 	s := &Store{register: r, options: o, log: o.Log,
 		open: make(map[string]*Count), owners: make(map[string]memory), refusing: make(map[string]time.Time), answered: time.Now()}
-	s.commits = newCommits(noting{r, s}, o.request)
+	s.commits = &commits{commit: s.commit}
 	if err := s.join(ctx); err != nil {
 		r.close()
 		return nil, err

@@ -35,7 +35,7 @@ func contract(t *testing.T, dial func() register) {
 		if _, known := prefixes[t]; !known {
 			prefixes[t] = fmt.Sprintf("test%d/", len(prefixes))
 		}
-		return open(t, dial(), Options{MaxGames: most, Away: time.Minute, request: 30 * time.Second, prefix: prefixes[t]})
+		return open(t, dial(), Options{MaxGames: most, away: time.Minute, request: 30 * time.Second, prefix: prefixes[t]})
 	})
 }
 

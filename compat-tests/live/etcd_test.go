@@ -57,7 +57,7 @@ func replicateOnEtcd(t *testing.T, n int) *replicated {
 func TestTheMachineOfTheOwnerVanishes(t *testing.T) {
 	t.Parallel()
 	harness.Python.Need(t)
-	rounds, most := 3, 30*time.Second
+	rounds, most := 3, time.Minute
 	if harness.Soak() { // on an idle machine
 		rounds, most = 15, 8*time.Second
 	}

@@ -25,8 +25,8 @@ var mutants = map[string]struct{ file, old, new string }{
 	"the_register_does_not_compare_the_revision": {"memory_test.go",
 		`if now.revision != ch.expected {`, `if false {`},
 	"the_revision_is_read_just_before_the_commit": {"commits.go",
-		`p.change.value = p.value()`, `if e, err := c.register.read(context.Background(), p.key); err == nil {
-			p.change.expected = e.revision
+		`p.change.value = p.value()`, `if out, err := c.commit(context.Background(), []change{{key: p.key, expected: -1}}); err == nil {
+			p.change.expected = out[0].now.revision
 		}
 		p.change.value = p.value()`},
 	"a_take-over_has_no_epoch_of_its_own": {"ownership.go",
@@ -41,7 +41,7 @@ var mutants = map[string]struct{ file, old, new string }{
 	r, err := decodeReplica(now)`},
 	"an_owner_is_remembered_for_ever": {"store.go",
 		`time.Now().Before(m.until) && !s.refuses(m.key)`, `!s.refuses(m.key)`},
-	"an_owner_goes_on_whoever_has_taken_over": {"count.go",
+	"an_owner_continues_after_a_takeover": {"count.go",
 		`case v.Owner != c.store.owner || v.Epoch != c.epoch:`, `case false:`},
 	"an_ack_before_the_commit": {"count.go",
 		`out, err := c.store.commits.change(change{key: c.key, expected: c.revision}, c.next)`,

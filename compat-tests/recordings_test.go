@@ -10,6 +10,7 @@ import (
 	"counting/compat-tests/siotape/replay"
 	"counting/compat-tests/siotape/rules"
 	"counting/compat-tests/siotape/tape"
+	"counting/server/room"
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
@@ -38,7 +39,7 @@ func TestServersDoWhatWasRecorded(t *testing.T) {
 		for _, r := range recordings(t, s.mode) {
 			t.Run(s.name+"/"+r.Name, func(t *testing.T) {
 				t.Parallel()
-				same(t, r, s.start(t))
+				same(t, r, s.start)
 			})
 		}
 	}
@@ -73,10 +74,20 @@ func recordings(t *testing.T, mode string) []*tape.Recording {
 	return all
 }
 
-// same fails the test if the server does not do what was recorded.
-func same(t *testing.T, r *tape.Recording, s *harness.Server) {
+// same fails the test if a server does not do what was recorded. A session that waits for
+// a seat is refused after room.HoldTime. If a busy machine took longer than that, another
+// server is tried.
+func same(t *testing.T, r *tape.Recording, start func(testing.TB) *harness.Server) {
 	t.Helper()
-	for _, d := range replayed(t, r, s, 0).Differences {
+	var differences []replay.Difference
+	for range 3 {
+		s, began := start(t), time.Now()
+		differences = replayed(t, r, s, 0).Differences
+		if len(differences) == 0 || time.Since(began) < room.HoldTime {
+			break
+		}
+	}
+	for _, d := range differences {
 		t.Errorf("it differs from %s.jsonl: %s", r.Name, d)
 	}
 }

@@ -114,11 +114,59 @@ func TestWhereTheFilesAre(t *testing.T) {
 	}
 }
 
+// Paths lists the files that exist, whatever else is in the directory.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	expect := func(names ...string) {
+		t.Helper()
+		got, err := Paths(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range names {
+			names[i] = filepath.Join(path, filepath.FromSlash(name))
+		}
+		if !slices.Equal(got, names) {
+			t.Errorf("the paths are %q, want %q", got, names)
+		}
+	}
+	expect()
+	for _, name := range []string{"games/green/numbers.txt", "games/blue/numbers.txt", "games/Not.A.Game/numbers.txt", "games/empty/other.txt"} {
+		file := filepath.Join(path, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("games/blue/numbers.txt", "games/green/numbers.txt")
+	if err := os.WriteFile(filepath.Join(path, Name), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	expect("numbers.txt", "games/blue/numbers.txt", "games/green/numbers.txt")
+	if err := os.RemoveAll(filepath.Join(path, "games")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(path, "games"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Paths(path); err == nil {
+		t.Errorf("the paths are %q, and games is not a directory", got)
+	}
+}
+
 // The directory has one lock, which also excludes a server of one game.
 func TestADirIsLocked(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	d := mustOpenDir(t, path, Options{})
+	select {
+	case <-d.Owned():
+	default:
+		t.Error("the directory is locked and not owned")
+	}
 	wait := Options{lockWait: 1}
 	if _, err := openDir(t.Context(), path, wait); err == nil || !strings.Contains(err.Error(), ErrLocked.Error()) {
 		t.Errorf("a second one is opened: %v", err)

@@ -149,6 +149,7 @@ lint:
 soak:
 	@PYTHON=$$(compat-tests/setup) && export PYTHON && \
 	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -race -count=1 -p 1 -timeout 2h -v ./compat-tests/chaos ./compat-tests/hostile ./compat-tests/faults ./compat-tests/conformance ./compat-tests && \
+	SOAK=$(KILLS) go test -count=1 -v -run TestTheMachineOfTheOwnerVanishes ./compat-tests/live && \
 	SOAK=$(KILLS) RESULTS=$(CURDIR)/compat-tests/RESULTS.md go test -count=1 -timeout 2h -v ./compat-tests/siotape ./server/etcdstore
 
 mutation:

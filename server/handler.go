@@ -55,8 +55,8 @@ func (g *games) gameOf(r *http.Request) (string, error) {
 func (g *games) admit(w http.ResponseWriter, r *http.Request, open func(group string)) {
 	if !g.ownsAll() && !forwarding.IsForwarded(r) && r.Header.Get("Upgrade") == "" {
 		// A client that upgrades to a WebSocket keeps this connection for its next handshake.
-		// If this machine vanishes, a Python client would wait on it for 5 s, and then for
-		// longer than before, instead of trying another server immediately.
+		// If this machine vanishes, a Python client would wait for 5 s for the response to
+		// that handshake, and then pause before it tries another server.
 		w.Header().Set("Connection", "close")
 	}
 	status, message := http.StatusBadRequest, ""

@@ -115,6 +115,15 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}()
 	logger.Info("Server starting...", "version", version)
 
+	// unlessStopped returns nil in place of an error that says that ctx has ended.
+	unlessStopped := func(err error) error {
+		if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)) {
+			logger.Info("Server stopped.")
+			return nil
+		}
+		return err
+	}
+
 	authorize, err := readToken(c.tokenFile)
 	if err != nil {
 		return err
@@ -122,7 +131,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	options := listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, games: c.maxGames, trusted: c.trusted, headerLines: maxHeaderLines, log: logger}
 	l, err := listen(ctx, c.addr, options)
 	if err != nil {
-		return listenError("-addr", c.addr, err)
+		return unlessStopped(listenError("-addr", c.addr, err))
 	}
 	defer l.CloseConns()
 	defer l.Close()
@@ -130,7 +139,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	options.perAddress, options.headerLines = 0, maxHeaderLines+forwardedLines // one server forwards for many clients
 	internal, err := listen(ctx, c.internal, options)
 	if err != nil {
-		return listenError("-internal-addr", c.internal, err)
+		return unlessStopped(listenError("-internal-addr", c.internal, err))
 	}
 	defer internal.CloseConns()
 	defer internal.Close()
@@ -158,13 +167,13 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer forwarder.Close()
 	countStore, openFile, err := openStore(ctx, c, self, counts, logger)
 	if err != nil {
-		return unlessStopped(ctx, err)
+		return unlessStopped(err)
 	}
 	games := newGames(c, countStore, forwarder, hub, counts, logger)
 	games.openFile = openFile
 	defer games.closeCounts(expired)
 	if err := games.keepMain(ctx); err != nil {
-		return unlessStopped(ctx, err)
+		return unlessStopped(err)
 	}
 
 	edge := socketio.New(map[string]socketio.Handler{"/": handler{games, newShares(c.maxGames)}}, engineio.Options{
@@ -243,14 +252,6 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}
 	hub.Close(stopping)
 	logger.Info("Server stopped.")
-	return err
-}
-
-// unlessStopped returns nil in place of an error that says that ctx has ended.
-func unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return nil
-	}
 	return err
 }
 

@@ -133,8 +133,8 @@ func TestFlagsInAnyCase(t *testing.T) {
 	}
 }
 
-// A signal while the server starts is a clean stop, as it is later. With etcd it ended
-// with an error.
+// A signal while the server starts is a clean stop, as it is later. It ended with an
+// error.
 func TestAStopDuringTheStart(t *testing.T) {
 	t.Parallel()
 	used, free := t.TempDir(), t.TempDir()
@@ -148,14 +148,14 @@ func TestAStopDuringTheStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
+			ctx, stop := context.WithCancelCause(t.Context())
+			defer stop(nil)
 			log, ended := new(buffer), make(chan error, 1)
 			go func() {
 				ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, log)
 			}()
 			waitFor(t, "the server to wait", func() bool { return strings.Contains(log.String(), "Waiting for ") })
-			stop()
+			stop(errors.New("a signal"))
 			select {
 			case err := <-ended:
 				if err != nil {

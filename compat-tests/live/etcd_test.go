@@ -18,7 +18,7 @@ import (
 )
 
 // replicateOnEtcd starts n servers on one etcd, and the balancer.
-func replicateOnEtcd(t *testing.T, n int) *replicated {
+func replicateOnEtcd(t *testing.T, n int, args ...string) *replicated {
 	t.Helper()
 	host := etcdtest.Start(t, 1).Endpoints(0)[0]
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{host}})
@@ -27,7 +27,7 @@ func replicateOnEtcd(t *testing.T, n int) *replicated {
 	}
 	t.Cleanup(func() { client.Close() })
 	start := func(i int) *harness.Server {
-		return harness.GoServer(t, "-store", "etcd://"+host+"/live", "-store-name", fmt.Sprintf("server%d", i), "-heartbeat", "2s/3s")
+		return harness.GoServer(t, append([]string{"-store", "etcd://" + host + "/live", "-store-name", fmt.Sprintf("server%d", i)}, args...)...)
 	}
 	r := &replicated{t: t, owns: regexp.MustCompile(`(?m)^counting_store_owned_games 1$`), start: start}
 	r.lines = func() int64 {
@@ -58,16 +58,19 @@ func TestTheMachineOfTheOwnerVanishes(t *testing.T) {
 	t.Parallel()
 	harness.Python.Need(t)
 	rounds, most := 3, time.Minute
-	if harness.Soak() { // on an idle machine
+	if harness.Soak() { // alone, by make soak
 		rounds, most = 15, 8*time.Second
 	}
-	r := replicateOnEtcd(t, 3)
+	r := replicateOnEtcd(t, 3, "-heartbeat", "2s/3s")
 	start := func() *harness.Program { return harness.Python.Start(t, r.url, slow, noLimit) }
-	supervise(t, []*harness.Program{start(), start()}, start)
+	defer supervise(t, []*harness.Program{start(), start()}, start)()
 	took := r.endOwners(rounds, r.vanish)
 	t.Logf("times until the next number of Python clients, sorted: %v", took)
 	if median := took[len(took)/2]; median > most {
 		t.Errorf("the median is %v", median)
+	}
+	if len(r.read) < 2*rounds {
+		t.Errorf("numbers.txt was read %d times", len(r.read))
 	}
 }
 

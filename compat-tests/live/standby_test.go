@@ -137,8 +137,8 @@ func (r *replicated) grows(by int64) {
 }
 
 // endOwners ends or freezes the server that owns the game, and starts it again when
-// another one has continued, that many times. It returns the times from the end to the next number,
-// sorted.
+// another one has continued, that many times. It returns the times from the end to the
+// next number, sorted.
 func (r *replicated) endOwners(times int, end func(*harness.Server)) (took []time.Duration) {
 	r.t.Helper()
 	r.grows(4)

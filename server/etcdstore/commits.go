@@ -12,7 +12,7 @@ const maxCommits = 4
 // commits batches the changes of all games of a store: all that wait go into the next
 // commit. Its methods may be called concurrently.
 type commits struct {
-	commit func(context.Context, []change) ([]outcome, error) // that of the register, with a timeout
+	commit func(context.Context, []change) ([]outcome, error) // Store.commit
 
 	mu      sync.Mutex
 	waiting []*pending

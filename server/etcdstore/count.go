@@ -17,7 +17,7 @@ var (
 	// ErrFenced: another server, or a later opening on this one, has taken the
 	// ownership.
 	ErrFenced = errors.New("the game has another owner now")
-	// ErrAway: etcd has not answered for awayTime.
+	// ErrAway: etcd has not answered for 2 s.
 	ErrAway = errors.New("etcd does not answer")
 )
 

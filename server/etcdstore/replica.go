@@ -131,14 +131,12 @@ func (s *Store) leave(ctx context.Context) {
 	s.mu.Lock()
 	l := s.lease
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, s.options.request)
-	defer cancel()
-	if err := s.register.revoke(ctx, l); err != nil {
+	if err := s.call(ctx, func(ctx context.Context) error { return s.register.revoke(ctx, l) }); err != nil {
 		s.log.Debug("the lease was not revoked: " + err.Error())
 	}
 }
 
-// call makes a request with the timeout Options.request, and records an answer.
+// call makes a request with the store's timeout, and records an answer.
 func (s *Store) call(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.request)
 	defer cancel()

@@ -251,7 +251,7 @@ func TestAnInterruptionIsLoggedAndCounted(t *testing.T) {
 	b.expect("431[]")
 	b.send("41")
 	waitFor(t, "client2 to leave", func() bool { return strings.Contains(s.log.String(), "Client client2 disconnected.") })
-	join(t, s)
+	join(t, s, assigned2, started, joined)
 	a.send(number("2", "client1", 3))
 	waitFor(t, "the log", func() bool {
 		return regexp.MustCompile(`(?m)^The count continues after \d+\.\d s; the cause of the interruption was client2\.$`).MatchString(s.log.String())

@@ -42,8 +42,11 @@ func disturb(t *testing.T, owner, server *harness.Server, table *results.Table) 
 	honest := honestClients(t, server, 20*time.Millisecond)
 	lines := func() int64 { return harness.Lines(t, server.Dir) }
 	before, ownerBefore := measure(t, server.URL), measure(t, owner.URL)
-	t.Run("kinds", func(t *testing.T) {
+	attack := func(t *testing.T, selected func(group string) bool) {
 		for _, kind := range kinds {
+			if !selected(kind.group) {
+				continue
+			}
 			t.Run(strings.ReplaceAll(kind.group+"/"+kind.name, " ", "_"), func(t *testing.T) {
 				t.Parallel()
 				from := lines()
@@ -64,7 +67,10 @@ func disturb(t *testing.T, owner, server *harness.Server, table *results.Table) 
 				table.Row(kind.group, kind.name, "`"+summary(got)+"`", lines()-from)
 			})
 		}
-	})
+	}
+	t.Run("kinds", func(t *testing.T) { attack(t, func(group string) bool { return group != eviction }) })
+	// By themselves: they may evict sessions of the others that have not joined yet.
+	t.Run("kinds_that_evict", func(t *testing.T) { attack(t, func(group string) bool { return group == eviction }) })
 	undisturbed(t, honest)
 	var after usage
 	t.Cleanup(func() { t.Logf("used before: %+v, and after: %+v", before, after) })

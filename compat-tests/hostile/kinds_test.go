@@ -272,7 +272,7 @@ var kinds = []struct {
 		all.Wait()
 		return a.polls(a.open())
 	}, lived},
-	{"flood", "sessions that are opened and abandoned, " + fmt.Sprint(abandoned), func(a attacker) string {
+	{eviction, "sessions that are opened and abandoned, " + fmt.Sprint(abandoned), func(a attacker) string {
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
@@ -293,6 +293,9 @@ var kinds = []struct {
 		return a.polls(a.open())
 	}, lived},
 }
+
+// eviction is the group of the kinds with so many sessions that others are evicted.
+const eviction = "eviction"
 
 // abandoned is how many sessions are opened and abandoned: 10,000 in a soak.
 var abandoned = map[bool]int{false: 2000, true: 10_000}[harness.Soak()]

@@ -189,6 +189,7 @@ func TestAFileThatCannotBeCutOffIsCopiedOnce(t *testing.T) {
 	path := filepath.Join(dir, Name)
 	var done []string
 	o := Options{
+		lockWait: 1, // each Open that fails must release the file
 		wrap: func(file *os.File) disk {
 			return &faulty{File: file, truncate: func() error { done = append(done, "cut"); return syscall.EPERM }}
 		},

@@ -178,6 +178,26 @@ func TestADirIsLocked(t *testing.T) {
 	mustOpenDir(t, path, wait)
 }
 
+// The name of a file is synced in its own directory.
+func TestOpenSyncsTheDirectoryOfTheFile(t *testing.T) {
+	t.Parallel()
+	path := dirWith(t, "one\n")
+	blue := filepath.Join(path, gamesDir, "blue")
+	if err := os.MkdirAll(blue, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(blue, Name), []byte("one\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var synced []string
+	d := mustOpenDir(t, path, Options{syncDir: func(dir *os.File) error { synced = append(synced, dir.Name()); return nil }})
+	mustOpenGame(t, d, "blue")
+	mustOpenGame(t, d, store.Default)
+	if want := []string{blue, path}; !slices.Equal(synced, want) {
+		t.Errorf("synced are %q, want %q", synced, want)
+	}
+}
+
 // An unusable directory of a game is an error of that game only.
 func TestABadGameIsAnErrorOfItsOwn(t *testing.T) {
 	t.Parallel()

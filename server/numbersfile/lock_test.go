@@ -1,6 +1,7 @@
 package numbersfile
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"counting/server/store"
 )
 
 // Two servers had separate directories with the same file in both: each wrote its
@@ -85,4 +88,57 @@ func TestADirectoryThatCannotBeSyncedIsHarmless(t *testing.T) {
 	if !errors.Is(err, syscall.EIO) {
 		t.Errorf("Open returns %v", err)
 	}
+}
+
+// A directory that cannot be opened is released.
+func TestADirWhoseGamesCannotBeRead(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	games := filepath.Join(path, "games")
+	if err := os.WriteFile(games, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	wait := Options{lockWait: 1}
+	for range 2 {
+		if _, err := openDir(t.Context(), path, wait); !errors.Is(err, syscall.ENOTDIR) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	if err := os.Remove(games); err != nil {
+		t.Fatal(err)
+	}
+	mustOpenDir(t, path, wait)
+}
+
+// A game that is being opened while the directory is closed is released.
+func TestADirThatIsClosedWhileAGameIsOpened(t *testing.T) {
+	t.Parallel()
+	path := dirWith(t, "one\n")
+	var d *Dir
+	closed := make(chan error, 1)
+	isClosed := func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.closed
+	}
+	d = mustOpenDir(t, path, Options{flock: func(file *os.File) error {
+		if filepath.Base(file.Name()) == Name {
+			go func() { closed <- d.Close(context.Background()) }()
+			for !isClosed() {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		return flock(file)
+	}})
+	if _, err := d.Open(t.Context(), store.Default, true); !errors.Is(err, errClosed) {
+		t.Errorf("the error is %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	other := t.TempDir() // the lock of path itself is held until the process ends
+	if err := os.Link(filepath.Join(path, Name), filepath.Join(other, Name)); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, other, Options{lockWait: 1})
 }

@@ -88,7 +88,7 @@ const (
 type usageError struct{ error }
 
 // run serves until ctx ends, which is a clean stop, or until an error.
-func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout io.Writer) error {
+func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdout io.Writer) (err error) {
 	c, err := parseConfig(args, lookupEnv, stdout)
 	if err == flag.ErrHelp {
 		return err
@@ -115,14 +115,12 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}()
 	logger.Info("Server starting...", "version", version)
 
-	// unlessStopped returns nil in place of an error that says that ctx has ended.
-	unlessStopped := func(err error) error {
+	defer func() { // a stop during the start is a clean one, too
 		if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)) {
 			logger.Info("Server stopped.")
-			return nil
+			err = nil
 		}
-		return err
-	}
+	}()
 
 	authorize, err := readToken(c.tokenFile)
 	if err != nil {
@@ -131,7 +129,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	options := listenOptions{connections: c.maxConnections, perAddress: c.maxConnectionsPerAddress, games: c.maxGames, trusted: c.trusted, headerLines: maxHeaderLines, log: logger}
 	l, err := listen(ctx, c.addr, options)
 	if err != nil {
-		return unlessStopped(listenError("-addr", c.addr, err))
+		return listenError("-addr", c.addr, err)
 	}
 	defer l.CloseConns()
 	defer l.Close()
@@ -139,7 +137,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	options.perAddress, options.headerLines = 0, maxHeaderLines+forwardedLines // one server forwards for many clients
 	internal, err := listen(ctx, c.internal, options)
 	if err != nil {
-		return unlessStopped(listenError("-internal-addr", c.internal, err))
+		return listenError("-internal-addr", c.internal, err)
 	}
 	defer internal.CloseConns()
 	defer internal.Close()
@@ -167,13 +165,13 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer forwarder.Close()
 	countStore, openFile, err := openStore(ctx, c, self, counts, logger)
 	if err != nil {
-		return unlessStopped(err)
+		return err
 	}
 	games := newGames(c, countStore, forwarder, hub, counts, logger)
 	games.openFile = openFile
 	defer games.closeCounts(expired)
 	if err := games.keepMain(ctx); err != nil {
-		return unlessStopped(err)
+		return err
 	}
 
 	edge := socketio.New(map[string]socketio.Handler{"/": handler{games, newShares(c.maxGames)}}, engineio.Options{

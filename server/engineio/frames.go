@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -17,8 +16,8 @@ import (
 // an idle connection has none.
 type frameReader struct {
 	conn  net.Conn
-	raw   syscall.RawConn // nil if the connection has none
-	early []byte          // received before the WebSocket was opened
+	ready whenReady
+	early []byte // received before the WebSocket was opened
 
 	beforeWait func() // if non-nil, called before a read that may block
 
@@ -227,16 +226,18 @@ func (f *frameReader) receive() (int, error) {
 	if f.beforeWait != nil {
 		f.beforeWait()
 	}
-	if f.buffer != nil || f.raw == nil {
-		if f.buffer == nil {
-			f.buffer = readBuffers.Get().(*[readSize]byte)
-		}
-		return f.conn.Read(f.buffer[f.to:])
+	if f.buffer == nil && f.ready.raw != nil {
+		return f.ready.read()
 	}
-	return readWhenReady(f.raw, func() []byte {
-		f.buffer = readBuffers.Get().(*[readSize]byte)
-		return f.buffer[:]
-	}, f.putBuffer)
+	if f.buffer == nil {
+		f.takeBuffer()
+	}
+	return f.conn.Read(f.buffer[f.to:])
+}
+
+func (f *frameReader) takeBuffer() []byte {
+	f.buffer = readBuffers.Get().(*[readSize]byte)
+	return f.buffer[:]
 }
 
 func (f *frameReader) putBuffer() {

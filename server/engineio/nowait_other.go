@@ -13,8 +13,13 @@ import (
 
 func rawConn(net.Conn) syscall.RawConn { return nil }
 
-func writeNoWait(syscall.RawConn, []byte) (int, error) { return 0, nil }
+type noWait struct{ raw syscall.RawConn }
 
-func readWhenReady(raw syscall.RawConn, get func() []byte, put func()) (int, error) {
-	return 0, errors.ErrUnsupported
+func (*noWait) write([]byte) (int, error) { return 0, nil }
+
+type whenReady struct {
+	raw    syscall.RawConn
+	reader *frameReader
 }
+
+func (*whenReady) read() (int, error) { return 0, errors.ErrUnsupported }

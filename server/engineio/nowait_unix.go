@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// rawConn returns the raw connection for writeNoWait and readWhenReady, or nil if c
-// has none.
+// rawConn returns the raw connection for a noWait and a whenReady, or nil if c has none.
 func rawConn(c net.Conn) syscall.RawConn {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
@@ -22,54 +21,82 @@ func rawConn(c net.Conn) syscall.RawConn {
 	return raw
 }
 
-// writeNoWait writes as much as the kernel accepts without blocking, and returns how
-// much that was.
-func writeNoWait(raw syscall.RawConn, b []byte) (n int, err error) {
-	if raw == nil {
-		return 0, nil
-	}
-	rawErr := raw.Write(func(fd uintptr) bool {
-		for {
-			n, err = syscall.Write(int(fd), b)
-			if err != syscall.EINTR {
-				return true
-			}
-		}
-	})
-	switch {
-	case rawErr != nil:
-		return 0, rawErr
-	case err == syscall.EAGAIN:
-		return 0, nil
-	}
-	return max(n, 0), err
+// noWait writes without blocking. Like whenReady, it keeps what a call needs, so that a
+// call allocates nothing.
+type noWait struct {
+	raw   syscall.RawConn // nil if the connection has none
+	b     []byte
+	n     int
+	err   error
+	tryIt func(fd uintptr) bool
 }
 
-// readWhenReady waits until the connection is readable, and only then calls get for a
-// buffer to read into. It calls put to return the buffer if there was nothing to read
-// after all.
-func readWhenReady(raw syscall.RawConn, get func() []byte, put func()) (n int, err error) {
-	rawErr := raw.Read(func(fd uintptr) bool {
-		b := get()
-		for {
-			n, err = syscall.Read(int(fd), b)
-			if err != syscall.EINTR {
-				break
-			}
-		}
-		if err == syscall.EAGAIN {
-			put()
-			return false
-		}
-		return true
-	})
+// write writes as much as the kernel accepts without blocking, and returns how much
+// that was.
+func (w *noWait) write(b []byte) (n int, err error) {
+	if w.raw == nil {
+		return 0, nil
+	}
+	if w.tryIt == nil {
+		w.tryIt = w.try
+	}
+	w.b = b
+	rawErr := w.raw.Write(w.tryIt)
+	w.b = nil
 	switch {
 	case rawErr != nil:
 		return 0, rawErr
-	case err != nil:
-		return 0, err
-	case n == 0:
+	case w.err == syscall.EAGAIN:
+		return 0, nil
+	}
+	return max(w.n, 0), w.err
+}
+
+func (w *noWait) try(fd uintptr) bool {
+	for {
+		if w.n, w.err = syscall.Write(int(fd), w.b); w.err != syscall.EINTR {
+			return true
+		}
+	}
+}
+
+// whenReady reads when there is something to read.
+type whenReady struct {
+	raw    syscall.RawConn // nil if the connection has none
+	reader *frameReader
+	n      int
+	err    error
+	tryIt  func(fd uintptr) bool
+}
+
+// read waits until the connection is readable, and only then takes a buffer for reader,
+// which has none, and reads into that.
+func (r *whenReady) read() (n int, err error) {
+	if r.tryIt == nil {
+		r.tryIt = r.try
+	}
+	rawErr := r.raw.Read(r.tryIt)
+	switch {
+	case rawErr != nil:
+		return 0, rawErr
+	case r.err != nil:
+		return 0, r.err
+	case r.n == 0:
 		return 0, io.EOF
 	}
-	return n, nil
+	return r.n, nil
+}
+
+func (r *whenReady) try(fd uintptr) bool {
+	b := r.reader.takeBuffer()
+	for {
+		if r.n, r.err = syscall.Read(int(fd), b); r.err != syscall.EINTR {
+			break
+		}
+	}
+	if r.err == syscall.EAGAIN {
+		r.reader.putBuffer()
+		return false
+	}
+	return true
 }

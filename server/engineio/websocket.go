@@ -28,6 +28,7 @@ type conn struct {
 	in      frameReader
 
 	// Guarded by session.mu.
+	out     noWait
 	writing bool // a goroutine is writing
 	closing bool // to be closed once everything is written
 	dead    bool // closed
@@ -64,7 +65,8 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn.SetDeadline(time.Time{})
 	c := &conn{session: s, net: netConn}
 	c.in.conn = netConn
-	c.in.raw = rawConn(netConn)
+	c.out.raw = rawConn(netConn)
+	c.in.ready = whenReady{raw: c.out.raw, reader: &c.in}
 	// The client may have sent frames directly after its request.
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)
@@ -259,7 +261,7 @@ func (c *conn) write() {
 	if c.closing {
 		frames = appendFrame(frames, ws.OpClose, closeNormal)
 	}
-	n, err := writeNoWait(c.in.raw, frames)
+	n, err := c.out.write(frames)
 	if err == nil && n < len(frames) {
 		c.writing = true
 		go c.writeRest(buffer, frames, n, s.cost)

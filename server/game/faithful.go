@@ -42,7 +42,7 @@ func NewFaithful() *Faithful {
 // Connect is called when a session asks to join. It joins once; after Disconnect it
 // may ask again. The address is ignored.
 func (g *Faithful) Connect(s Session, _ string) []Effect {
-	g.effects = nil
+	g.begin()
 	if g.in[s] {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (g *Faithful) GiveUp(Session) []Effect { return nil }
 
 // Disconnect is called when a session leaves.
 func (g *Faithful) Disconnect(s Session) []Effect {
-	g.effects = nil
+	g.begin()
 	if !g.in[s] {
 		return nil
 	}
@@ -74,7 +74,7 @@ func (g *Faithful) Disconnect(s Session) []Effect {
 // cannot spell the number. Such a number is refused like a malformed one, but its seat
 // continues after it: the original advances before it spells.
 func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
-	g.effects = nil
+	g.begin()
 	if n.Err == nil && g.in[s] {
 		if seat := protocol.SeatNamed(n.ClientID); seat != protocol.NoSeat {
 			g.next[seat] = n.Value.Next()
@@ -113,7 +113,7 @@ func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 // Written is called when every line up to the given one, as numbered by AppendLine, is
 // in the file.
 func (g *Faithful) Written(line int64) []Effect {
-	g.effects = nil
+	g.begin()
 	g.release(line)
 	for _, ack := range g.takeAcks(line) {
 		g.do(Ack{Session: ack.session, ID: ack.id})

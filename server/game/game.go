@@ -1,8 +1,8 @@
 // Package game implements the rules of the count: who holds which seat, which
 // numbers are accepted, what is written next, and what is sent to whom.
 //
-// It is pure: events are method calls, effects are returned as a slice. It uses no
-// clock, goroutine, file or socket.
+// It is pure: events are method calls, effects are returned as a slice, which is valid
+// until the next call. It uses no clock, goroutine, file or socket.
 //
 // The invariant is that numbers.txt is always a prefix of one, two, three, … It
 // follows from two facts. A client counts in order, so a number n from a seat implies
@@ -101,7 +101,7 @@ func (g *Game) due(seat protocol.Seat) int64 {
 // that becomes free is preferably given to an address that neither holds the other
 // seat nor was the last to hold this one.
 func (g *Game) Connect(s Session, address string) []Effect {
-	g.effects = nil
+	g.begin()
 	if g.in[s] || g.waiting.has(s) {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (g *Game) Connect(s Session, address string) []Effect {
 // GiveUp is called when a session was held back for the longest time allowed. It does
 // nothing if the session has been given a seat in the meantime.
 func (g *Game) GiveUp(s Session) []Effect {
-	g.effects = nil
+	g.begin()
 	if g.waiting.remove(s) {
 		g.do(Refuse{s, "both seats are taken"})
 	}
@@ -129,7 +129,7 @@ func (g *Game) GiveUp(s Session) []Effect {
 // were not appended yet are discarded: they were not acked, and a client that has
 // counted them reports them again.
 func (g *Game) Disconnect(s Session) []Effect {
-	g.effects = nil
+	g.begin()
 	if g.waiting.remove(s) || !g.in[s] {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (g *Game) Disconnect(s Session) []Effect {
 
 // Number is called when a client has sent a number.
 func (g *Game) Number(s Session, n Number, id AckID) []Effect {
-	g.effects = nil
+	g.begin()
 	seat := protocol.SeatNamed(n.ClientID)
 	number, _ := n.Value.Int64()
 	if code := g.fault(s, seat, n); code != "" {
@@ -182,7 +182,7 @@ func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 
 // Written is called when every number up to n is in the file, on stable storage.
 func (g *Game) Written(n int64) []Effect {
-	g.effects = nil
+	g.begin()
 	for _, ack := range g.takeAcks(n) {
 		g.do(Ack{Session: ack.session, ID: ack.id})
 	}

@@ -20,6 +20,17 @@ func newSeats() seats {
 	return seats{in: make(map[Session]bool), holder: make(map[protocol.Seat]Session)}
 }
 
+// maxKept is the most effects of a step whose slice is kept for the next one.
+const maxKept = 16
+
+// begin begins a step, which overwrites the effects of the last one.
+func (g *seats) begin() {
+	clear(g.effects)
+	if g.effects = g.effects[:0]; cap(g.effects) > maxKept {
+		g.effects = nil
+	}
+}
+
 func (g *seats) do(e Effect) { g.effects = append(g.effects, e) }
 
 func (g *seats) broadcast(event string) {

@@ -239,22 +239,24 @@ func (f *File) run(callbacks Callbacks) error {
 }
 
 func (f *File) write(callbacks Callbacks) error {
+	wait := firstRetry
+	retry := func(err error) bool {
+		f.setState(err, callbacks)
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, lastRetry)
+			return true
+		case <-f.aborted:
+			return false
+		}
+	}
 	for {
 		buffer, last, since, ok := f.queue.take(f.shared.buffer)
 		if !ok {
 			return nil
 		}
-		wait := firstRetry
-		n, err := f.writer.write(*buffer, func(err error) bool {
-			f.setState(err, callbacks)
-			select {
-			case <-time.After(wait):
-				wait = min(2*wait, lastRetry)
-				return true
-			case <-f.aborted:
-				return false
-			}
-		})
+		wait = firstRetry
+		n, err := f.writer.write(*buffer, retry)
 		f.setState(err, callbacks)
 		dropped := int64(bytes.Count((*buffer)[n:], []byte("\n")))
 		f.shared.buffers.Put(buffer)

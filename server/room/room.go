@@ -99,6 +99,7 @@ type Room struct {
 	lastProgress time.Time // when a line was last appended or a seat taken
 	removed      int       // how many clients were asked to leave or cut off since the last line
 	notices      notices
+	corked       []*member // until the lock is released
 	committed    int64     // the last line that was written
 	lines        []float64 // in faithful mode, the numbers of the lines after that
 
@@ -262,10 +263,18 @@ func (r *Room) step(event func() []game.Effect) {
 // do calls change under the lock, and wakes Run if there are notices. A panic in
 // change ends the room.
 func (r *Room) do(change func()) {
+	for _, s := range r.locked(change) {
+		s.Uncork()
+	}
+}
+
+// locked is do without its last part: it returns the sessions that were corked. They are
+// uncorked without the lock, since that writes to the network.
+func (r *Room) locked(change func()) (corked []*member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failed {
-		return
+		return nil
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -280,13 +289,15 @@ func (r *Room) do(change func()) {
 		default:
 		}
 	}
+	corked, r.corked = r.corked, nil
+	return corked
 }
 
 // apply carries out effects in order. It returns the acks of refused numbers, which
 // the caller must send.
 func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 	if len(effects) > 1 {
-		defer r.cork(effects)()
+		r.cork(effects)
 	}
 	for _, effect := range effects {
 		switch e := effect.(type) {
@@ -321,7 +332,7 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 			r.forget(e.Session)
 		case game.Received: // for the log only
 			if r.Log.Enabled(context.Background(), slog.LevelInfo) {
-				r.happened(e.Session, e)
+				r.happened(e.Session, effect)
 			}
 		case game.Repeated:
 			r.happened(e.Session, e)
@@ -347,20 +358,13 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 	return refused
 }
 
-// cork makes the acks among the effects go out in one write for each session. The
-// returned function sends them.
-func (r *Room) cork(effects []game.Effect) (uncork func()) {
-	var corked []*member
+// cork makes the acks among the effects go out in one write for each session.
+func (r *Room) cork(effects []game.Effect) {
 	for _, effect := range effects {
 		ack, ok := effect.(game.Ack)
-		if m := r.sessions[ack.Session]; ok && m != nil && !slices.Contains(corked, m) {
+		if m := r.sessions[ack.Session]; ok && m != nil && !slices.Contains(r.corked, m) {
 			m.Cork()
-			corked = append(corked, m)
-		}
-	}
-	return func() {
-		for _, m := range corked {
-			m.Uncork()
+			r.corked = append(r.corked, m)
 		}
 	}
 }

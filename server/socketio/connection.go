@@ -37,8 +37,9 @@ func (c *connection) Message(data []byte, binary bool) {
 	}
 	c.dropBinary()
 	if p.attachments > 0 {
-		if c.reserve(&p, len(data)+argumentOverhead*len(p.args.JSON)) {
-			c.binary = &p
+		incomplete := p // p itself stays on the stack
+		if c.reserve(&incomplete, len(data)+argumentOverhead*len(p.args.JSON)) {
+			c.binary = &incomplete
 		}
 		return
 	}

@@ -56,7 +56,7 @@ func kill(pairs []*pair) {
 // acks measures the acked numbers per second with many in flight, and the CPU time of the
 // server for them.
 func (b *bench) acks() error {
-	pairs, err := b.pairs(overWebSocket, goServer, node, packages, bare, flask)
+	pairs, err := b.pairs(overWebSocket, goServer, node, packages, synced, bare, flask)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func unprofiled(*server, syscall.Signal) error { return nil }
 
 // polling measures the acked numbers per second of clients that poll.
 func (b *bench) polling() error {
-	pairs, err := b.pairs(overPolling, goServer, node, packages, bare, flask, threading)
+	pairs, err := b.pairs(overPolling, goServer, node, packages, synced, bare, flask, threading)
 	if err != nil {
 		return err
 	}
@@ -157,11 +157,18 @@ func (b *bench) memory() error {
 	}
 	time.Sleep(b.seconds)
 	v := make(values)
+	var own []string
 	for _, p := range pairs {
 		if v[p.name], err = p.server.memory(); err != nil {
 			return err
 		}
+		anonymous, err := p.server.status("RssAnon:")
+		if err != nil {
+			return err
+		}
+		own = append(own, p.head+" "+megabytes(anonymous))
 	}
+	b.notes = append(b.notes, "Of the memory at rest, without the pages of the program's files, which the kernel can drop: "+strings.Join(own, ", ")+".")
 	b.table.row("memory at rest, two clients (RSS)", megabytes, v, nil, v.below(16, " MB", 1e6), v.against(flask, "Flask", true, 0.5))
 	return end(pairs)
 }

@@ -72,7 +72,7 @@ func main() {
 		names = append(names, r.name)
 	}
 	row := flag.String("row", strings.Join(names, ","), "the `rows` to measure, separated by commas")
-	only := flag.String("only", strings.Join([]string{goServer, node, packages, bare, flask, threading}, ","), "the `servers` to measure, separated by commas")
+	only := flag.String("only", strings.Join([]string{goServer, node, packages, synced, bare, flask, threading}, ","), "the `servers` to measure, separated by commas")
 	seconds := flag.Float64("seconds", 2, "the `duration` of each measurement in seconds")
 	flag.IntVar(&b.reps, "reps", 3, "the `number` of repetitions, in turn with the other servers; the result is the median")
 	flag.StringVar(&b.games, "games", "10x10,100x10,1000x5,1000x10,5000x10", "the `sizes` of the row games: games x numbers/s of each of the two clients of a game, separated by commas")

@@ -28,6 +28,7 @@ const (
 	goServer  = "go"
 	node      = "node"
 	packages  = "packages"
+	synced    = "synced" // packages that append a line and sync before each ack
 	bare      = "bare"
 	flask     = "flask"
 	threading = "threading"
@@ -47,6 +48,9 @@ func candidates(bin, python string) []candidate {
 		}, []string{"NODE_ENV=production"}, false},
 		{packages, "bare packages", func(port, _ string) []string {
 			return []string{filepath.Join(bin, "echo"), "127.0.0.1:" + port}
+		}, nil, false},
+		{synced, "bare packages, synced", func(port, data string) []string {
+			return []string{filepath.Join(bin, "echo"), "127.0.0.1:" + port, filepath.Join(data, "lines")}
 		}, nil, false},
 		{bare, "bare library", func(port, _ string) []string {
 			return []string{filepath.Join(bin, "bare"), "127.0.0.1:" + port}
@@ -159,12 +163,15 @@ func (s *server) cpu() (time.Duration, error) {
 }
 
 // memory returns the resident memory of the process in bytes.
-func (s *server) memory() (float64, error) {
+func (s *server) memory() (float64, error) { return s.status("VmRSS:") }
+
+// status returns a size in the status of the process, in bytes.
+func (s *server) status(field string) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, rest, _ := strings.Cut(string(status), field)
 	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
 	return float64(kilobytes) * 1024, err
 }

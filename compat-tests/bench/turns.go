@@ -49,7 +49,7 @@ type latencies struct {
 
 // latency calls count for each pair, and returns the times.
 func (b *bench) latency(count func(*pair) (took []float64, load float64, err error)) (latencies, error) {
-	pairs, err := b.pairs(overWebSocket, goServer, node, packages, bare, flask)
+	pairs, err := b.pairs(overWebSocket, goServer, node, packages, synced, bare, flask)
 	if err != nil {
 		return latencies{}, err
 	}

@@ -2,8 +2,9 @@ package socketio
 
 import (
 	"encoding/json"
-	"reflect"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParse(t *testing.T) {
@@ -32,8 +33,8 @@ func TestParse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got, err := parse(tt.in)
-		if err != nil || !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: got %+v, %v, want %+v", tt.in, got, err, tt.want)
+		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v; want -, got +\n%s", tt.in, err, diff)
 		}
 	}
 	for _, bad := range []string{"", "x", "0", "0[]", "2", "2[", "2[]", "2[5]", `2[""]`, `2"x"`, "2{}", "2null", "3", "3[]",
@@ -54,7 +55,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := parse(s)
 		switch {
-		case err != nil && !reflect.DeepEqual(p, Packet{}):
+		case err != nil && !cmp.Equal(p, Packet{}):
 			t.Errorf("a packet in addition to an error: %+v", p)
 		case err == nil && p.Type == Broken:
 			t.Error("a broken packet without an error")

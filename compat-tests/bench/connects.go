@@ -3,10 +3,11 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // connectors is how many clients connect at the same time, repeatedly: enough that their
@@ -57,30 +58,24 @@ func (b *bench) connects() error {
 // connecting returns how many clients per second connect during that time.
 func connecting(addr string, d time.Duration) (rate float64, err error) {
 	var connected, clients atomic.Int64
-	var all sync.WaitGroup
-	failed := make(chan error, connectors)
+	var all errgroup.Group
 	began := time.Now()
 	for range connectors {
-		all.Go(func() {
+		all.Go(func() error {
 			for time.Since(began) < d {
 				game := fmt.Sprintf("&game=bench-%d", clients.Add(1))
 				c, err := connect(addr, game)
 				if err != nil {
-					failed <- err
-					return
+					return err
 				}
 				connected.Add(1)
 				c.Close()
 			}
+			return nil
 		})
 	}
-	all.Wait()
-	select {
-	case err := <-failed:
-		return 0, err
-	default:
-		return float64(connected.Load()) / time.Since(began).Seconds(), nil
-	}
+	err = all.Wait()
+	return float64(connected.Load()) / time.Since(began).Seconds(), err
 }
 
 // connect connects one client, up to "40". All its requests have the query. A client that

@@ -35,9 +35,12 @@ type idlers struct {
 }
 
 func (b *bench) idling(i idlers) error {
-	if err := enoughFiles(i.count + 100); err != nil {
+	// The server takes half of its files for clients, less what its games may need.
+	files, err := mostFiles()
+	if err != nil {
 		return err
 	}
+	i.count = min(i.count, files/2-500)
 	s, err := b.start(goServer, i.args...)
 	if err != nil {
 		return err
@@ -112,16 +115,21 @@ func (b *bench) idling(i idlers) error {
 }
 
 // enoughFiles returns an error if this process, or one that it starts, may not have that
-// many open files. The Go runtime raises the soft limit to the hard one.
+// many open files.
 func enoughFiles(count int) error {
+	most, err := mostFiles()
+	if err == nil && most < count {
+		err = fmt.Errorf("the limit of open files is %d, and %d are needed; raise it with ulimit -Hn", most, count)
+	}
+	return err
+}
+
+// mostFiles returns how many files this process, and one that it starts, may have open. The
+// Go runtime raises the soft limit to the hard one.
+func mostFiles() (int, error) {
 	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
-	if limit.Max < uint64(count) {
-		return fmt.Errorf("the limit of open files is %d, and %d are needed; raise it with ulimit -Hn", limit.Max, count)
-	}
-	return nil
+	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
+	return int(min(limit.Max, 1<<30)), err
 }
 
 // idle answers pings, and joins again when no seat was free, until the connection ends.

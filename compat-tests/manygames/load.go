@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"counting/server/numbersfile"
 )
 
@@ -46,29 +48,24 @@ func Join(addr string, games int, interval time.Duration) (*Load, error) {
 	for i := range games {
 		l.games = append(l.games, &game{name: Name(i)})
 	}
-	slots := make(chan struct{}, atOnce)
-	var joining sync.WaitGroup
+	var joining errgroup.Group
+	joining.SetLimit(atOnce)
 	for _, g := range l.games {
-		slots <- struct{}{}
-		joining.Go(func() {
-			defer func() { <-slots }()
+		joining.Go(func() error {
 			for i := range g.clients {
 				c, err := join(addr, g.name, i+1)
 				if err != nil {
-					l.failed <- fmt.Errorf("%s: %w", g.name, err)
-					return
+					return fmt.Errorf("%s: %w", g.name, err)
 				}
 				g.clients[i] = c
 			}
+			return nil
 		})
 	}
-	joining.Wait()
-	select {
-	case err := <-l.failed:
+	if err := joining.Wait(); err != nil {
 		return nil, errors.Join(err, l.Close())
-	default:
-		return l, nil
 	}
+	return l, nil
 }
 
 // Result is what a load measured.

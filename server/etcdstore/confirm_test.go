@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"counting/server/store"
 )
 
@@ -103,17 +105,15 @@ func TestConfirmationsAreShared(t *testing.T) {
 			return fault{}
 		})
 		const callers = 100
-		errs := make(chan error, callers)
+		var all errgroup.Group
 		for i := range callers {
-			go func() {
+			all.Go(func() error {
 				time.Sleep(time.Duration(i%2) * time.Millisecond) // half of them while etcd is asked for the others
-				errs <- c.Confirm(context.Background())
-			}()
+				return c.Confirm(context.Background())
+			})
 		}
-		for range callers {
-			if err := <-errs; err != nil {
-				t.Error(err)
-			}
+		if err := all.Wait(); err != nil {
+			t.Error(err)
 		}
 		if n := reads.Load(); n < 2 || n > 3 {
 			t.Errorf("%d callers took %d requests", callers, n)

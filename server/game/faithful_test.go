@@ -1,9 +1,10 @@
 package game
 
 import (
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"counting/server/protocol"
 )
@@ -83,8 +84,9 @@ func TestFaithfulLinesThatWaitToBeWrittenAreBounded(t *testing.T) {
 	long := num("client1", 1)
 	long.Words = strings.Repeat("x", MaxPending/lines-lineOverhead)
 	for n := range int64(lines) {
-		if effects := g.Number("A", long, NoAck); !reflect.DeepEqual(effects, []Effect{Received{"A", long}, AppendLine{n + 1, long}}) {
-			t.Fatalf("line %d: %s", n+1, describe(effects))
+		want := []Effect{Received{"A", long}, AppendLine{n + 1, long}}
+		if diff := cmp.Diff(want, g.Number("A", long, NoAck), unexported); diff != "" {
+			t.Fatalf("line %d: want -, got +\n%s", n+1, diff)
 		}
 	}
 	r, _ := g.Number("A", long, NoAck)[0].(Refused)

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"counting/server/protocol"
 )
@@ -91,16 +92,11 @@ func play(t *testing.T, g rules, steps []step) {
 		if len(got) == 0 && len(s.want) == 0 {
 			continue
 		}
-		if !reflect.DeepEqual(got, s.want) {
-			t.Fatalf("step %d, %s:\n got %s\nwant %s", i+1, s.event, describe(got), describe(s.want))
+		if diff := cmp.Diff(s.want, got, unexported); diff != "" {
+			t.Fatalf("step %d, %s: want -, got +\n%s", i+1, s.event, diff)
 		}
 	}
 }
 
-func describe(effects []Effect) string {
-	var b strings.Builder
-	for _, e := range effects {
-		fmt.Fprintf(&b, "\n\t%T%+v", e, e)
-	}
-	return b.String()
-}
+// unexported makes cmp compare the fields of protocol.Value.
+var unexported = cmp.Exporter(func(reflect.Type) bool { return true })

@@ -4,12 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"counting/server/game"
 	"counting/server/protocol"
@@ -136,8 +137,8 @@ func TestTheHistoryOutlivesTheServer(t *testing.T) {
 		f, stop = run(t, Options{History: path, Count: 20, Unbroken: true, LastAt: before.Last.At.Add(0)})
 		defer stop()
 		state := f.get()
-		if n := len(before.Activities); len(state.Activities) != n+1 || !reflect.DeepEqual(state.Activities[:n], before.Activities) {
-			t.Errorf("the activities were\n%+v, now they are\n%+v", before.Activities, state.Activities)
+		if n := len(before.Activities); len(state.Activities) != n+1 || !cmp.Equal(state.Activities[:n], before.Activities) {
+			t.Errorf("the activities: before -, now +\n%s", cmp.Diff(before.Activities, state.Activities))
 		}
 		if state.Activities[len(state.Activities)-1].ID <= before.Activities[len(before.Activities)-1].ID {
 			t.Error("the IDs start again")

@@ -2,7 +2,7 @@ package live
 
 import (
 	"encoding/json"
-	"reflect"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -113,7 +113,7 @@ func TestInterruptions(t *testing.T) {
 				for _, i := range state.Interruptions {
 					got = append(got, i.Cause)
 				}
-				if !reflect.DeepEqual(got, tt.want) || !reflect.DeepEqual(reported, tt.want) {
+				if !slices.Equal(got, tt.want) || !slices.Equal(reported, tt.want) {
 					t.Fatalf("the interruptions are %v, reported %v, want %v", got, reported, tt.want)
 				}
 				if state.Interruption != nil || state.Tally.Interruptions != int64(len(tt.want)) {

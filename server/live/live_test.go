@@ -10,10 +10,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"counting/server/game"
 	"counting/server/protocol"
@@ -244,8 +245,8 @@ func TestAnUnbrokenCountIsKnownWithoutReadingIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := newLines("does not exist", true).read(at[0], at[1])
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("behind %d up to %d: %v, %v, want %v", at[0], at[1], got, err, want)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("after %d up to %d: %v; want -, got +\n%s", at[0], at[1], err, diff)
 		}
 	}
 	feed, err := NewHub(HubOptions{}).Open(Options{Path: "does not exist", Count: 3000, Unbroken: true})
@@ -305,8 +306,8 @@ func TestAnOldFileIsShownAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		got.At = nil
-		if !reflect.DeepEqual(got, w) {
-			t.Errorf("got %+v, want %+v", got, w)
+		if diff := cmp.Diff(w, got); diff != "" {
+			t.Errorf("want -, got +\n%s", diff)
 		}
 	}
 }

@@ -11,8 +11,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"counting/server/game"
 )
+
+var unexported = cmp.Exporter(func(reflect.Type) bool { return true })
 
 // Lines that are written one after the other are one notice.
 func TestNoticesOfLinesAreMerged(t *testing.T) {
@@ -24,8 +28,8 @@ func TestNoticesOfLinesAreMerged(t *testing.T) {
 	q.written(5, 6, nil, 5)
 	q.written(7, 7, nil, 9)
 	want := []notice{{lines: &lines{1, 4, nil, 2}}, {event: dismissed{}}, {lines: &lines{5, 7, nil, 9}}}
-	if !reflect.DeepEqual(q.queue, want) || q.late != nil || q.missed != 0 || q.total != 0 {
-		t.Errorf("queued are %+v, late %+v, missed %d", q.queue, q.late, q.missed)
+	if diff := cmp.Diff(notices{queue: want}, q, unexported); diff != "" {
+		t.Errorf("want -, got +\n%s", diff)
 	}
 
 	// In faithful mode, each has its numbers.
@@ -33,8 +37,8 @@ func TestNoticesOfLinesAreMerged(t *testing.T) {
 	q.written(1, 2, []float64{41, 7}, 1)
 	q.written(3, 3, []float64{7}, 1)
 	want = []notice{{lines: &lines{1, 2, []float64{41, 7}, 1}}, {lines: &lines{3, 3, []float64{7}, 1}}}
-	if !reflect.DeepEqual(q.queue, want) {
-		t.Errorf("queued are %+v", q.queue)
+	if diff := cmp.Diff(want, q.queue, unexported); diff != "" {
+		t.Errorf("want -, got +\n%s", diff)
 	}
 }
 
@@ -53,7 +57,7 @@ func TestNoticesAreBounded(t *testing.T) {
 	q.written(1, 2, nil, 3)
 	q.written(3, 9, nil, 2)
 	q.add(notice{storage: &storage{}})
-	if len(q.queue) != maxNotices || !reflect.DeepEqual(q.late, &lines{1, 9, nil, 3}) || q.missed != 2 || q.total != 2 {
+	if len(q.queue) != maxNotices || !cmp.Equal(q.late, &lines{1, 9, nil, 3}, unexported) || q.missed != 2 || q.total != 2 {
 		t.Errorf("queued are %d, late %+v, missed %d of %d", len(q.queue), q.late, q.missed, q.total)
 	}
 

@@ -3,9 +3,10 @@ package tape
 import (
 	"bytes"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const header = `{"recording":1,"name":"x"}` + "\n"
@@ -26,8 +27,8 @@ func TestWrittenRecordingReadsTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.ServerLog, again.ServerLog = nil, nil // an empty one is omitted
-		if !reflect.DeepEqual(r, again) {
-			t.Errorf("%s: something was lost", name)
+		if diff := cmp.Diff(r, again); diff != "" {
+			t.Errorf("%s: before -, written and read again +\n%s", name, diff)
 		}
 	}
 }

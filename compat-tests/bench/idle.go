@@ -35,12 +35,10 @@ type idlers struct {
 }
 
 func (b *bench) idling(i idlers) error {
-	// The server takes half of its files for clients, less what its games may need.
-	files, err := mostFiles()
-	if err != nil {
+	if err := enoughFiles(4000); err != nil {
 		return err
 	}
-	i.count = min(i.count, files/2-500)
+	i.count = min(i.count, mostClients())
 	s, err := b.start(goServer, i.args...)
 	if err != nil {
 		return err
@@ -117,20 +115,25 @@ func (b *bench) idling(i idlers) error {
 // enoughFiles returns an error if this process, or one that it starts, may not have that
 // many open files.
 func enoughFiles(count int) error {
-	most, err := mostFiles()
-	if err == nil && most < count {
-		err = fmt.Errorf("the limit of open files is %d, and %d are needed; raise it with ulimit -Hn", most, count)
+	if most := mostFiles(); most < count {
+		return fmt.Errorf("the limit of open files is %d, and %d are needed; raise it with ulimit -Hn", most, count)
 	}
-	return err
+	return nil
 }
 
 // mostFiles returns how many files this process, and one that it starts, may have open. The
 // Go runtime raises the soft limit to the hard one.
-func mostFiles() (int, error) {
+func mostFiles() int {
 	var limit syscall.Rlimit
-	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
-	return int(min(limit.Max, 1<<30)), err
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Max, 1<<30))
 }
+
+// mostClients returns how many clients the server may have: half of its files are for them,
+// less what its games may need.
+func mostClients() int { return mostFiles()/2 - 500 }
 
 // idle answers pings, and joins again when no seat was free, until the connection ends.
 func (c *webSocket) idle() error {

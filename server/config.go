@@ -126,7 +126,8 @@ be in at most half of -max-games.
 
 	server [flags]
 
-Each flag can also be set by an environment variable: -log-format is LOG_FORMAT.
+Each flag except -check, -verify, -import, -game and -version can also be set by an
+environment variable: -log-format is LOG_FORMAT.
 Flags override environment variables.
 
 `
@@ -149,7 +150,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.Var((*logLevel)(&c.logLevel), "log-level", "the lowest `level` that is logged: debug, info, warn or error")
 	f.Int64Var(&c.goal, "goal", 2000, "the `number` that the clients count to, for the progress on the page; 0 means unknown")
 	f.Int64Var(&c.limit, "limit", 0, "the last `number` of the count: greater numbers are refused, and after it start_game is no longer sent; 0 means no limit")
-	f.DurationVar(&c.stallTimeout, "patience", 20*time.Second, "ask a seated client to leave that has not sent a number for this `duration` although it is its turn; after three times as long, disconnect a client that delays the count while another waits for a seat; must exceed the clients' interval, 0 disables both")
+	f.DurationVar(&c.stallTimeout, "patience", 20*time.Second, "ask a seated client to leave that has not sent a number for this `duration` although it is its turn; after three times as long, disconnect a client that delays the count while another waits for a seat; must exceed the clients' interval, 0 disables both; not with -faithful")
 	f.Var(&c.heartbeat, "heartbeat", "`interval/timeout`: how long after an answer the next ping is sent, and how long a client may take to answer it before its session ends")
 	f.StringVar(&trusted, "trusted-proxies", "", "comma-separated `addresses` or CIDR prefixes of the proxies whose X-Forwarded-For is used")
 	f.StringVar(&c.tokenFile, "token-file", "", "`file` with a token that clients must send to open a session, as in SERVER_URL=http://server:5000?token=TOKEN")
@@ -162,7 +163,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.StringVar(&games, "games", "any", "comma-separated `names` of the games that clients may create, or any; existing games can always be played")
 	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "the maximum `number` of packets queued for a session; beyond it the session is ended; 0 means no limit")
 	f.Int64Var(&c.limits.Sending, "max-sending", 8<<20, "the maximum number of `bytes` queued for all sessions, not counting 4 KiB of each; the session that exceeds it is ended; 0 means no limit")
-	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "the maximum number of `bytes` of incomplete packets, not counting 4 KiB of each; a packet that exceeds it is refused; 0 means no limit")
+	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "the maximum number of `bytes` of incomplete packets and of acks that wait, not counting 4 KiB of each session; a packet that exceeds it is refused, and a session whose acks exceed it is ended; 0 means no limit")
 	f.IntVar(&c.readers.Readers, "max-readers", 1000, "the maximum `number` of concurrent readers of the event stream and downloads of the file; 0 means no limit")
 	f.IntVar(&c.readers.PerAddress, "max-readers-per-address", 250, "the maximum `number` of them from one address; 0 means no limit")
 	f.StringVar(&frameAncestors, "frame-ancestors", "", "comma-separated `origins` whose pages, such as slides, may show the live page in a frame")

@@ -207,7 +207,7 @@ func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, StallTimeout: g.config.stallTimeout, Fail: g.fail})
+	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, Fail: g.fail})
 	return &openGame{
 		count:   faithfulCount{file, r.Dropped},
 		opened:  store.Opened{Unbroken: true, At: at},

@@ -216,6 +216,14 @@ type gameSession struct {
 	release func()
 }
 
+// Ack answers a packet, and releases what Event has reserved for that.
+func (s gameSession) Ack(id string, payload ...any) {
+	s.Session.Ack(id, payload...)
+	if id != "" {
+		s.Reserve(-ackBytes - len(id))
+	}
+}
+
 // Refuse refuses the session, which ends it without a call of Disconnect.
 func (s gameSession) Refuse(message string) {
 	s.Session.Refuse(message)
@@ -254,5 +262,13 @@ func (h handler) Event(s *socketio.Session, name string, args socketio.Args, ack
 		gameLogger(h.games.log, s.Group()).Debug(fmt.Sprintf("unknown event %.80q", name), "session", s.ID, "address", s.Addr)
 		return
 	}
+	if ack != "" && s.Reserve(ackBytes+len(ack)) != nil {
+		s.Close() // it waits for too many acks
+		return
+	}
 	s.Value.(gameSession).game.room.Number(s.ID, args.JSON, args.Binary, ack)
 }
+
+// ackBytes is the memory of an ack that waits for its number to be written, in addition to
+// its id.
+const ackBytes = 128

@@ -104,3 +104,30 @@ func TestASessionThatDoesNotTakeWhatItIsSentIsEnded(t *testing.T) {
 	}
 	join(t, s, assigned2, started, joined)
 }
+
+// Numbers that were sent ahead of their turn kept their packets in memory, for their acks,
+// and nothing bounded the acks of all games.
+func TestAcksThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-max-receiving", "65536")
+	a, b := joinTwo(t, s)
+	for range 300 { // each of 129 bytes; one address may have half of the limit
+		if b.conn.WriteMessage(websocket.TextMessage, []byte(number("1", "client2", 2))) != nil {
+			break
+		}
+	}
+	a.expect(stopped) // b was disconnected
+	if !s.metric(t, `counting_limits_reached_total{limit="receiving_bytes"} 1`) {
+		t.Error("the metrics do not show it")
+	}
+	b = join(t, s, assigned2, started, joined)
+	a.expect(started)
+	count(a, "client1", 1, 1)
+	count(b, "client2", 2, 2)
+	a.expect("431[]")
+	b.expect("432[]")
+	for range 400 { // those that are answered do not count
+		count(a, "client1", 1, 1)
+		a.expect("431[]")
+	}
+}

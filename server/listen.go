@@ -43,8 +43,8 @@ type listenOptions struct {
 	// been idle for the longest time is closed for a new one; if none is idle, the
 	// new one is closed.
 	connections, perAddress int
-	// games is how many games may be open, each with a file. They may use at most a
-	// quarter of the files that the process may open.
+	// games is how many games may be open, each with a file, or 0 for no limit. At most a
+	// quarter of the files that the process may open is reserved for them.
 	games int
 	// trusted are not subject to the limit per address.
 	trusted clientaddr.Trusted
@@ -93,7 +93,11 @@ func listen(ctx context.Context, addr string, o listenOptions) (*listener, error
 		return nil, err
 	}
 	if files := maxFiles(); files > 0 {
-		if most := max(1, (files-reservedFiles-min(o.games, files/4))/2); o.connections == 0 || most < o.connections {
+		games := files / 4
+		if o.games > 0 {
+			games = min(games, o.games)
+		}
+		if most := max(1, (files-reservedFiles-games)/2); o.connections == 0 || most < o.connections {
 			o.log.Warn("the process may open fewer files than -max-connections allows", "files", files, "connections", most)
 			o.connections = most
 		}

@@ -16,8 +16,8 @@ import (
 // an idle connection has none.
 type frameReader struct {
 	conn  net.Conn
-	ready whenReady
-	early []byte // received before the WebSocket was opened
+	ready readinessReader // reads without a buffer of ours while it waits
+	early []byte          // received before the WebSocket was opened
 
 	beforeWait func() // if non-nil, called before a read that may block
 
@@ -189,8 +189,7 @@ func (f *frameReader) fill(n int) error {
 			f.putBuffer()
 		}
 		if f.buffer == nil && len(f.early) > 0 {
-			f.buffer = readBuffers.Get().(*[readSize]byte)
-			f.to = copy(f.buffer[:], f.early)
+			f.to = copy(f.takeBuffer(), f.early)
 			f.early = f.early[f.to:]
 			continue
 		}

@@ -42,7 +42,8 @@ const (
 	LimitAbandoned Limit = "abandoned_sessions"
 	// LimitPayload: a packet or a request body was larger than MaxPayload.
 	LimitPayload Limit = "body"
-	// LimitReceiving: a packet was refused, since too many bytes are being received.
+	// LimitReceiving: a packet was refused or a session ended, since too many bytes are
+	// being received, or are kept by the handler.
 	LimitReceiving Limit = "receiving_bytes"
 	// LimitSending: a session was ended, since too many bytes wait to be sent.
 	LimitSending Limit = "sending_bytes"

@@ -13,13 +13,13 @@ import (
 
 func rawConn(net.Conn) syscall.RawConn { return nil }
 
-type noWait struct{ raw syscall.RawConn }
+type nonblockingWriter struct{ raw syscall.RawConn }
 
-func (*noWait) write([]byte) (int, error) { return 0, nil }
+func (*nonblockingWriter) write([]byte) (int, error) { return 0, nil }
 
-type whenReady struct {
+type readinessReader struct {
 	raw    syscall.RawConn
 	reader *frameReader
 }
 
-func (*whenReady) read() (int, error) { return 0, errors.ErrUnsupported }
+func (*readinessReader) read() (int, error) { return 0, errors.ErrUnsupported }

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// rawConn returns the raw connection for a noWait and a whenReady, or nil if c has none.
+// rawConn returns the raw connection for a nonblockingWriter and a readinessReader, or
+// nil if c has none.
 func rawConn(c net.Conn) syscall.RawConn {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
@@ -21,27 +22,27 @@ func rawConn(c net.Conn) syscall.RawConn {
 	return raw
 }
 
-// noWait writes without blocking. Like whenReady, it keeps what a call needs, so that a
-// call allocates nothing.
-type noWait struct {
-	raw   syscall.RawConn // nil if the connection has none
-	b     []byte
-	n     int
-	err   error
-	tryIt func(fd uintptr) bool
+// nonblockingWriter writes without blocking. Like readinessReader, it keeps what a call
+// needs, so that a call allocates nothing.
+type nonblockingWriter struct {
+	raw     syscall.RawConn // nil if the connection has none
+	b       []byte
+	n       int
+	err     error
+	attempt func(fd uintptr) bool // the method try, of which each use would allocate
 }
 
 // write writes as much as the kernel accepts without blocking, and returns how much
 // that was.
-func (w *noWait) write(b []byte) (n int, err error) {
+func (w *nonblockingWriter) write(b []byte) (n int, err error) {
 	if w.raw == nil {
 		return 0, nil
 	}
-	if w.tryIt == nil {
-		w.tryIt = w.try
+	if w.attempt == nil {
+		w.attempt = w.try
 	}
 	w.b = b
-	rawErr := w.raw.Write(w.tryIt)
+	rawErr := w.raw.Write(w.attempt)
 	w.b = nil
 	switch {
 	case rawErr != nil:
@@ -52,7 +53,7 @@ func (w *noWait) write(b []byte) (n int, err error) {
 	return max(w.n, 0), w.err
 }
 
-func (w *noWait) try(fd uintptr) bool {
+func (w *nonblockingWriter) try(fd uintptr) bool {
 	for {
 		if w.n, w.err = syscall.Write(int(fd), w.b); w.err != syscall.EINTR {
 			return true
@@ -60,22 +61,22 @@ func (w *noWait) try(fd uintptr) bool {
 	}
 }
 
-// whenReady reads when there is something to read.
-type whenReady struct {
-	raw    syscall.RawConn // nil if the connection has none
-	reader *frameReader
-	n      int
-	err    error
-	tryIt  func(fd uintptr) bool
+// readinessReader reads when there is something to read.
+type readinessReader struct {
+	raw     syscall.RawConn // nil if the connection has none
+	reader  *frameReader
+	n       int
+	err     error
+	attempt func(fd uintptr) bool // the method try, of which each use would allocate
 }
 
 // read waits until the connection is readable, and only then takes a buffer for reader,
 // which has none, and reads into that.
-func (r *whenReady) read() (n int, err error) {
-	if r.tryIt == nil {
-		r.tryIt = r.try
+func (r *readinessReader) read() (n int, err error) {
+	if r.attempt == nil {
+		r.attempt = r.try
 	}
-	rawErr := r.raw.Read(r.tryIt)
+	rawErr := r.raw.Read(r.attempt)
 	switch {
 	case rawErr != nil:
 		return 0, rawErr
@@ -87,7 +88,7 @@ func (r *whenReady) read() (n int, err error) {
 	return r.n, nil
 }
 
-func (r *whenReady) try(fd uintptr) bool {
+func (r *readinessReader) try(fd uintptr) bool {
 	b := r.reader.takeBuffer()
 	for {
 		if r.n, r.err = syscall.Read(int(fd), b); r.err != syscall.EINTR {

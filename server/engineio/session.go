@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -26,8 +25,6 @@ type Session struct {
 	addr       string
 	addressKey netip.Addr
 	group      string
-	header     http.Header
-	query      string
 
 	// Guarded by Server.mu.
 	beat      *list.Element // in Server.pongs if pinged, else in Server.pings
@@ -39,22 +36,23 @@ type Session struct {
 	calls   sync.Mutex // held while the handler is called
 	handler Handler    // nil after Close was called; guarded by calls
 
-	reserved int64        // by the handler
-	handled  atomic.Int64 // packets
+	handled atomic.Int64 // packets
 
 	debtMu sync.Mutex
 	debt   debt
 
-	mu      sync.Mutex
-	ending  bool // Close is about to be called, or was
-	over    bool // nothing more is queued
-	posted  bool // it was ended by a POST request
-	corks   int
-	queue   []packet
-	cost    int64        // of the queue, and of what is being written
-	waiting *waitingPoll // the request that waits for something to be sent
-	probing *conn        // the WebSocket of an upgrade that has been probed
-	conn    *conn        // the WebSocket that is the transport; nil while polling
+	mu       sync.Mutex
+	ending   bool // Close is about to be called, or was
+	over     bool // nothing more is queued
+	settled  bool // nothing more is reserved
+	posted   bool // it was ended by a POST request
+	corks    int
+	queue    []packet
+	cost     int64        // of the queue, and of what is being written
+	reserved int64        // by the handler
+	waiting  *waitingPoll // the request that waits for something to be sent
+	probing  *conn        // the WebSocket of an upgrade that has been probed
+	conn     *conn        // the WebSocket that is the transport; nil while polling
 }
 
 func newSession(server *Server, r *http.Request) *Session {
@@ -68,8 +66,6 @@ func newSession(server *Server, r *http.Request) *Session {
 		id:         newID(),
 		addr:       addr,
 		addressKey: clientaddr.Key(address),
-		header:     r.Header,
-		query:      r.URL.RawQuery,
 	}
 	s.calls.Lock() // until open
 	return s
@@ -96,15 +92,6 @@ func (s *Session) Addr() string { return s.addr }
 // Group returns the group that Options.Admit named, or "".
 func (s *Session) Group() string { return s.group }
 
-// Header returns the header of the handshake's request. It must not be changed.
-func (s *Session) Header() http.Header { return s.header }
-
-// Query returns the query of the handshake's request.
-func (s *Session) Query() url.Values {
-	query, _ := url.ParseQuery(s.query) // what cannot be parsed is left out
-	return query
-}
-
 // Send sends a text message.
 func (s *Session) Send(text string) { s.send(packet{data: string(typeMessage) + text}) }
 
@@ -127,10 +114,15 @@ func (s *Session) Uncork() {
 	s.flush()
 }
 
-// Reserve counts bytes of messages that the handler keeps after Message returns
-// against Limits.Receiving; a negative number releases them. If the limit would be
-// exceeded, it counts nothing and returns an error. Only the handler may call it.
+// Reserve counts bytes that the handler keeps after Message returns, of messages or ack
+// ids, against Limits.Receiving; a negative number releases them, and so does the end of
+// the session. If the limit would be exceeded, it counts nothing and returns an error.
 func (s *Session) Reserve(bytes int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settled {
+		return nil
+	}
 	size := s.reserved + int64(bytes)
 	if err := s.server.receiving.resize(s.addressKey, s.reserved, size); err != nil {
 		s.server.options.OnLimit(LimitReceiving)
@@ -342,6 +334,8 @@ func (s *Session) finish(reason string, left bool) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.server.receiving.resize(s.addressKey, s.reserved, 0)
+	s.settled = true
 	s.over, s.corks = true, 0
 	if s.conn == nil && s.waiting != nil {
 		packets := s.take()

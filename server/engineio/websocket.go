@@ -28,7 +28,7 @@ type conn struct {
 	in      frameReader
 
 	// Guarded by session.mu.
-	out     noWait
+	out     nonblockingWriter
 	writing bool // a goroutine is writing
 	closing bool // to be closed once everything is written
 	dead    bool // closed
@@ -66,7 +66,7 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	c := &conn{session: s, net: netConn}
 	c.in.conn = netConn
 	c.out.raw = rawConn(netConn)
-	c.in.ready = whenReady{raw: c.out.raw, reader: &c.in}
+	c.in.ready = readinessReader{raw: c.out.raw, reader: &c.in}
 	// The client may have sent frames directly after its request.
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)

@@ -101,7 +101,7 @@ func (h *Hub) Open(o Options) (*Feed, error) {
 		hub:         h,
 		game:        o.Game,
 		sparse:      o.Sparse,
-		lines:       newLines(o.Path, o.Unbroken),
+		lines:       newLines(o.Path, o.Unbroken, h.turn),
 		waiting:     o.Waiting,
 		interrupted: o.Interrupted,
 		historyPath: o.History,

@@ -35,9 +35,13 @@ type HubOptions struct {
 type Hub struct {
 	limiter limiter
 	log     *slog.Logger
-	news    chan struct{} // has one element when a feed has new events
-	closed  chan struct{}
-	close   func()
+	// turn has one element while lines of any game are read and encoded for a reader, and
+	// for pauseFactor times as long after that: all readers that catch up together use
+	// only a part of one processor.
+	turn   chan struct{}
+	news   chan struct{} // has one element when a feed has new events
+	closed chan struct{}
+	close  func()
 
 	mu    sync.Mutex
 	feeds map[*Feed]struct{}
@@ -51,6 +55,7 @@ func NewHub(o HubOptions) *Hub {
 	h := &Hub{
 		limiter: limiter{limits: o.Limits, onLimit: o.OnLimit, trusted: o.Trusted},
 		log:     o.Log,
+		turn:    make(chan struct{}, 1),
 		news:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),
 		feeds:   make(map[*Feed]struct{}),

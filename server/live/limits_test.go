@@ -2,6 +2,7 @@ package live
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -108,11 +109,23 @@ func TestReadersAreLimited(t *testing.T) {
 	<-turn
 }
 
-// Readers that catch up take turns with pauses: together they use less than a third of
-// one processor.
+// Readers that catch up take turns with pauses: those of all games together use less than
+// a third of one processor.
 func TestCatchingUpHasABudget(t *testing.T) {
 	t.Parallel()
-	l := newLines("", true)
+	h := NewHub(HubOptions{})
+	var l *lines
+	for range 2 {
+		f, err := h.Open(Options{Unbroken: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close(context.Background())
+		if l != nil && l.turn != f.lines.turn {
+			t.Error("two games have a budget each")
+		}
+		l = f.lines
+	}
 	began := time.Now()
 	busy := time.Duration(0)
 	for n := int64(0); n < 40*block; n += block {
@@ -227,7 +240,7 @@ func TestDownload(t *testing.T) {
 }
 
 func BenchmarkCatchUp(b *testing.B) {
-	l := newLines("", true)
+	l := newLines("", true, nil)
 	for b.Loop() {
 		found, _ := l.read(0, block)
 		for _, line := range found {

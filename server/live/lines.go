@@ -32,17 +32,14 @@ type lines struct {
 	path     string
 	unbroken bool // line n is the spelling of n
 
-	// turn has one element while a block is read and encoded for a reader, and for
-	// pauseFactor times as long after that: all readers that catch up together use only
-	// a part of one processor.
-	turn chan struct{}
+	turn chan struct{} // see Hub.turn
 
 	mu    sync.Mutex
 	marks []int64 // marks[i] is the offset of line i*block+1
 }
 
-func newLines(path string, unbroken bool) *lines {
-	return &lines{path: path, unbroken: unbroken, turn: make(chan struct{}, 1), marks: []int64{0}}
+func newLines(path string, unbroken bool, turn chan struct{}) *lines {
+	return &lines{path: path, unbroken: unbroken, turn: turn, marks: []int64{0}}
 }
 
 // encoded waits for its turn, and returns the lines of read as events.

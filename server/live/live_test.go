@@ -240,11 +240,11 @@ func TestAnUnbrokenCountIsKnownWithoutReadingIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, at := range [][2]int64{{0, 1}, {0, 3000}, {255, 3000}, {256, 257}, {1998, 2002}, {2999, 3000}} {
-		want, err := newLines(path, false).read(at[0], at[1])
+		want, err := newLines(path, false, nil).read(at[0], at[1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := newLines("does not exist", true).read(at[0], at[1])
+		got, err := newLines("does not exist", true, nil).read(at[0], at[1])
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("after %d up to %d: %v; want -, got +\n%s", at[0], at[1], err, diff)
 		}

@@ -10,10 +10,15 @@ import (
 	"github.com/tidwall/gjson"
 )
 
+// maxClientID is how many bytes of a client_id are kept.
+const maxClientID = 200
+
 // ParseNumber parses the arguments of a number event, each of which is valid JSON. It
 // accepts what the original accepts: true and false are 1 and 0, and a client_id of any
 // scalar type is what Python prints for it. In a binary event the client_id may be an
 // attachment. Of duplicate keys the last one is used.
+//
+// The clientID is cut off after maxClientID bytes, and does not keep args in memory.
 //
 // The error describes what is wrong with the arguments, for the client and the log.
 func ParseNumber(args []string, binary bool) (clientID string, n Value, err error) {
@@ -43,6 +48,7 @@ func ParseNumber(args []string, binary bool) (clientID string, n Value, err erro
 	if clientID, err = parseClientID(rawID, binary); err != nil {
 		return "", n, fmt.Errorf("client_id %s %w", shorten(rawID), err)
 	}
+	clientID = strings.Clone(strings.ToValidUTF8(clientID[:min(len(clientID), maxClientID)], ""))
 	if n, err = ParseValue(rawNumber); err != nil {
 		return "", n, fmt.Errorf("number %s %w", shorten(rawNumber), err)
 	}

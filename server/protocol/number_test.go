@@ -244,3 +244,12 @@ func python(n json.Number) (string, bool) {
 	whole, ok := new(big.Int).SetString(n.String(), 10)
 	return whole.String(), ok
 }
+
+// A client_id is for messages and the log: a longer one is cut off, at a whole character.
+func TestALongClientIDIsCutOff(t *testing.T) {
+	t.Parallel()
+	id, n, err := ParseNumber([]string{`{"client_id":"x` + strings.Repeat("é€", 1000) + `","number":7}`}, false)
+	if want := "x" + strings.Repeat("é€", (maxClientID-1)/5) + "é"; err != nil || id != want || n != Int(7) {
+		t.Errorf("parsed %q, %v, %v", id, n, err)
+	}
+}

@@ -203,7 +203,9 @@ func (r *Room) log(n notice) {
 		if n.address != "" {
 			attrs = append(attrs, slog.String("address", n.address))
 		}
-		r.Log.LogAttrs(ctx, level, message(), attrs...)
+		record := slog.NewRecord(time.Now(), level, message(), 0) // without the caller's position, which takes time
+		record.AddAttrs(attrs...)
+		r.Log.Handler().Handle(ctx, record)
 	}
 	text := func(words ...string) func() string { return func() string { return strings.Join(words, " ") } }
 	if n.storage != nil && n.storage.err != nil {

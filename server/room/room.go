@@ -1,8 +1,9 @@
 // Package room owns one game: it steps the rules, carries out their effects, and
 // notifies observers and the log.
 //
-// Sending, appending and acknowledging happen under the room's lock, in the order
-// of the effects that the rules return. Notifications go through a bounded queue
+// Under the room's lock, in the order of the effects that the rules return, what is sent
+// is queued and numbers are appended. Acks are written to the sockets after that, without
+// the lock. Notifications go through a bounded queue
 // that one goroutine empties, so that an observer or a log that is slow or blocked
 // delays nothing else. If the queue is full, notifications are dropped and counted;
 // those of written lines are merged instead, and in default mode never dropped.
@@ -296,9 +297,7 @@ func (r *Room) locked(change func()) (corked []*member) {
 // apply carries out effects in order. It returns the acks of refused numbers, which
 // the caller must send.
 func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
-	if len(effects) > 1 {
-		r.cork(effects)
-	}
+	r.cork(effects)
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case game.Append:
@@ -355,14 +354,16 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 			panic(fmt.Sprintf("no case for the effect %T", e))
 		}
 	}
+	clear(effects) // they may hold what a client sent
 	return refused
 }
 
-// cork makes the acks among the effects go out in one write for each session.
+// cork makes the acks among the effects go out when the lock is released, in one write
+// for each session.
 func (r *Room) cork(effects []game.Effect) {
 	for _, effect := range effects {
 		ack, ok := effect.(game.Ack)
-		if m := r.sessions[ack.Session]; ok && m != nil && !slices.Contains(r.corked, m) {
+		if m := r.sessions[ack.Session]; ok && ack.Refused == nil && m != nil && !slices.Contains(r.corked, m) {
 			m.Cork()
 			r.corked = append(r.corked, m)
 		}

@@ -62,6 +62,7 @@ func (c *connection) dispatch(p packet) {
 		c.name = session.ID
 		c.sessions = append(c.sessions, session)
 		handler.Connect(session)
+		session.auth = ""
 	case session == nil:
 		c.engine.Slow(mistakeCost)
 		c.server.options.Log.Debug("packet outside of a session", "kind", string(p.kind), "namespace", shorten(p.nsp), "group", c.engine.Group(), "address", c.engine.Addr())

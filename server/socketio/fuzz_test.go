@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,4 +87,29 @@ func FuzzConnection(f *testing.F) {
 			t.Errorf("the session has left is %v, and its next event was heard is %v", disconnects > 0, spoke)
 		}
 	})
+}
+
+// An ack id that was a part of its packet kept a megabyte for as long as it waited.
+func TestWhatIsKeptOfAPacketDoesNotKeepThePacket(t *testing.T) {
+	const packets = 64
+	padded := `20["number",` + strings.Repeat(" ", 1<<20) + `1]`
+	used := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := used()
+	var ids []string
+	for range packets {
+		p, err := parse(strings.Clone(padded))
+		if err != nil || p.id != "0" {
+			t.Fatalf("parsed %q, %v", p.id, err)
+		}
+		ids = append(ids, p.id)
+	}
+	if grown := used() - before; grown > packets<<20/4 {
+		t.Errorf("%d ack ids keep %d bytes", len(ids), grown)
+	}
+	runtime.KeepAlive(ids)
 }

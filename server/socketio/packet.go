@@ -99,8 +99,8 @@ func parsePacket(text string) (packet, error) {
 	if digits > 100 { // the original's limit
 		return p, errors.New("its ack id is too long")
 	}
-	if digits > 0 {
-		p.id = strings.TrimLeft(rest[:digits-1], "0") + rest[digits-1:digits]
+	if digits > 0 { // a copy: an ack may wait for long, and must not keep the packet
+		p.id = strings.Clone(strings.TrimLeft(rest[:digits-1], "0") + rest[digits-1:digits])
 	}
 	p.data = rest[digits:]
 	if p.data != "" && !json.Valid([]byte(p.data)) {

@@ -4,8 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,24 +62,18 @@ const (
 
 func newSession(c *connection, namespace, auth string) *Session {
 	c.setJoined(1)
-	return &Session{ID: newID(), Addr: c.engine.Addr(), connection: c, namespace: namespace, auth: auth}
+	return &Session{ID: newID(), Addr: c.engine.Addr(), connection: c, namespace: strings.Clone(namespace), auth: auth}
 }
 
 // Namespace returns the namespace's name.
 func (s *Session) Namespace() string { return s.namespace }
 
-// Auth returns the JSON text that the client sent with its CONNECT packet, or "".
+// Auth returns the JSON text that the client sent with its CONNECT packet, or "". Only
+// Handler.Connect may call it: the text may be long, and is not kept.
 func (s *Session) Auth() string { return s.auth }
 
 // Group returns the group that engineio.Options.Admit named.
 func (s *Session) Group() string { return s.connection.engine.Group() }
-
-// Header returns the header of the request that opened the connection. It must
-// not be changed.
-func (s *Session) Header() http.Header { return s.connection.engine.Header() }
-
-// Query returns the query of the request that opened the connection.
-func (s *Session) Query() url.Values { return s.connection.engine.Query() }
 
 // Emit sends an event with its payloads. Those of type []byte are sent as binary
 // data, json.Marshal must take the others.
@@ -202,6 +194,12 @@ func (s *Session) Dismiss() { s.send(message{text: head(kindDisconnect, s.namesp
 // Close ends the connection of the client, and with it the sessions on all of its
 // namespaces. Handler.Disconnect is called later, by another goroutine.
 func (s *Session) Close() { s.connection.engine.Close("the server has ended it") }
+
+// Reserve counts bytes that the handler keeps for the session, such as those of an ack id,
+// against engineio's Limits.Receiving, until Reserve is called with the negative number or
+// the connection ends. If the limit would be exceeded, it counts nothing and returns an
+// error.
+func (s *Session) Reserve(bytes int) error { return s.connection.engine.Reserve(bytes) }
 
 // Slow must be called for an event that is refused. The packets of a client that sends
 // many of those are delayed.

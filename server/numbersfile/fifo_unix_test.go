@@ -3,6 +3,8 @@
 package numbersfile
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -20,4 +22,14 @@ func TestAPipeIsNotWaitedFor(t *testing.T) {
 	checkContains(t, err, "verify "+path+": not a regular file")
 	_, err = Open(t.Context(), dir, Options{})
 	checkContains(t, err, path+": not a regular file")
+
+	// Nor are pipes and broken links with the names of copies.
+	dir = dirWith(t, "one\ntw")
+	path = filepath.Join(dir, Name)
+	if err := errors.Join(syscall.Mkfifo(path+".cut-1", 0o666), os.Symlink("nowhere", path+".cut-2")); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustOpen(t, dir, Options{}).Recovery().Copy; got != path+".cut-3" || content(t, got) != "tw" {
+		t.Errorf("the copy is %s", got)
+	}
 }

@@ -54,6 +54,7 @@ func TestOpenFindsOutWhereTheCountIs(t *testing.T) {
 		{name: "a_long_line_that_ends_as_a_number", text: "one\n" + strings.Repeat("x", 64<<10) + "two\n", last: 1, bad: 2},
 		{name: "zero_bytes_in_an_old_line", text: "one\nthree\n\x00\x00\ntwo\n", last: 3, bad: 2},
 		{name: "duplicates_and_a_torn_last_line", text: "one\none\ntwo\nthr", last: 2, keep: "one\none\ntwo\n", bad: 2},
+		{name: "duplicates_and_a_long_torn_line", text: "one\none\ntwo\n" + long, last: 2, keep: "one\none\ntwo\n", bad: 2},
 		{name: "duplicates_and_zero_bytes_at_the_end", text: "one\none\ntwo\n" + zeros, last: 2, keep: "one\none\ntwo\n", bad: 2},
 		{name: "many_numbers_behind_a_duplicate", text: "one\n" + counted(1, 20_000), last: 20_000, bad: 2},
 	}

@@ -1,6 +1,7 @@
 package numbersfile
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,10 +53,23 @@ func readOnlyFile(t *testing.T, text string, dir fs.FileMode) string {
 
 func TestAFileThatCanOnlyBeReadIsReplacedByACopy(t *testing.T) {
 	t.Parallel()
+	for _, left := range []bool{false, true} {
+		t.Run(fmt.Sprintf("a copy was left: %v", left), func(t *testing.T) {
+			t.Parallel()
+			replacedByCopy(t, left)
+		})
+	}
+}
+
+// replacedByCopy tests the replacement, with or without an incomplete copy of an attempt
+// that was killed.
+func replacedByCopy(t *testing.T, left bool) {
 	dir := readOnlyFile(t, counted(1, 57), 0o777)
 	path := filepath.Join(dir, Name)
-	if err := os.WriteFile(path+".new", []byte("one\ntw"), 0o666); err != nil {
-		t.Fatal(err) // of an attempt that was killed
+	if left {
+		if err := os.WriteFile(path+".new", []byte("one\ntw"), 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
 	asNobody(t, func() {
 		f, err := Open(t.Context(), dir, Options{})

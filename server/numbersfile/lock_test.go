@@ -142,3 +142,16 @@ func TestADirThatIsClosedWhileAGameIsOpened(t *testing.T) {
 	}
 	mustOpen(t, other, Options{lockWait: 1})
 }
+
+// A standby tries to lock the directory 40 times a second.
+func TestALockThatIsHeldLeavesNoFileOpen(t *testing.T) {
+	t.Parallel()
+	var tried *os.File
+	o := Options{flock: func(file *os.File) error { tried = file; return errHeld }}.defaults()
+	if _, err := o.tryLockDir(t.TempDir()); !errors.Is(err, errHeld) {
+		t.Fatal(err)
+	}
+	if _, err := tried.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the file is still open: %v", err)
+	}
+}

@@ -165,3 +165,29 @@ func TestOpenNeedsPermission(t *testing.T) {
 		checkContains(t, err, filepath.Join(dir, Name)+": permission denied (-data must name")
 	})
 }
+
+// What cannot be read is not taken for a copy of what is cut off.
+func TestACopyThatCannotBeReadIsLeft(t *testing.T) {
+	t.Parallel()
+	dir := dirWith(t, "one\ntw")
+	path := filepath.Join(dir, Name)
+	if err := os.WriteFile(path+".cut-1", []byte("tw"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]fs.FileMode{path: 0o666, dir: 0o777, filepath.Dir(dir): 0o755} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asNobody(t, func() {
+		f, err := Open(t.Context(), dir, Options{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if got := f.Recovery().Copy; got != path+".cut-2" {
+			t.Errorf("the copy is %s", got)
+		}
+		f.Close(t.Context())
+	})
+}

@@ -13,7 +13,6 @@ import (
 func NewReader(last int64) io.ReadSeeker {
 	r := &reader{last: last}
 	r.size = offsetOf(last + 1)
-	r.rest = r.line[:0]
 	return r
 }
 

@@ -163,7 +163,7 @@ func parseConfig(args []string, lookupEnv func(string) (string, bool), help io.W
 	f.StringVar(&games, "games", "any", "comma-separated `names` of the games that clients may create, or any; existing games can always be played")
 	f.IntVar(&c.limits.PacketsPerSession, "max-waiting", 20_000, "the maximum `number` of packets queued for a session; beyond it the session is ended; 0 means no limit")
 	f.Int64Var(&c.limits.Sending, "max-sending", 8<<20, "the maximum number of `bytes` queued for all sessions, not counting 4 KiB of each; the session that exceeds it is ended; 0 means no limit")
-	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "the maximum number of `bytes` of incomplete packets and of acks that wait, not counting 4 KiB of each session; a packet that exceeds it is refused, and a session whose acks exceed it is ended; 0 means no limit")
+	f.Int64Var(&c.limits.Receiving, "max-receiving", 8<<20, "the maximum number of `bytes` of incomplete packets and of acks that wait, not counting 4 KiB and 64 acks of each session; a packet that exceeds it is refused, and a session whose acks exceed it is ended; 0 means no limit")
 	f.IntVar(&c.readers.Readers, "max-readers", 1000, "the maximum `number` of concurrent readers of the event stream and downloads of the file; 0 means no limit")
 	f.IntVar(&c.readers.PerAddress, "max-readers-per-address", 250, "the maximum `number` of them from one address; 0 means no limit")
 	f.StringVar(&frameAncestors, "frame-ancestors", "", "comma-separated `origins` whose pages, such as slides, may show the live page in a frame")

@@ -214,13 +214,33 @@ type gameSession struct {
 	*socketio.Session
 	game    *openGame
 	release func()
+	owed    *owed
 }
 
-// Ack answers a packet, and releases what Event has reserved for that.
-func (s gameSession) Ack(id string, payload ...any) {
-	s.Session.Ack(id, payload...)
-	if id != "" {
-		s.Reserve(-ackBytes - len(id))
+// owed is what a session has reserved for the acks that it waits for. The room's lock
+// guards it.
+type owed struct {
+	bytes int
+	over  bool // too much was asked for
+}
+
+const (
+	// ackBytes is the memory of an ack that waits, with its id.
+	ackBytes = 192
+	// freeAcks is how many of them need no reservation: they count as a part of the game.
+	freeAcks = 64
+)
+
+// Owe reserves memory for that many acks. It ends a session for which there is none.
+func (s gameSession) Owe(acks int) {
+	bytes := max(0, acks-freeAcks) * ackBytes
+	switch {
+	case bytes == s.owed.bytes || s.owed.over && bytes > s.owed.bytes:
+	case s.Reserve(bytes-s.owed.bytes) == nil:
+		s.owed.bytes = bytes
+	default:
+		s.owed.over = true
+		s.Close()
 	}
 }
 
@@ -244,7 +264,7 @@ func (h handler) Connect(s *socketio.Session) {
 		s.Refuse(message)
 		return
 	}
-	inGame := gameSession{s, game, func() { releaseGame(); releaseShare() }}
+	inGame := gameSession{s, game, func() { releaseGame(); releaseShare() }, new(owed)}
 	s.Value = inGame
 	game.room.Connect(s.ID, s.Addr, inGame)
 }
@@ -262,13 +282,5 @@ func (h handler) Event(s *socketio.Session, name string, args socketio.Args, ack
 		gameLogger(h.games.log, s.Group()).Debug(fmt.Sprintf("unknown event %.80q", name), "session", s.ID, "address", s.Addr)
 		return
 	}
-	if ack != "" && s.Reserve(ackBytes+len(ack)) != nil {
-		s.Close() // it waits for too many acks
-		return
-	}
 	s.Value.(gameSession).game.room.Number(s.ID, args.JSON, args.Binary, ack)
 }
-
-// ackBytes is the memory of an ack that waits for its number to be written, in addition to
-// its id.
-const ackBytes = 128

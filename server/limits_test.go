@@ -106,12 +106,25 @@ func TestASessionThatDoesNotTakeWhatItIsSentIsEnded(t *testing.T) {
 }
 
 // Numbers that were sent ahead of their turn kept their packets in memory, for their acks,
-// and nothing bounded the acks of all games.
+// and nothing bounded the acks of all games. What is no longer waited for does not count.
 func TestAcksThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-max-receiving", "65536")
 	a, b := joinTwo(t, s)
-	for range 300 { // each of 129 bytes; one address may have half of the limit
+	free := func() {
+		t.Helper()
+		waitFor(t, "nothing to be reserved", func() bool { return s.metric(t, "counting_receiving_bytes 0") })
+	}
+	for range 3 { // the session leaves, and the connection stays
+		for range 200 {
+			b.send(number("1", "client2", 2))
+		}
+		b.send("41", "40")
+		b.expect(stopped, assigned2, started, joined)
+		a.expect(stopped, started)
+		free()
+	}
+	for range 300 { // one address may have half of the limit
 		if b.conn.WriteMessage(websocket.TextMessage, []byte(number("1", "client2", 2))) != nil {
 			break
 		}
@@ -120,6 +133,7 @@ func TestAcksThatWaitAreBounded(t *testing.T) {
 	if !s.metric(t, `counting_limits_reached_total{limit="receiving_bytes"} 1`) {
 		t.Error("the metrics do not show it")
 	}
+	free()
 	b = join(t, s, assigned2, started, joined)
 	a.expect(started)
 	count(a, "client1", 1, 1)

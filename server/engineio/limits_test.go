@@ -195,3 +195,21 @@ func TestSlotsOfGroups(t *testing.T) {
 		t.Errorf("%d groups are kept", n)
 	}
 }
+
+// A client that polled down a long queue left its memory, which no budget counts.
+func TestAQueueThatWasPolledKeepsNoMemory(t *testing.T) {
+	t.Parallel()
+	s := &Session{server: New(func(*Session) Handler { return nil }, Options{})}
+	t.Cleanup(s.server.Close)
+	for range 20_000 {
+		s.Send("x")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) > 20 {
+		s.take()
+	}
+	if most := max(256, 4*maxPolled); cap(s.queue) > most {
+		t.Errorf("%d packets are in a queue for %d", len(s.queue), cap(s.queue))
+	}
+}

@@ -270,6 +270,8 @@ func (s *Session) take() []packet {
 	packets := slices.Clone(s.queue[:n])
 	if s.queue = slices.Delete(s.queue, 0, n); len(s.queue) == 0 {
 		s.empty()
+	} else if cap(s.queue) > 256 && len(s.queue) < cap(s.queue)/4 { // the budget does not count it
+		s.queue = slices.Clone(s.queue)
 	}
 	var cost int64
 	for _, p := range packets {
@@ -288,7 +290,8 @@ func (s *Session) empty() {
 	}
 }
 
-// setCost lowers what the budget counts for the session. The caller holds s.mu.
+// setCost changes what the budget counts for the session, unless that would exceed it. The
+// caller holds s.mu.
 func (s *Session) setCost(cost int64) {
 	s.server.sending.resize(s.addressKey, s.cost, cost)
 	s.cost = cost

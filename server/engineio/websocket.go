@@ -82,7 +82,7 @@ func (s *Session) attach(c *conn, first ...packet) {
 	defer s.mu.Unlock()
 	s.conn, s.probing = c, nil
 	for _, p := range first {
-		s.cost += p.cost()
+		s.setCost(s.cost + p.cost())
 	}
 	s.queue = append(first, s.queue...)
 	s.flush()

@@ -12,7 +12,22 @@ type acks struct {
 	written int64 // the last line that is in the file, or lost
 	unacked map[int64][]ack
 	count   map[Session]int
+	most    int // of the lines in unacked, since it was made
 }
+
+// keptLines is the most lines that the map of a game without waiting acks has grown to. A
+// map does not shrink.
+const keptLines = 256
+
+// shrink releases the memory of a map that has grown, once it is empty.
+func (a *acks) shrink() {
+	if len(a.unacked) == 0 && a.most > keptLines {
+		a.unacked, a.most = make(map[int64][]ack), 0
+	}
+}
+
+// Unacked returns how many acks a session waits for.
+func (a *acks) Unacked(s Session) int { return a.count[s] }
 
 type ack struct {
 	session Session
@@ -27,6 +42,7 @@ func newAcks(written int64) acks {
 func (a *acks) addAck(line int64, s Session, id AckID) {
 	a.unacked[line] = append(a.unacked[line], ack{s, id})
 	a.count[s]++
+	a.most = max(a.most, len(a.unacked))
 }
 
 // takeAcks removes and returns the acks of the lines up to line.
@@ -41,6 +57,7 @@ func (a *acks) takeAcks(line int64) (due []ack) {
 		}
 		delete(a.unacked, a.written)
 	}
+	a.shrink()
 	return due
 }
 
@@ -51,4 +68,5 @@ func (a *acks) forget(s Session) {
 	}
 	maps.DeleteFunc(a.unacked, func(_ int64, waiting []ack) bool { return waiting[0].session == s })
 	delete(a.count, s)
+	a.shrink()
 }

@@ -3,6 +3,7 @@ package game
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -355,4 +356,25 @@ func FuzzOneRule(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A map keeps the memory of all that it once held, for as long as the game is open.
+func TestAGameKeepsNoMemoryForAcksThatCame(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*Game){
+		"they were sent":   func(g *Game) { g.Number("B", num("client2", 2*keptLines), NoAck); g.Written(2*keptLines + 1) },
+		"the session left": func(g *Game) { g.Disconnect("A") },
+	} {
+		g := New(0)
+		g.Connect("A", "")
+		g.Connect("B", "")
+		for n := range keptLines + 1 {
+			g.Number("A", num("client1", float64(2*n+1)), "1")
+		}
+		grown := reflect.ValueOf(g.unacked).Pointer()
+		end(g)
+		if reflect.ValueOf(g.unacked).Pointer() == grown || len(g.unacked) > 0 {
+			t.Errorf("%s: the game keeps the map", name)
+		}
+	}
 }

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeSession struct {
 	mu     sync.Mutex
 	got    []string
+	owed   int // acks
 	slowed int
 	corks  []string // "cork", how much it was sent corked, "uncork"
 	corked int      // how much it had been sent before Cork
@@ -51,6 +52,8 @@ func (s *fakeSession) Refuse(message string) { s.note("refuse %s", message) }
 func (s *fakeSession) Dismiss() { s.note("dismiss") }
 
 func (s *fakeSession) Close() { s.note("close") }
+
+func (s *fakeSession) Owe(acks int) { s.owed = acks }
 
 func (s *fakeSession) Slow() { s.slowed++ }
 

@@ -43,6 +43,8 @@ type Session interface {
 	Dismiss()
 	// Close closes the client's connection. Room.Disconnect follows.
 	Close()
+	// Owe is called when the number of acks that wait for their lines has changed.
+	Owe(acks int)
 	// Slow delays a client's packets if its numbers are often refused.
 	Slow()
 	// Cork buffers what is sent until Uncork, which sends it in one write.
@@ -56,6 +58,7 @@ type Rules interface {
 	GiveUp(s game.Session) []game.Effect
 	Disconnect(s game.Session) []game.Effect
 	Number(s game.Session, n game.Number, id game.AckID) []game.Effect
+	Unacked(s game.Session) int
 	Written(line int64) []game.Effect
 	Turn() game.Turn
 	Taken() []protocol.Seat
@@ -175,7 +178,9 @@ func (r *Room) Number(id string, args []string, binary bool, ackID string) {
 		n.Words, _ = words(n.Value)
 	}
 	r.step(func() []game.Effect {
-		return r.rules.Number(game.Session(id), n, game.AckID(ackID))
+		effects := r.rules.Number(game.Session(id), n, game.AckID(ackID))
+		r.owe(game.Session(id))
+		return effects
 	})
 }
 
@@ -207,6 +212,9 @@ func (r *Room) Callbacks() store.Callbacks {
 func (r *Room) Dropped(upTo int64) {
 	r.do(func() {
 		r.rules.(*game.Faithful).Dropped(upTo)
+		for s := range r.sessions {
+			r.owe(s)
+		}
 		r.takeCommitted(upTo)
 	})
 }
@@ -366,7 +374,15 @@ func (r *Room) cork(effects []game.Effect) {
 		if m := r.sessions[ack.Session]; ok && ack.Refused == nil && m != nil && !slices.Contains(r.corked, m) {
 			m.Cork()
 			r.corked = append(r.corked, m)
+			r.owe(ack.Session)
 		}
+	}
+}
+
+// owe tells a session how many acks it waits for.
+func (r *Room) owe(s game.Session) {
+	if m := r.sessions[s]; m != nil {
+		m.Owe(r.rules.Unacked(s))
 	}
 }
 
@@ -381,6 +397,7 @@ func (r *Room) happened(s game.Session, event any) {
 func (r *Room) forget(s game.Session) {
 	if m := r.sessions[s]; m != nil {
 		m.stopHold()
+		m.Owe(0)
 		delete(r.sessions, s)
 	}
 }

@@ -113,6 +113,30 @@ func TestAcksOfOneStepAreCorked(t *testing.T) {
 	})
 }
 
+// A session knows how many acks it waits for, so that their memory can be bounded.
+func TestASessionIsToldWhatItIsOwed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t, game.New(0), 0)
+		a, b := r.seated()
+		expect := func(owedToA, owedToB int) {
+			t.Helper()
+			if a.owed != owedToA || b.owed != owedToB {
+				t.Errorf("A is owed %d acks, B %d, want %d and %d", a.owed, b.owed, owedToA, owedToB)
+			}
+		}
+		r.count("B", "client2", 2)
+		r.count("B", "client2", 4)
+		expect(0, 2)
+		r.count("A", "client1", 1)
+		expect(1, 2)
+		r.Callbacks().OnCommit(2, 0)
+		expect(0, 1)
+		r.Disconnect("B")
+		expect(0, 0)
+	})
+}
+
 func TestAThirdClientIsHeldForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

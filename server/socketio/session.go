@@ -20,7 +20,7 @@ import (
 const preConnectDelay = 40 * time.Millisecond
 
 // maxUnsent bounds the packets that are queued for a session before its "40".
-const maxUnsent = 1000
+const maxUnsent = 100
 
 // ErrGone is passed to the callbacks of outstanding acks when the session ends.
 var ErrGone = errors.New("the session has ended")

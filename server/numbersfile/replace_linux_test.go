@@ -38,17 +38,20 @@ func asNobody(t *testing.T, f func()) {
 func readOnlyFile(t *testing.T, text string, dir fs.FileMode) string {
 	t.Helper()
 	path := dirWith(t, text)
-	for name, mode := range map[string]fs.FileMode{
-		filepath.Join(path, Name): 0o444,
-		path:                      dir,
-		filepath.Dir(path):        0o755,
-	} {
+	setModes(t, path, dir, 0o444)
+	t.Cleanup(func() { os.Chmod(path, 0o777) })
+	return path
+}
+
+// setModes sets the modes of a data directory that anybody can reach, and of its
+// numbers.txt.
+func setModes(t *testing.T, path string, dir, file fs.FileMode) {
+	t.Helper()
+	for name, mode := range map[string]fs.FileMode{filepath.Join(path, Name): file, path: dir, filepath.Dir(path): 0o755} {
 		if err := os.Chmod(name, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { os.Chmod(path, 0o777) })
-	return path
 }
 
 func TestAFileThatCanOnlyBeReadIsReplacedByACopy(t *testing.T) {
@@ -174,11 +177,7 @@ func TestACopyThatCannotBeReadIsLeft(t *testing.T) {
 	if err := os.WriteFile(path+".cut-1", []byte("tw"), 0); err != nil {
 		t.Fatal(err)
 	}
-	for name, mode := range map[string]fs.FileMode{path: 0o666, dir: 0o777, filepath.Dir(dir): 0o755} {
-		if err := os.Chmod(name, mode); err != nil {
-			t.Fatal(err)
-		}
-	}
+	setModes(t, dir, 0o777, 0o666)
 	asNobody(t, func() {
 		f, err := Open(t.Context(), dir, Options{})
 		if err != nil {

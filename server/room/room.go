@@ -3,18 +3,16 @@
 //
 // Under the room's lock, in the order of the effects that the rules return, what is sent
 // is queued and numbers are appended. Acks are written to the sockets after that, without
-// the lock. Notifications go through a bounded queue
-// that one goroutine empties, so that an observer or a log that is slow or blocked
-// delays nothing else. If the queue is full, notifications are dropped and counted;
-// those of written lines are merged instead, and in default mode never dropped.
+// the lock. Notifications go through a bounded queue that one goroutine empties, so that
+// an observer or a log that is slow or blocked delays nothing else. If the queue is full,
+// notifications are dropped and counted; those of written lines are merged instead, and
+// in default mode never dropped.
 package room
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -300,110 +298,4 @@ func (r *Room) locked(change func()) (corked []*member) {
 	}
 	corked, r.corked = r.corked, nil
 	return corked
-}
-
-// apply carries out effects in order. It returns the acks of refused numbers, which
-// the caller must send.
-func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
-	r.cork(effects)
-	for _, effect := range effects {
-		switch e := effect.(type) {
-		case game.Append:
-			r.lastProgress, r.removed = time.Now(), 0
-			r.Count.Append(e.UpTo)
-		case game.AppendLine:
-			r.lines = append(r.lines, e.Number.Value.Float64())
-			r.Lines.AppendLine(e.Number.Words)
-		case game.Emit:
-			if e.Payload == nil {
-				r.sessions[e.Session].Emit(e.Event)
-			} else {
-				r.sessions[e.Session].Emit(e.Event, e.Payload)
-			}
-		case game.Ack:
-			if e.Refused != nil {
-				refused = append(refused, e)
-			} else {
-				r.sessions[e.Session].Ack(string(e.ID))
-			}
-		case game.Admit:
-			r.sessions[e.Session].stopHold()
-			r.sessions[e.Session].Admit()
-		case game.Hold:
-			r.sessions[e.Session].hold = time.AfterFunc(HoldTime, func() {
-				r.step(func() []game.Effect { return r.rules.GiveUp(e.Session) })
-			})
-			r.endStall()
-		case game.Refuse:
-			r.sessions[e.Session].Refuse(e.Message)
-			r.forget(e.Session)
-		case game.Received: // for the log only
-			if r.Log.Enabled(context.Background(), slog.LevelInfo) {
-				r.happened(e.Session, effect)
-			}
-		case game.Repeated:
-			r.happened(e.Session, e)
-		case game.Refused:
-			// It is nil if the session was refused after HoldTime, just before its event.
-			if m := r.sessions[e.Session]; m != nil {
-				m.Slow()
-			}
-			r.happened(e.Session, e)
-		case game.Seated:
-			r.lastProgress = time.Now()
-			r.happened(e.Session, e)
-		case game.Full:
-			r.happened(e.Session, e)
-		case game.Left:
-			r.happened(e.Session, e)
-		case game.Alone:
-			r.happened("", e)
-		default:
-			panic(fmt.Sprintf("no case for the effect %T", e))
-		}
-	}
-	clear(effects) // they may hold what a client sent
-	return refused
-}
-
-// cork makes the acks among the effects go out when the lock is released, in one write
-// for each session.
-func (r *Room) cork(effects []game.Effect) {
-	for _, effect := range effects {
-		ack, ok := effect.(game.Ack)
-		if m := r.sessions[ack.Session]; ok && ack.Refused == nil && m != nil && !slices.Contains(r.corked, m) {
-			m.Cork()
-			r.corked = append(r.corked, m)
-			r.owe(ack.Session)
-		}
-	}
-}
-
-// owe tells a session how many acks it waits for.
-func (r *Room) owe(s game.Session) {
-	if m := r.sessions[s]; m != nil {
-		m.Owe(r.rules.Unacked(s))
-	}
-}
-
-func (r *Room) happened(s game.Session, event any) {
-	n := notice{event: event, session: string(s)}
-	if m := r.sessions[s]; m != nil {
-		n.address = m.address
-	}
-	r.notices.add(n)
-}
-
-func (r *Room) forget(s game.Session) {
-	if m := r.sessions[s]; m != nil {
-		m.stopHold()
-		m.Owe(0)
-		delete(r.sessions, s)
-	}
-}
-
-func (m *member) stopHold() {
-	if m.hold != nil {
-		m.hold.Stop()
-	}
 }

@@ -1,7 +1,7 @@
 // Mutation changes the code of packages in small ways, one at a time, and runs the tests
 // of the package on each change. A change on which no test fails has survived: the tests do
-// not look at that code. It writes the score and the survivors with their explanations,
-// from explained.txt, and fails if one has none. It is run by make mutation.
+// not look at that code. For each package it writes the score and the survivors with their
+// explanations, from explained.txt, and it fails if one has none. It is run by make mutation.
 //
 //	go run ./compat-tests/mutation [-at-once 2] [-only REGEXP] [-results FILE] PACKAGE...
 package main
@@ -46,7 +46,7 @@ func main() {
 	var c config
 	flag.IntVar(&c.atOnce, "at-once", 2, "how many `mutants` to test at the same time")
 	only := flag.String("only", "", "test only the mutants whose name matches this `regexp`")
-	flag.StringVar(&c.file, "results", "", "write the table into this Markdown `file`")
+	flag.StringVar(&c.file, "results", "", "write each package's results into this Markdown `file`")
 	flag.Parse()
 	var err error
 	if c.only, err = regexp.Compile(*only); err == nil {
@@ -71,8 +71,6 @@ func (c config) run(packages []string) error {
 			reasons[name] = reason
 		}
 	}
-	rows := []string{"| package | changes | found by a test | not found |", "| --- | --- | --- | --- |"}
-	var list []string
 	unexplained := 0
 	for _, pkg := range packages {
 		mutants, err := mutantsOf(pkg)
@@ -83,36 +81,45 @@ func (c config) run(packages []string) error {
 		if err := c.test(pkg, mutants); err != nil {
 			return err
 		}
-		count := make(map[string]int)
-		for _, m := range mutants {
-			count[m.outcome]++
-			if m.outcome != survived {
-				continue
+		text, missing := report(mutants, reasons)
+		unexplained += missing
+		pkg = strings.TrimPrefix(pkg, "./")
+		fmt.Printf("%s: %s", pkg, text)
+		if c.file != "" {
+			if err := results.Write(c.file, "mutation "+pkg, results.Stamp()+" "+text); err != nil {
+				return err
 			}
-			reason := reasons[m.name]
-			if reason == "" {
-				reason = "not explained"
-				unexplained++
-			}
-			list = append(list, fmt.Sprintf("- %s: %s", m.name, reason))
-		}
-		valid := count[killed] + count[survived]
-		rows = append(rows, fmt.Sprintf("| %s | %d | %d (%.1f %%) | %d |", strings.TrimPrefix(pkg, "./"), valid, count[killed], 100*float64(count[killed])/float64(max(1, valid)), count[survived]))
-	}
-	text := strings.Join(rows, "\n") + "\n"
-	if len(list) > 0 {
-		text += "\nThe changes that no test finds:\n\n" + strings.Join(list, "\n") + "\n"
-	}
-	fmt.Print(text)
-	if c.file != "" {
-		if err := results.Write(c.file, "mutation", results.Stamp()+"\n\n"+text); err != nil {
-			return err
 		}
 	}
 	if unexplained > 0 {
 		return fmt.Errorf("%d mutants have survived without an explanation", unexplained)
 	}
 	return nil
+}
+
+// report returns the score of the mutants and the list of those that survived, and how
+// many of these have no explanation.
+func report(mutants []*mutant, reasons map[string]string) (text string, unexplained int) {
+	count := make(map[string]int)
+	list := ""
+	for _, m := range mutants {
+		count[m.outcome]++
+		if m.outcome != survived {
+			continue
+		}
+		reason := reasons[m.name]
+		if reason == "" {
+			reason = "not explained"
+			unexplained++
+		}
+		list += fmt.Sprintf("- %s: %s\n", m.name, reason)
+	}
+	valid := count[killed] + count[survived]
+	text = fmt.Sprintf("Of %d changes, tests find %d (%.1f %%).\n", valid, count[killed], 100*float64(count[killed])/float64(max(1, valid)))
+	if list != "" {
+		text += "\nThe others:\n\n" + list
+	}
+	return text, unexplained
 }
 
 // test sets the outcomes of a package's mutants.

@@ -131,4 +131,7 @@ admin.on("connection", (socket) => {
   socket.on("shout", (text) => io.emit("shouted", text));
 });
 
+// Longer than any pause of a client: a request on a connection that is just being closed
+// would fail.
+http.keepAliveTimeout = 60_000;
 http.listen(process.env.PORT ?? 5000, "127.0.0.1");

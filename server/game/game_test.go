@@ -358,23 +358,49 @@ func FuzzOneRule(f *testing.F) {
 	})
 }
 
-// A map keeps the memory of all that it once held, for as long as the game is open.
+// A map keeps the memory of all that it once held, for as long as the game is open. One
+// that stayed small is used again.
 func TestAGameKeepsNoMemoryForAcksThatCame(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*Game){
 		"they were sent":   func(g *Game) { g.Number("B", num("client2", 2*keptLines), NoAck); g.Written(2*keptLines + 1) },
 		"the session left": func(g *Game) { g.Disconnect("A") },
 	} {
-		g := New(0)
-		g.Connect("A", "")
-		g.Connect("B", "")
-		for n := range keptLines + 1 {
-			g.Number("A", num("client1", float64(2*n+1)), "1")
+		for _, lines := range []int{keptLines, keptLines + 1} {
+			g := New(0)
+			g.Connect("A", "")
+			g.Connect("B", "")
+			for n := range lines {
+				g.Number("A", num("client1", float64(2*n+1)), "1")
+			}
+			g.Written(1)
+			if n := len(g.unacked); n != lines-1 {
+				t.Errorf("%s: after the first of %d acks, %d wait", name, lines, n)
+			}
+			grown := reflect.ValueOf(g.unacked).Pointer()
+			end(g)
+			if kept := reflect.ValueOf(g.unacked).Pointer() == grown; kept != (lines == keptLines) || len(g.unacked) > 0 {
+				t.Errorf("%s: after %d acks the game keeps the map: %t, with %d acks", name, lines, kept, len(g.unacked))
+			}
 		}
-		grown := reflect.ValueOf(g.unacked).Pointer()
-		end(g)
-		if reflect.ValueOf(g.unacked).Pointer() == grown || len(g.unacked) > 0 {
-			t.Errorf("%s: the game keeps the map", name)
+	}
+}
+
+// A step's effects, and what they refer to, are not kept longer than until the next step,
+// and the memory of many not at all.
+func TestAGameKeepsNoEffects(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{maxKept, maxKept + 1} {
+		g := newSeats()
+		g.effects = make([]Effect, 0, size)
+		g.do(Admit{"A"})
+		last := g.effects
+		g.begin()
+		if last[0] != nil || len(g.effects) > 0 {
+			t.Errorf("after a step with memory for %d effects, the game keeps %v and has %v", size, last, g.effects)
+		}
+		if kept := cap(g.effects) == size; kept != (size == maxKept) {
+			t.Errorf("the game keeps the memory for %d effects: %t", size, kept)
 		}
 	}
 }

@@ -25,7 +25,6 @@ const maxKept = 16
 
 // begin begins a step, which overwrites the effects of the last one.
 func (g *seats) begin() {
-	clear(g.effects)
 	if g.effects = g.effects[:0]; cap(g.effects) > maxKept {
 		g.effects = nil
 	}

@@ -247,6 +247,27 @@ func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 	}
 }
 
+// staticRules return the same effects, in the same memory, for whoever leaves.
+type staticRules struct {
+	*game.Game
+	effects []game.Effect
+}
+
+func (r staticRules) Disconnect(game.Session) []game.Effect { return r.effects }
+
+// The rules use the memory of effects again, so that it lasts until the next step. What
+// a client sent does not.
+func TestEffectsAreForgottenWhenTheyAreCarriedOut(t *testing.T) {
+	t.Parallel()
+	rules := staticRules{game.New(0), []game.Effect{game.Refused{Number: game.Number{ClientID: "long"}}, game.Alone{}}}
+	New(rules, Options{}).Disconnect("A")
+	for _, e := range rules.effects {
+		if e != nil {
+			t.Errorf("%#v is still there", e)
+		}
+	}
+}
+
 func TestNetworkOfAnAddress(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

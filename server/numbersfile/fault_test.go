@@ -142,10 +142,11 @@ func TestRetriesWaitTwiceAsLongEachTimeUpToALimit(t *testing.T) {
 		f, d := openFaulty(t, t.TempDir())
 		began := time.Now()
 		var at []time.Duration
-		d.write = func([]byte) (int, error) {
+		failing := func([]byte) (int, error) {
 			at = append(at, time.Since(began).Round(time.Millisecond))
 			return 0, syscall.ENOSPC
 		}
+		d.write = failing
 		r := start(f)
 		r.Append(1)
 		time.Sleep(8 * time.Second)
@@ -157,6 +158,16 @@ func TestRetriesWaitTwiceAsLongEachTimeUpToALimit(t *testing.T) {
 		}
 		if !slices.Equal(at, want) {
 			t.Errorf("attempts at %v, want %v", at, want)
+		}
+		// After a success the waits are short again.
+		at, began = nil, time.Now()
+		d.set(func() { d.write = failing })
+		r.Append(2)
+		time.Sleep(time.Second)
+		d.set(func() { d.write = nil })
+		r.written(t, 2)
+		if want = want[:4]; !slices.Equal(at, want) {
+			t.Errorf("attempts of the next write at %v, want %v", at, want)
 		}
 	})
 }
@@ -203,7 +214,9 @@ func TestASyncThatFailsEndsRunWithNothingReported(t *testing.T) {
 			t.Errorf("line %d is reported as written", got.written)
 		}
 	}
-	r.Append(5) // does nothing
+	if r.Append(5); r.Last() != 4 {
+		t.Errorf("after Run has failed, Append takes numbers up to %d", r.Last())
+	}
 	if !errors.Is(r.Ready(), syscall.EIO) {
 		t.Errorf("Ready is %v", r.Ready())
 	}

@@ -269,7 +269,7 @@ func (f *File) write(callbacks Callbacks) error {
 		if _, continues := f.writer.(faithful); !continues {
 			return err
 		}
-		if dropped > 0 && callbacks.OnDrop != nil {
+		if callbacks.OnDrop != nil {
 			callbacks.OnDrop(last)
 		}
 	}

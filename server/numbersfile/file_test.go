@@ -80,6 +80,45 @@ func TestAppendFromManyGoroutinesAndFromCallbacks(t *testing.T) {
 	}
 }
 
+// When the last line was written is known from the file.
+func TestWhenAFileWasWritten(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Time{"": {}, "one\n": time.Unix(1_000_000_000, 0)} {
+		dir := dirWith(t, text)
+		if err := os.Chtimes(filepath.Join(dir, Name), time.Now(), time.Unix(1_000_000_000, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustOpen(t, dir, Options{}).Recovery().At; !got.Equal(want) {
+			t.Errorf("a file with %q was written at %v, not %v", text, got, want)
+		}
+	}
+}
+
+// A file that has replaced another is a different one, though it may be as long.
+func TestCompareFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(dirWith(t, "one\n"), Name)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, size, err := compareFile(path, info); !same || size != 4 || err != nil {
+		t.Errorf("the file: %t, %d, %v", same, size, err)
+	}
+	if err := replace("two\n")(path); err != nil {
+		t.Fatal(err)
+	}
+	if same, size, err := compareFile(path, info); same || size != 4 || err != nil {
+		t.Errorf("the file that replaced it: %t, %d, %v", same, size, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if same, _, err := compareFile(path, info); same || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %t, %v", same, err)
+	}
+}
+
 // Append must not accept a number twice, or the file would not be an unbroken count.
 func TestANumberIsAppendedOnce(t *testing.T) {
 	t.Parallel()

@@ -247,7 +247,7 @@ func TestAPanicInAStepEndsTheRoom(t *testing.T) {
 	}
 }
 
-// staticRules return the same effects, in the same memory, for whoever leaves.
+// staticRules return the same effects, in the same memory, for each session that leaves.
 type staticRules struct {
 	*game.Game
 	effects []game.Effect

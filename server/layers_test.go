@@ -17,14 +17,15 @@ import (
 // rules only on the parsing of numbers.
 var layers = map[string][]string{
 	"clientaddr":         nil,
-	"engineio":           {"clientaddr"},
+	"engineio":           {"clientaddr", "nonblocking"},
 	"etcdstore":          {"protocol", "store"},
 	"etcdstore/etcdtest": nil,
 	"forwarding":         {"store"},
 	"game":               {"protocol"},
-	"live":               {"clientaddr", "game", "numbersfile", "protocol", "spelling"},
+	"live":               {"clientaddr", "game", "nonblocking", "numbersfile", "protocol", "spelling"},
 	"lobby":              nil,
 	"metrics":            {"engineio", "etcdstore", "forwarding", "game", "live", "protocol"},
+	"nonblocking":        nil,
 	"numbersfile":        {"protocol", "spelling", "store"},
 	"page":               nil,
 	"protocol":           nil,

@@ -288,7 +288,7 @@ func (c *conn) Read(b []byte) (n int, err error) {
 
 var newline = []byte{'\n'}
 
-// SyscallConn allows package engineio to write without blocking.
+// SyscallConn allows packages to write without blocking.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if raw, ok := c.Conn.(syscall.Conn); ok {
 		return raw.SyscallConn()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"counting/server/nonblocking"
 )
 
 // upgradeTimeout is how long an upgrade may take, from the WebSocket's
@@ -28,7 +30,7 @@ type conn struct {
 	in      frameReader
 
 	// Guarded by session.mu.
-	out     nonblockingWriter
+	out     nonblocking.Writer
 	writing bool // a goroutine is writing
 	closing bool // to be closed once everything is written
 	dead    bool // closed
@@ -65,8 +67,8 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn.SetDeadline(time.Time{})
 	c := &conn{session: s, net: netConn}
 	c.in.conn = netConn
-	c.out.raw = rawConn(netConn)
-	c.in.ready = readinessReader{raw: c.out.raw, reader: &c.in}
+	c.out = nonblocking.NewWriter(netConn)
+	c.in.ready = readinessReader{raw: nonblocking.RawConn(netConn), reader: &c.in}
 	// The client may have sent frames directly after its request.
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)
@@ -261,7 +263,7 @@ func (c *conn) write() {
 	if c.closing {
 		frames = appendFrame(frames, ws.OpClose, closeNormal)
 	}
-	n, err := c.out.write(frames)
+	n, err := c.out.Write(frames)
 	if err == nil && n < len(frames) {
 		c.writing = true
 		go c.writeRest(buffer, frames, n, s.cost)

@@ -8,11 +8,8 @@ package live
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"counting/server/game"
@@ -91,7 +88,7 @@ type Feed struct {
 	changed    bool // since the last status was sent
 	statusSent time.Time
 	unsaved    bool // changed since the history was last saved
-	notified   bool // the hub is about to wake the readers
+	notified   bool // the hub is about to write to the readers
 }
 
 // Open returns the feed of a game whose numbers.txt was just opened and not yet written
@@ -254,26 +251,6 @@ func (f *Feed) Stopping() {
 	f.state.Lanes[0].end(now)
 }
 
-// reason describes in a few words why the file cannot be written. The error itself
-// contains paths, and is only for the log.
-func reason(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		return "the disk is full"
-	case errors.Is(err, syscall.EDQUOT):
-		return "the disk quota is exceeded"
-	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only"
-	case errors.Is(err, fs.ErrPermission):
-		return "numbers.txt may not be written"
-	case errors.Is(err, fs.ErrNotExist):
-		return "numbers.txt is missing"
-	case errors.Is(err, syscall.EIO):
-		return "the disk is faulty"
-	}
-	return "numbers.txt cannot be written"
-}
-
 // sendTime sends the event "time".
 func (f *Feed) sendTime(now time.Time) {
 	f.mu.Lock()
@@ -299,7 +276,7 @@ func (f *Feed) tick(now time.Time, repeat bool) {
 	f.publishStatus(now)
 }
 
-// takeNotified returns the readers to wake.
+// takeNotified returns the readers to write to.
 func (f *Feed) takeNotified(now time.Time) []*reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -312,10 +289,24 @@ func (f *Feed) takeNotified(now time.Time) []*reader {
 	return readers
 }
 
+func (f *Feed) isClosed() bool {
+	select {
+	case <-f.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Close ends all streams, and saves the history. It returns when that is done or ctx
 // ends.
 func (f *Feed) Close(ctx context.Context) {
 	f.close()
+	f.mu.Lock()
+	for r := range f.ring.readers {
+		r.unpark()
+	}
+	f.mu.Unlock()
 	f.hub.mu.Lock()
 	delete(f.hub.feeds, f)
 	f.hub.mu.Unlock()

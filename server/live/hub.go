@@ -9,14 +9,9 @@ import (
 	"counting/server/clientaddr"
 )
 
-const (
-	// beat is the time between events "time". They show a reader that the server is
-	// alive, and the time of its clock.
-	beat = 5 * time.Second
-	// writeTime is how long wakeReaders waits for a reader before it wakes the next one.
-	// Writing takes microseconds unless the connection's buffer is full.
-	writeTime = time.Millisecond
-)
+// beat is the time between events "time". They show a reader that the server is alive, and
+// the time of its clock.
+const beat = 5 * time.Second
 
 // HubOptions configure a Hub. The zero value has no limits.
 type HubOptions struct {
@@ -30,7 +25,7 @@ type HubOptions struct {
 }
 
 // Hub holds what the feeds of a server share: the limits on readers, the goroutine that
-// wakes readers and detects stalls, and the one that saves histories. So a feed without
+// writes to readers and detects stalls, and the one that saves histories. So a feed without
 // readers costs little. Its methods may be called concurrently.
 type Hub struct {
 	limiter limiter
@@ -67,8 +62,7 @@ func NewHub(o HubOptions) *Hub {
 	return h
 }
 
-// Run wakes readers when there are new events, detects stalls and saves histories, until
-// Close.
+// Run writes new events to the readers, detects stalls and saves histories, until Close.
 func (h *Hub) Run() {
 	go h.saveHistories()
 	beats := time.NewTicker(beat)
@@ -94,8 +88,8 @@ func (h *Hub) Run() {
 			}
 		case <-h.news:
 			began := time.Now()
-			h.wakeReaders(began)
-			time.Sleep(3 * time.Since(began)) // leaves most of the processor time to the count
+			h.writeNews(began)
+			time.Sleep(time.Since(began)) // leaves half of this processor to the count
 		}
 	}
 }
@@ -111,7 +105,7 @@ func (h *Hub) all() []*Feed {
 	return feeds
 }
 
-// notify makes Run wake the readers of a feed.
+// notify makes Run write to the readers of a feed.
 func (h *Hub) notify(f *Feed) {
 	h.mu.Lock()
 	h.ready = append(h.ready, f)
@@ -122,39 +116,18 @@ func (h *Hub) notify(f *Feed) {
 	}
 }
 
-// wakeReaders wakes the readers of the feeds with new events, one after the other: a
+// writeNews writes to the readers of the feeds with new events, one after the other: a
 // thousand concurrent writes would delay the count. Events that are added meanwhile are
 // sent together in the next round.
-func (h *Hub) wakeReaders(now time.Time) {
+func (h *Hub) writeNews(now time.Time) {
 	h.mu.Lock()
 	ready := h.ready
 	h.ready = nil
 	h.mu.Unlock()
-	tooLong := time.NewTimer(writeTime)
-	defer tooLong.Stop()
 	for _, f := range ready {
+		var n news
 		for _, r := range f.takeNotified(now) {
-			select {
-			case <-r.idle:
-				r.busy = false
-			default:
-			}
-			select {
-			case r.wake <- struct{}{}:
-			default: // it has not yet handled the last wake-up
-				continue
-			}
-			if r.busy {
-				continue
-			}
-			tooLong.Reset(writeTime)
-			select {
-			case <-r.idle:
-			case <-tooLong.C:
-				r.busy = true
-			case <-h.closed:
-				return
-			}
+			f.writeTo(r, &n)
 		}
 	}
 }

@@ -97,21 +97,16 @@ func (r *ring) text(n int64) []byte {
 	return e.text
 }
 
-// reader is one subscriber of the stream.
+// reader is one subscriber of the stream. The goroutine that serves it writes to it until
+// it has been sent everything. Then it parks the reader, and the hub writes to it.
 type reader struct {
-	next int64         // the first event that it has not taken
-	line int64         // the last line that it has taken
-	wake chan struct{} // has one element when there may be new events
-	idle chan struct{} // has one element when it has sent all events since it was woken
-	busy bool          // it did not become idle in time; only Hub.Run uses it
-}
+	out *output
 
-// setIdle signals that the reader has sent all events, or has left.
-func (r *reader) setIdle() {
-	select {
-	case r.idle <- struct{}{}:
-	default:
-	}
+	// Guarded by Feed.mu.
+	next   int64  // the first event that it has not taken
+	line   int64  // the last line that it has taken
+	parked bool   // the hub writes to it
+	rest   []byte // what its connection did not accept when the hub wrote to it
 }
 
 // publish adds an event and makes the hub wake the readers. The caller holds f.mu.
@@ -134,7 +129,7 @@ func (f *Feed) send(name string, data any) {
 // lines. It returns a function that returns the first events for the reader: these lines,
 // and the state after them. Otherwise it returns a nil reader, and the last line that
 // must be read from the file.
-func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) {
+func (f *Feed) join(out *output, after int64) (r *reader, first func() [][]byte, upTo int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if after+1 < f.ring.oldest {
@@ -156,7 +151,7 @@ func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) 
 		}
 	}
 	state := f.snapshot()
-	r = &reader{next: f.ring.next, line: f.state.Lines, wake: make(chan struct{}, 1), idle: make(chan struct{}, 1)}
+	r = &reader{out: out, next: f.ring.next, line: f.state.Lines}
 	f.ring.readers[r] = struct{}{}
 	return r, func() [][]byte { return append(events, encode("state", 0, state)) }, 0
 }
@@ -164,28 +159,105 @@ func (f *Feed) join(after int64) (r *reader, first func() [][]byte, upTo int64) 
 // errBehind is take's error if the ring no longer has the next event.
 var errBehind = errors.New("the reader is too far behind")
 
-// take returns the next events for a reader.
-func (f *Feed) take(r *reader) (events [][]byte, err error) {
+// take adds the next events for a reader to events: at most maxTaken, or none if it has
+// taken all.
+func (f *Feed) take(r *reader, events [][]byte) ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r.next < f.ring.first {
+	events, err := f.ring.take(r, events)
+	if err != nil {
 		f.hub.mu.Lock()
 		f.hub.behind++
 		f.hub.mu.Unlock()
+	}
+	return events, err
+}
+
+func (r *ring) take(of *reader, events [][]byte) ([][]byte, error) {
+	if of.next < r.first {
 		return nil, errBehind
 	}
-	for ; r.next < f.ring.next && len(events) < maxTaken; r.next++ {
-		events = append(events, f.ring.text(r.next))
-		r.line = max(r.line, f.ring.slot(r.next).line)
+	for end := min(r.next, of.next+maxTaken); of.next < end; of.next++ {
+		events = append(events, r.text(of.next))
+		of.line = max(of.line, r.slot(of.next).line)
 	}
 	return events, nil
+}
+
+// park lets the hub write to a reader that has taken all events. It reports whether the
+// reader is parked now, which is not so once the feed is closed.
+func (f *Feed) park(r *reader) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.parked = r.next == f.ring.next && !f.isClosed()
+	return r.parked
+}
+
+// unpark returns the reader to its own goroutine. The caller holds f.mu.
+func (r *reader) unpark() {
+	if r.parked {
+		r.parked = false
+		r.out.wake()
+	}
+}
+
+// takeRest returns what the hub could not write.
+func (f *Feed) takeRest(r *reader) (rest []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rest, r.rest = r.rest, nil
+	return rest
+}
+
+// news are events as they were last written to a reader. Most readers need the same ones.
+type news struct {
+	from, to int64 // the numbers of the first event, and of that after the last
+	events   [][]byte
+	chunk    chunk
+}
+
+// writeTo writes the new events to a parked reader, without blocking. If its connection
+// does not accept them, its own goroutine goes on. Only the hub calls it.
+func (f *Feed) writeTo(r *reader, n *news) {
+	for {
+		f.mu.Lock()
+		if !r.parked {
+			f.mu.Unlock()
+			return
+		}
+		from := r.next
+		events, err := f.ring.take(r, n.events[:0])
+		to := r.next
+		if err != nil {
+			r.unpark() // it continues from the file
+		}
+		f.mu.Unlock()
+		if err != nil || from == to {
+			return
+		}
+		if n.events = events; n.from != from || n.to != to {
+			n.from, n.to, n.chunk = from, to, newChunk(events)
+		}
+		rest, err := r.out.tryWrite(n.chunk)
+		if err != nil {
+			r.out.conn.Close() // its goroutine ends
+			return
+		}
+		if len(rest) > 0 {
+			f.mu.Lock()
+			r.rest = rest
+			r.unpark()
+			f.mu.Unlock()
+			return
+		}
+	}
 }
 
 func (f *Feed) leave(r *reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.ring.readers, r)
-	r.setIdle()
+	r.parked = false
 	if f.sparse && len(f.ring.readers) == 0 {
 		f.ring.resize(0)
 	}

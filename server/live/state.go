@@ -1,6 +1,11 @@
 package live
 
-import "time"
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+	"time"
+)
 
 // The JSON of the stream and of the snapshot. Times are the server's, in UTC.
 
@@ -154,4 +159,24 @@ type Lane struct {
 type Span struct {
 	From  time.Time  `json:"from"`
 	Until *time.Time `json:"until,omitempty"`
+}
+
+// reason describes in a few words why the file cannot be written. The error itself
+// contains paths, and is only for the log.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "the disk is full"
+	case errors.Is(err, syscall.EDQUOT):
+		return "the disk quota is exceeded"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only"
+	case errors.Is(err, fs.ErrPermission):
+		return "numbers.txt may not be written"
+	case errors.Is(err, fs.ErrNotExist):
+		return "numbers.txt is missing"
+	case errors.Is(err, syscall.EIO):
+		return "the disk is faulty"
+	}
+	return "numbers.txt cannot be written"
 }

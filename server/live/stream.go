@@ -4,19 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"time"
 )
 
-const (
-	// writeTimeout is how long a reader may take to receive what it is sent.
-	writeTimeout = 10 * time.Second
-	// maxTaken is how many events a reader takes from the ring in one step.
-	maxTaken = 256
-)
+// maxTaken is how many events a reader takes from the ring in one step.
+const maxTaken = 256
 
 // ServeState answers GET /state: the State as JSON.
 func (f *Feed) ServeState(w http.ResponseWriter, r *http.Request) {
@@ -57,24 +52,27 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{}) // the server's deadline is only for receiving the request
-	out := &writer{Writer: w, control: control}
-	if out.write([]byte("retry: 1000\n\n")) != nil {
-		return
-	}
+	out := &output{response: w, control: control}
+	err = out.write([]byte("retry: 1000\n\n"))
+	defer func() { out.end(err) }()
 	once := r.URL.Query().Has("once")
-	for {
+	for err == nil {
 		after, err = f.follow(r, out, after, once)
-		if err != errBehind {
+		if err == nil {
 			return
+		}
+		if err == errBehind {
+			err = nil
 		}
 	}
 }
 
 // follow sends a reader the lines after that number from the file and then events from
-// the ring, until the reader leaves or the feed is closed. If the reader falls behind,
-// the error is errBehind, and the first result is the last line that was sent.
-func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int64, error) {
-	me, first, upTo := f.join(after)
+// the ring, until the reader leaves or the feed is closed, which is not an error. If the
+// reader falls behind, the error is errBehind, and the first result is the last line that
+// was sent.
+func (f *Feed) follow(r *http.Request, out *output, after int64, once bool) (int64, error) {
+	me, first, upTo := f.join(out, after)
 	for me == nil {
 		text, err := f.lines.encoded(r.Context(), after, upTo)
 		if err != nil {
@@ -84,14 +82,17 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 			return after, err
 		}
 		after += int64(len(text))
-		me, first, upTo = f.join(after)
+		me, first, upTo = f.join(out, after)
 	}
 	defer f.leave(me)
 	if err := f.deliver(out, first(), me); err != nil || once {
 		return after, err
 	}
-	for {
-		events, err := f.take(me)
+	if err := out.detach(r); err != nil {
+		return after, err
+	}
+	for !f.isClosed() {
+		events, err := f.take(me, nil)
 		if err != nil {
 			return me.line, err
 		}
@@ -101,24 +102,34 @@ func (f *Feed) follow(r *http.Request, out *writer, after int64, once bool) (int
 			}
 			continue
 		}
-		me.setIdle()
-		select {
-		case <-me.wake:
-		case <-r.Context().Done():
-			return after, r.Context().Err()
-		case <-f.closed:
-			return after, nil
+		if err := out.clearDeadline(); err != nil {
+			return after, err
+		}
+		if !f.park(me) {
+			continue
+		}
+		if err := out.wait(); err != nil {
+			return after, err
+		}
+		if rest := f.takeRest(me); len(rest) > 0 {
+			if err := f.sent(out.writeRest(rest), 1, me); err != nil {
+				return after, err
+			}
 		}
 	}
+	return after, nil
 }
 
-// deliver writes events to a reader. A reader that does not receive them in time is
-// counted as dropped, with the events that it misses.
-func (f *Feed) deliver(out *writer, events [][]byte, me *reader) error {
-	err := out.write(events...)
+// deliver writes events to a reader.
+func (f *Feed) deliver(out *output, events [][]byte, me *reader) error {
+	return f.sent(out.write(events...), int64(len(events)), me)
+}
+
+// sent returns the error of writing events to a reader. A reader that has not received
+// them in time is counted as dropped, with the events that it misses.
+func (f *Feed) sent(err error, missed int64, me *reader) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		missed := int64(len(events))
 		f.mu.Lock()
 		if me != nil {
 			missed += f.ring.next - me.next
@@ -149,27 +160,4 @@ func position(r *http.Request, lines int64) (int64, error) {
 		return 0, fmt.Errorf("%s is %d, but numbers.txt has %d lines; ask /state and start again", name, after, lines)
 	}
 	return after, nil
-}
-
-// writer sends events to one reader, with a deadline.
-type writer struct {
-	io.Writer
-	control  *http.ResponseController
-	deadline time.Time
-}
-
-func (w *writer) write(events ...[]byte) error {
-	// Setting the deadline costs as much as a write, so it is not set for each one.
-	if now := time.Now(); w.deadline.Sub(now) < writeTimeout-time.Second {
-		w.deadline = now.Add(writeTimeout)
-		if err := w.control.SetWriteDeadline(w.deadline); err != nil {
-			return err
-		}
-	}
-	for _, e := range events {
-		if _, err := w.Write(e); err != nil {
-			return err
-		}
-	}
-	return w.control.Flush()
 }

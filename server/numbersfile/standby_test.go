@@ -1,6 +1,7 @@
 package numbersfile
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,7 +9,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"counting/server/store"
 	"counting/server/store/storetest"
@@ -172,6 +176,151 @@ func TestAnOwnerFileIsBelievedOnlyOfWhoHasTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitOwned(t, b)
+}
+
+// heldBy locks a directory as another server does.
+func heldBy(t *testing.T, path string) (release func()) {
+	t.Helper()
+	held, err := Options{}.defaults().tryLockDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { held.Close() }
+}
+
+// Each change is reported once, though the lock is tried many times.
+func TestAServerThatStandsByReportsWhatChanges(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var said []string
+		expect := func(want ...string) {
+			t.Helper()
+			time.Sleep(10 * lockPoll) // of the bubble
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if diff := cmp.Diff(want, said); diff != "" {
+				t.Errorf("want -, got +\n%s", diff)
+			}
+			said = nil
+		}
+		release := heldBy(t, path)
+		s := openShared(t, path, "s", Options{Progress: func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, line)
+		}})
+		expect("Standing by: data directory " + path + " is in use by another server.")
+		owner := func(name string) {
+			if err := writeOwner(path, store.Elsewhere{Owner: name, Addr: name + ":1", Secret: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		owner("a")
+		expect("Standing by for a at a:1, which has data directory " + path + ": requests are forwarded to it.")
+		owner("b")
+		expect("Standing by for b at b:1, which has data directory " + path + ": requests are forwarded to it.")
+		if err := os.Remove(filepath.Join(path, OwnerName)); err != nil {
+			t.Fatal(err)
+		}
+		expect()
+		owner("b")
+		expect()
+		time.Sleep(9 * time.Second) // 10.25 s with the above
+		release()
+		expect("Taking over data directory " + path + " after 10s of standing by.")
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A server that takes a directory immediately does not take it over.
+func TestTheFirstServerReportsNothing(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := openShared(t, path, "s", Options{Progress: func(line string) { t.Error(line) }})
+		time.Sleep(10 * lockPoll)
+		if !isOwned(s) {
+			t.Error("it does not own the directory")
+		}
+		s.Close(t.Context())
+	})
+}
+
+// An owner file that cannot be written is reported once, and tried again.
+func TestAnOwnerFileThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	inTheWay := filepath.Join(path, OwnerName+".tmp")
+	if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var said []string
+		s := openShared(t, path, "s", Options{Progress: func(line string) { said = append(said, line) }})
+		time.Sleep(5 * publishRetry)
+		synctest.Wait()
+		if len(said) != 1 || !strings.HasPrefix(said[0], "Servers that stand by cannot learn the address of this one: ") {
+			t.Errorf("it says %q", said)
+		}
+		if err := os.RemoveAll(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * publishRetry)
+		synctest.Wait()
+		if owner, err := readOwner(path); err != nil || owner.Owner != "s" {
+			t.Errorf("the owner is %v, %v", owner, err)
+		}
+		s.Close(t.Context())
+	})
+}
+
+// A server removes its owner file when it closes the directory, unless it has no time
+// left, and one that stands by does not take a directory over any more.
+func TestAServerThatIsClosed(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	file := filepath.Join(path, OwnerName)
+	synctest.Test(t, func(t *testing.T) {
+		a := openShared(t, path, "a", Options{})
+		b := openShared(t, path, "b", Options{})
+		synctest.Wait()
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if err := b.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := b.Open(t.Context(), store.Default, true); !errors.Is(err, errClosed) {
+			t.Errorf("a server that stood by and is closed says %v", err)
+		}
+		for range 2 {
+			if err := a.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the owner file is still there: %v", err)
+			}
+		}
+		time.Sleep(10 * lockPoll)
+		heldBy(t, path)()
+
+		c := openShared(t, path, "c", Options{})
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		c.Close(ctx)
+		time.Sleep(time.Second)
+		if _, err := os.Stat(file); err != nil {
+			t.Errorf("a server without time removes its owner file: %v", err)
+		}
+	})
 }
 
 // A directory that cannot be locked at all is an error of OpenShared: waiting would

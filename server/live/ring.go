@@ -239,7 +239,7 @@ func (f *Feed) writeTo(r *reader, n *news) {
 			n.from, n.to, n.chunk = from, to, newChunk(events)
 		}
 		rest, err := r.out.tryWrite(n.chunk)
-		if err != nil {
+		if f.sent(err, to-from, r) != nil {
 			r.out.conn.Close() // its goroutine ends
 			return
 		}

@@ -109,7 +109,7 @@ func (f *Feed) follow(r *http.Request, out *output, after int64, once bool) (int
 			continue
 		}
 		if err := out.wait(); err != nil {
-			return after, err
+			return after, f.sent(err, 0, me)
 		}
 		if rest := f.takeRest(me); len(rest) > 0 {
 			if err := f.sent(out.writeRest(rest), 1, me); err != nil {
@@ -126,7 +126,8 @@ func (f *Feed) deliver(out *output, events [][]byte, me *reader) error {
 }
 
 // sent returns the error of writing events to a reader. A reader that has not received
-// them in time is counted as dropped, with the events that it misses.
+// them in time, or whose machine has not acknowledged them, is counted as dropped, with the
+// events that it misses.
 func (f *Feed) sent(err error, missed int64, me *reader) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {

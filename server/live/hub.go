@@ -118,7 +118,7 @@ func (h *Hub) notify(f *Feed) {
 
 // writeNews writes to the readers of the feeds with new events, one after the other: a
 // thousand concurrent writes would delay the count. Events that are added meanwhile are
-// sent together in the next round.
+// sent together in this round or the next one.
 func (h *Hub) writeNews(now time.Time) {
 	h.mu.Lock()
 	ready := h.ready

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"counting/server/nonblocking"
@@ -14,14 +15,17 @@ import (
 const (
 	// writeTimeout is how long a reader may take to receive what it is sent.
 	writeTimeout = 10 * time.Second
+	// maxInChunk is how many events the goroutine of a reader copies into one chunk: it
+	// keeps the copy while the connection is full.
+	maxInChunk = 16
 	// maxIgnored is how many bytes a reader may send after its request.
 	maxIgnored = 4 << 10
 )
 
 // output writes events to one reader: as the body of a response, and after detach on the
 // connection itself, so that the hub can write to it as well, without blocking. All
-// methods are for the goroutine that serves the reader, but tryWrite and wake, which are
-// for the hub while the reader is parked.
+// methods are for the goroutine that serves the reader, except tryWrite and wake: the hub
+// calls them while the reader is parked, and Feed.Close calls wake.
 type output struct {
 	response http.ResponseWriter
 	control  *http.ResponseController
@@ -34,14 +38,20 @@ type output struct {
 	read    [64]byte
 }
 
-// write writes events. It returns when the system has accepted them, or with an error
+// write writes events, and may clear the slice. It returns when the system has accepted them, or with an error
 // after writeTimeout.
 func (o *output) write(events ...[]byte) error {
-	if o.conn != nil {
-		return o.writeRest(newChunk(events).as(o.chunked))
-	}
 	if err := o.setDeadline(); err != nil {
 		return err
+	}
+	if o.conn != nil {
+		for part := range slices.Chunk(events, maxInChunk) {
+			if _, err := o.conn.Write(newChunk(part).as(o.chunked)); err != nil {
+				return err
+			}
+			clear(part)
+		}
+		return nil
 	}
 	for _, e := range events {
 		if _, err := o.response.Write(e); err != nil {
@@ -60,7 +70,7 @@ func (o *output) writeRest(rest []byte) error {
 	return err
 }
 
-// setDeadline gives writes at least most of writeTimeout. Setting the deadline costs as
+// setDeadline gives writes at least writeTimeout minus one second. Setting the deadline costs as
 // much as a write, so it is not set for each one.
 func (o *output) setDeadline() error {
 	now := time.Now()

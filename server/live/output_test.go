@@ -72,6 +72,9 @@ func TestAStreamThatTheServerEndsIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
+	if !response.Close {
+		t.Error("the response does not tell that its connection will be closed")
+	}
 	waitFor(t, "a parked reader", func() bool { return c.parked(1) })
 	c.write(1)
 	c.end()
@@ -90,11 +93,21 @@ func TestAReaderThatLeaves(t *testing.T) {
 		"it sends a lot":           func(c net.Conn) { io.WriteString(c, strings.Repeat("x", maxIgnored+1)) },
 	} {
 		c := start(t, "", Options{})
-		conn, _ := c.dial("GET /events HTTP/1.1\r\nHost: localhost\r\n")
+		conn, body := c.dial("GET /events HTTP/1.1\r\nHost: localhost\r\n")
 		waitFor(t, "a parked reader", func() bool { return c.parked(1) })
-		io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n") // ignored
-		if c.Readers() != 1 {
-			t.Errorf("%s: %d readers", name, c.Readers())
+		c.Feed.mu.Lock()
+		for r := range c.ring.readers {
+			if !r.out.deadline.IsZero() {
+				t.Error("a parked reader has a deadline")
+			}
+		}
+		c.Feed.mu.Unlock()
+		io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
+		s := &stream{t: t, body: body}
+		s.state()
+		for n := int64(1); n <= 3; n++ { // the bytes are ignored
+			c.write(float64(n))
+			s.lines(n, n)
 		}
 		leave(conn)
 		waitFor(t, name, func() bool { return c.Readers() == 0 })

@@ -103,13 +103,15 @@ type reader struct {
 	out *output
 
 	// Guarded by Feed.mu.
-	next   int64  // the first event that it has not taken
-	line   int64  // the last line that it has taken
-	parked bool   // the hub writes to it
-	rest   []byte // what its connection did not accept when the hub wrote to it
+	next    int64  // the first event that it has not taken
+	line    int64  // the last line that it has taken
+	parked  bool   // the hub writes to it
+	writing bool   // the hub is writing to it at this moment
+	rest    []byte // what its connection did not accept when the hub wrote to it
+	count   int64  // of the events that rest is of
 }
 
-// publish adds an event and makes the hub wake the readers. The caller holds f.mu.
+// publish adds an event and makes the hub write to the readers. The caller holds f.mu.
 func (f *Feed) publish(e event) {
 	f.ring.add(e)
 	if len(f.ring.readers) > 0 && !f.notified {
@@ -193,20 +195,21 @@ func (f *Feed) park(r *reader) bool {
 	return r.parked
 }
 
-// unpark returns the reader to its own goroutine. The caller holds f.mu.
+// unpark returns the reader to its own goroutine, unless the hub is writing to it: then
+// the hub does so afterwards. The caller holds f.mu.
 func (r *reader) unpark() {
-	if r.parked {
+	if r.parked && !r.writing {
 		r.parked = false
 		r.out.wake()
 	}
 }
 
-// takeRest returns what the hub could not write.
-func (f *Feed) takeRest(r *reader) (rest []byte) {
+// takeRest returns what the hub could not write, and of how many events that is.
+func (f *Feed) takeRest(r *reader) (rest []byte, count int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rest, r.rest = r.rest, nil
-	return rest
+	return rest, r.count
 }
 
 // news are events as they were last written to a reader. Most readers need the same ones.
@@ -231,6 +234,7 @@ func (f *Feed) writeTo(r *reader, n *news) {
 		if err != nil {
 			r.unpark() // it continues from the file
 		}
+		r.writing = err == nil && from < to
 		f.mu.Unlock()
 		if err != nil || from == to {
 			return
@@ -243,13 +247,12 @@ func (f *Feed) writeTo(r *reader, n *news) {
 			r.out.conn.Close() // its goroutine ends
 			return
 		}
-		if len(rest) > 0 {
-			f.mu.Lock()
-			r.rest = rest
+		f.mu.Lock()
+		r.writing = false
+		if r.rest, r.count = rest, to-from; len(rest) > 0 || f.isClosed() {
 			r.unpark()
-			f.mu.Unlock()
-			return
 		}
+		f.mu.Unlock()
 	}
 }
 

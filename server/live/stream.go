@@ -47,6 +47,10 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	// A proxy must neither compress nor buffer events.
 	w.Header().Set("Cache-Control", "no-store, no-transform")
 	w.Header().Set("X-Accel-Buffering", "no")
+	once := r.URL.Query().Has("once")
+	if !once {
+		w.Header().Set("Connection", "close") // output.end closes it
+	}
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -55,7 +59,6 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	out := &output{response: w, control: control}
 	err = out.write([]byte("retry: 1000\n\n"))
 	defer func() { out.end(err) }()
-	once := r.URL.Query().Has("once")
 	for err == nil {
 		after, err = f.follow(r, out, after, once)
 		if err == nil {
@@ -111,8 +114,8 @@ func (f *Feed) follow(r *http.Request, out *output, after int64, once bool) (int
 		if err := out.wait(); err != nil {
 			return after, f.sent(err, 0, me)
 		}
-		if rest := f.takeRest(me); len(rest) > 0 {
-			if err := f.sent(out.writeRest(rest), 1, me); err != nil {
+		if rest, count := f.takeRest(me); len(rest) > 0 {
+			if err := f.sent(out.writeRest(rest), count, me); err != nil {
 				return after, err
 			}
 		}

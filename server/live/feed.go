@@ -2,8 +2,8 @@
 // snapshot and the history.
 //
 // It neither changes nor delays the count. Events are stored in a ring of the latest
-// events, under a lock that is held for microseconds. Each reader takes new events from
-// the ring, or lines from numbers.txt if it has fallen behind.
+// events, under a lock that is held for microseconds. Readers are sent new events from
+// the ring, or lines from numbers.txt if they have fallen behind.
 package live
 
 import (

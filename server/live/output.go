@@ -38,8 +38,8 @@ type output struct {
 	read    [64]byte
 }
 
-// write writes events, and may clear the slice. It returns when the system has accepted them, or with an error
-// after writeTimeout.
+// write writes events, and may clear the slice. It returns when the system has accepted
+// them, or with an error after writeTimeout.
 func (o *output) write(events ...[]byte) error {
 	if err := o.setDeadline(); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (o *output) wait() error {
 	}
 }
 
-// wake ends wait, even if that is called only afterwards.
+// wake ends wait, even one that begins afterwards.
 func (o *output) wake() { o.conn.SetReadDeadline(time.Unix(1, 0)) }
 
 // end ends the body if the stream has ended without an error, and closes the connection.

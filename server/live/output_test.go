@@ -78,8 +78,8 @@ func TestAStreamThatTheServerEndsIsComplete(t *testing.T) {
 	waitFor(t, "a parked reader", func() bool { return c.parked(1) })
 	c.write(1)
 	c.end()
-	if _, err := io.ReadAll(response.Body); err != nil {
-		t.Error(err)
+	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), "id: 1\n") {
+		t.Errorf("it is %q, %v", body, err)
 	}
 	waitFor(t, "no reader", func() bool { return c.Readers() == 0 })
 }
@@ -141,9 +141,11 @@ func TestReadersThatAreSlowMissNothing(t *testing.T) {
 	}
 	c.Feed.mu.Unlock()
 	const last = ringSize / 2 // 250 kB, so that the connection is full
-	for n := int64(1); n <= last; n++ {
-		c.write(float64(n))
+	numbers := make([]float64, last)
+	for i := range numbers {
+		numbers[i] = float64(i + 1)
 	}
+	c.write(numbers...)
 	fast.lines(1, last)
 	blocking.lines(1, last)
 	waitFor(t, "two parked readers", func() bool { return c.parked(2) })

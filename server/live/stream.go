@@ -94,7 +94,7 @@ func (f *Feed) follow(r *http.Request, out *output, after int64, once bool) (int
 	if err := out.detach(r); err != nil {
 		return after, err
 	}
-	for !f.isClosed() {
+	for {
 		events, err := f.take(me, nil)
 		if err != nil {
 			return me.line, err
@@ -104,6 +104,9 @@ func (f *Feed) follow(r *http.Request, out *output, after int64, once bool) (int
 				return after, err
 			}
 			continue
+		}
+		if f.isClosed() {
+			return after, nil // it has been sent everything
 		}
 		if err := out.clearDeadline(); err != nil {
 			return after, err
@@ -120,7 +123,6 @@ func (f *Feed) follow(r *http.Request, out *output, after int64, once bool) (int
 			}
 		}
 	}
-	return after, nil
 }
 
 // deliver writes events to a reader.

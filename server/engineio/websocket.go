@@ -67,8 +67,9 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn.SetDeadline(time.Time{})
 	c := &conn{session: s, net: netConn}
 	c.in.conn = netConn
-	c.out = nonblocking.NewWriter(netConn)
-	c.in.ready = readinessReader{raw: nonblocking.RawConn(netConn), reader: &c.in}
+	raw := nonblocking.RawConn(netConn)
+	c.out = nonblocking.NewWriter(raw)
+	c.in.ready = readinessReader{raw: raw, reader: &c.in}
 	// The client may have sent frames directly after its request.
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n)

@@ -70,8 +70,8 @@ func (o *output) writeRest(rest []byte) error {
 	return err
 }
 
-// setDeadline gives writes at least writeTimeout minus one second. Setting the deadline costs as
-// much as a write, so it is not set for each one.
+// setDeadline gives writes at least writeTimeout minus one second. Setting the deadline
+// costs as much as a write, so it is not set for each one.
 func (o *output) setDeadline() error {
 	now := time.Now()
 	if o.deadline.Sub(now) >= writeTimeout-time.Second {
@@ -91,7 +91,7 @@ func (o *output) detach(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o.conn, o.direct, o.chunked, o.deadline = conn, nonblocking.NewWriter(conn), r.ProtoAtLeast(1, 1), time.Time{}
+	o.conn, o.direct, o.chunked, o.deadline = conn, nonblocking.NewWriter(nonblocking.RawConn(conn)), r.ProtoAtLeast(1, 1), time.Time{}
 	return nil
 }
 

@@ -161,12 +161,12 @@ func (f *Feed) join(out *output, after int64) (r *reader, first func() [][]byte,
 // errBehind is take's error if the ring no longer has the next event.
 var errBehind = errors.New("the reader is too far behind")
 
-// take adds the next events for a reader to events: at most maxTaken, or none if it has
-// taken all.
-func (f *Feed) take(r *reader, events [][]byte) ([][]byte, error) {
+// take returns the next events for a reader: at most maxTaken, or none if it has taken
+// all.
+func (f *Feed) take(r *reader) ([][]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	events, err := f.ring.take(r, events)
+	events, err := f.ring.take(r, nil)
 	if err != nil {
 		f.hub.mu.Lock()
 		f.hub.behind++
@@ -175,6 +175,7 @@ func (f *Feed) take(r *reader, events [][]byte) ([][]byte, error) {
 	return events, err
 }
 
+// take is Feed.take, but adds to events and counts nothing.
 func (r *ring) take(of *reader, events [][]byte) ([][]byte, error) {
 	if of.next < r.first {
 		return nil, errBehind

@@ -95,7 +95,7 @@ func (f *Feed) follow(r *http.Request, out *output, after int64, once bool) (int
 		return after, err
 	}
 	for {
-		events, err := f.take(me, nil)
+		events, err := f.take(me)
 		if err != nil {
 			return me.line, err
 		}

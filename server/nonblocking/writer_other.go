@@ -16,7 +16,7 @@ func RawConn(net.Conn) syscall.RawConn { return nil }
 type Writer struct{}
 
 // NewWriter returns a Writer.
-func NewWriter(net.Conn) Writer { return Writer{} }
+func NewWriter(syscall.RawConn) Writer { return Writer{} }
 
 // Write accepts nothing of b, which is not an error.
 func (*Writer) Write([]byte) (n int, err error) { return 0, nil }

@@ -33,12 +33,12 @@ type Writer struct {
 	attempt func(fd uintptr) bool // the method try, of which each use would allocate
 }
 
-// NewWriter returns a Writer for a connection, which may have a nil RawConn.
-func NewWriter(c net.Conn) Writer { return Writer{raw: RawConn(c)} }
+// NewWriter returns a Writer for what RawConn returned, which may be nil.
+func NewWriter(raw syscall.RawConn) Writer { return Writer{raw: raw} }
 
 // Write writes as much as the kernel accepts without blocking, and returns how much
-// that was. That it accepts nothing or not all is not an error; without a RawConn it
-// accepts nothing.
+// that was. That it accepts nothing or not all is not an error; without a raw
+// connection it accepts nothing.
 func (w *Writer) Write(b []byte) (n int, err error) {
 	if w.raw == nil {
 		return 0, nil

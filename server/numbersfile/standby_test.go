@@ -30,6 +30,28 @@ func openShared(t *testing.T, path, name string, options Options) *Shared {
 	return s
 }
 
+// progress records what Options.Progress is called with.
+type progress struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (p *progress) options() Options {
+	return Options{Progress: func(line string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.lines = append(p.lines, line)
+	}}
+}
+
+// take returns the lines since it was last called.
+func (p *progress) take() (lines []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lines, p.lines = p.lines, nil
+	return lines
+}
+
 func isOwned(s *Shared) bool {
 	select {
 	case <-s.Owned():
@@ -90,14 +112,8 @@ func TestOneOfSeveralServersOwnsADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	count.Append(3)
-	var mu sync.Mutex
-	var said []string
-	say := Options{Progress: func(line string) {
-		mu.Lock()
-		defer mu.Unlock()
-		said = append(said, line)
-	}}
-	b := openShared(t, path, "b", say)
+	var said progress
+	b := openShared(t, path, "b", said.options())
 	waitElsewhere(t, b, "a")
 	faithful := openShared(t, path, "f", Options{Faithful: true})
 	waitElsewhere(t, faithful, "a")
@@ -136,9 +152,7 @@ func TestOneOfSeveralServersOwnsADirectory(t *testing.T) {
 	if last := count.Opened().Last; last != 3 {
 		t.Errorf("it continues from %d", last)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	if text := strings.Join(said, "\n"); !strings.Contains(text, "Standing by for a at a:1, which has data directory "+path) {
+	if text := strings.Join(said.take(), "\n"); !strings.Contains(text, "Standing by for a at a:1, which has data directory "+path) {
 		t.Errorf("it says %s", text)
 	}
 }
@@ -193,25 +207,17 @@ func TestAServerThatStandsByReportsWhatChanges(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var said []string
+		var said progress
 		expect := func(want ...string) {
 			t.Helper()
 			time.Sleep(10 * lockPoll) // of the bubble
 			synctest.Wait()
-			mu.Lock()
-			defer mu.Unlock()
-			if diff := cmp.Diff(want, said); diff != "" {
+			if diff := cmp.Diff(want, said.take()); diff != "" {
 				t.Errorf("want -, got +\n%s", diff)
 			}
-			said = nil
 		}
 		release := heldBy(t, path)
-		s := openShared(t, path, "s", Options{Progress: func(line string) {
-			mu.Lock()
-			defer mu.Unlock()
-			said = append(said, line)
-		}})
+		s := openShared(t, path, "s", said.options())
 		expect("Standing by: data directory " + path + " is in use by another server.")
 		owner := func(name string) {
 			if err := writeOwner(path, store.Elsewhere{Owner: name, Addr: name + ":1", Secret: "x"}); err != nil {
@@ -260,12 +266,12 @@ func TestAnOwnerFileThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		var said []string
-		s := openShared(t, path, "s", Options{Progress: func(line string) { said = append(said, line) }})
+		var said progress
+		s := openShared(t, path, "s", said.options())
 		time.Sleep(5 * publishRetry)
 		synctest.Wait()
-		if len(said) != 1 || !strings.HasPrefix(said[0], "Servers that stand by cannot learn the address of this one: ") {
-			t.Errorf("it says %q", said)
+		if lines := said.take(); len(lines) != 1 || !strings.HasPrefix(lines[0], "Servers that stand by cannot learn the address of this one: ") {
+			t.Errorf("it says %q", lines)
 		}
 		if err := os.RemoveAll(inTheWay); err != nil {
 			t.Fatal(err)

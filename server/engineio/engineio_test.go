@@ -236,6 +236,33 @@ func TestASessionThatHasEndedIsAnswered500Once(t *testing.T) {
 	}
 }
 
+// A request that arrives while the session ends reports the end, too: at any moment before
+// or after the session is removed, only one request does.
+func TestTheEndOfASessionIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for _, removed := range []bool{false, true} {
+		sid := s.opens()
+		session, _ := s.session(strings.TrimPrefix(sid, "&sid="))
+		session.markPosted()
+		session.beginEnd()
+		if removed {
+			session.finish("the client left", true)
+		}
+		w := httptest.NewRecorder()
+		session.poll(w, httptest.NewRequest("GET", "/", nil), "")
+		if w.Code != 400 {
+			t.Errorf("removed %t: while it ends, a request is answered %d", removed, w.Code)
+		}
+		if !removed {
+			session.finish("the client left", true)
+		}
+		if status, _ := s.request("GET", sid, ""); status != 400 {
+			t.Errorf("removed %t: the next request is answered %d", removed, status)
+		}
+	}
+}
+
 func TestPayloads(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{MaxPackets: 16})

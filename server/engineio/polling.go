@@ -41,7 +41,9 @@ func (s *Session) poll(w http.ResponseWriter, r *http.Request, jsonp string) {
 	s.mu.Lock()
 	switch {
 	case s.ending, s.conn != nil:
+		s.told = s.told || s.ending
 		s.mu.Unlock()
+		s.server.session(s.id) // if it was removed meanwhile: this request reports its end
 		refuse(w, http.StatusBadRequest, "Invalid session")
 		return
 	case s.waiting != nil:

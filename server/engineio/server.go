@@ -239,8 +239,8 @@ func (s *Server) session(sid string) (_ *Session, ended bool) {
 	return nil, s.ended.take(sid)
 }
 
-// forget removes a session. unanswered means that no request was waiting that could
-// report its end; then the next request does.
+// forget removes a session. unanswered means that no request was waiting, or has come,
+// that could report its end; then the next request does. The caller holds session.mu.
 func (s *Server) forget(session *Session, unanswered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -46,6 +46,7 @@ type Session struct {
 	over     bool // nothing more is queued
 	settled  bool // nothing more is reserved
 	posted   bool // it was ended by a POST request
+	told     bool // a request was refused because it is ending
 	corks    int
 	queue    []packet
 	cost     int64        // of the queue, and of what is being written
@@ -328,9 +329,8 @@ func (s *Session) end(reason string) {
 func (s *Session) finish(reason string, left bool) {
 	s.mu.Lock()
 	s.over = !left
-	unanswered := s.posted && s.waiting == nil
+	s.server.forget(s, s.posted && s.waiting == nil && !s.told)
 	s.mu.Unlock()
-	s.server.forget(s, unanswered)
 	s.call(func(h Handler) {
 		s.handler = nil
 		h.Close(reason)

@@ -6,8 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"counting/server/store"
 )
@@ -24,13 +24,11 @@ func newLogger(format string, level slog.Level, w io.Writer) (*slog.Logger, *log
 	return slog.New(q), q
 }
 
-// escape applies printable to the strings of a JSON log. JSON itself escapes only the
+// escape applies appendPrintable to the strings of a JSON log. JSON itself escapes only the
 // control characters below 128.
 func escape(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindString {
-		var b strings.Builder
-		printable(&b, a.Value.String())
-		a.Value = slog.StringValue(b.String())
+		a.Value = slog.StringValue(string(appendPrintable(nil, a.Value.String())))
 	}
 	return a
 }
@@ -94,6 +92,7 @@ func attr(r slog.Record, key string) (value string) {
 type textHandler struct {
 	w     io.Writer
 	level slog.Level
+	line  []byte
 }
 
 func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
@@ -101,41 +100,41 @@ func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
 }
 
 func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
-	var line strings.Builder
+	h.line = h.line[:0]
 	if game := attr(r, gameKey); game != "" {
-		line.WriteString(game + ": ")
+		h.line = append(h.line, game+": "...)
 	}
-	printable(&line, r.Message)
+	h.line = appendPrintable(h.line, r.Message)
 	if r.Level >= slog.LevelWarn {
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key != gameKey {
-				fmt.Fprintf(&line, " %s=%s", a.Key, strconv.Quote(a.Value.String()))
+				h.line = fmt.Appendf(h.line, " %s=%q", a.Key, a.Value.String())
 			}
 			return true
 		})
 	}
-	line.WriteByte('\n')
-	_, err := io.WriteString(h.w, line.String())
+	h.line = append(h.line, '\n')
+	_, err := h.w.Write(h.line)
 	return err
 }
 
 func (h *textHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h *textHandler) WithGroup(string) slog.Handler      { return h }
 
-// printable writes s and escapes all characters that are not printable.
-func printable(b *strings.Builder, s string) {
+// appendPrintable appends s, and escapes all characters that are not printable.
+func appendPrintable(b []byte, s string) []byte {
 	if plain(s) {
-		b.WriteString(s)
-		return
+		return append(b, s...)
 	}
 	for _, r := range s {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
-			b.WriteRune(r)
+			b = utf8.AppendRune(b, r)
 		} else {
 			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
+			b = append(b, quoted[1:len(quoted)-1]...)
 		}
 	}
+	return b
 }
 
 // plain reports whether s consists of printable ASCII characters.

@@ -10,7 +10,7 @@ const MaxUnacked = 2 * Ahead
 // the order in which they are appended. All acks of a line are due to one session.
 type acks struct {
 	written int64 // the last line that is in the file, or lost
-	unacked map[int64][]ack
+	unacked map[int64]lineAcks
 	count   map[Session]int
 	most    int // of the lines in unacked, since it was made
 }
@@ -22,7 +22,7 @@ const keptLines = 256
 // shrink releases the memory of a map that has grown, once it is empty.
 func (a *acks) shrink() {
 	if len(a.unacked) == 0 && a.most > keptLines {
-		a.unacked, a.most = make(map[int64][]ack), 0
+		a.unacked, a.most = make(map[int64]lineAcks), 0
 	}
 }
 
@@ -34,13 +34,24 @@ type ack struct {
 	id      AckID
 }
 
+// lineAcks are the acks of one line.
+type lineAcks struct {
+	ack
+	more []AckID // of the same session
+}
+
 func newAcks(written int64) acks {
-	return acks{written: written, unacked: make(map[int64][]ack), count: make(map[Session]int)}
+	return acks{written: written, unacked: make(map[int64]lineAcks), count: make(map[Session]int)}
 }
 
 // addAck adds an ack that is due when the line, which is not written yet, is written.
 func (a *acks) addAck(line int64, s Session, id AckID) {
-	a.unacked[line] = append(a.unacked[line], ack{s, id})
+	if first, ok := a.unacked[line]; ok {
+		first.more = append(first.more, id)
+		a.unacked[line] = first
+	} else {
+		a.unacked[line] = lineAcks{ack: ack{s, id}}
+	}
 	a.count[s]++
 	a.most = max(a.most, len(a.unacked))
 }
@@ -49,13 +60,18 @@ func (a *acks) addAck(line int64, s Session, id AckID) {
 func (a *acks) takeAcks(line int64) (due []ack) {
 	for a.written < line {
 		a.written++
-		for _, ack := range a.unacked[a.written] {
-			if a.count[ack.session]--; a.count[ack.session] == 0 {
-				delete(a.count, ack.session)
-			}
-			due = append(due, ack)
+		first, ok := a.unacked[a.written]
+		if !ok {
+			continue
 		}
 		delete(a.unacked, a.written)
+		due = append(due, first.ack)
+		for _, id := range first.more {
+			due = append(due, ack{first.session, id})
+		}
+		if a.count[first.session] -= 1 + len(first.more); a.count[first.session] == 0 {
+			delete(a.count, first.session)
+		}
 	}
 	a.shrink()
 	return due
@@ -66,7 +82,7 @@ func (a *acks) forget(s Session) {
 	if a.count[s] == 0 {
 		return
 	}
-	maps.DeleteFunc(a.unacked, func(_ int64, waiting []ack) bool { return waiting[0].session == s })
+	maps.DeleteFunc(a.unacked, func(_ int64, first lineAcks) bool { return first.session == s })
 	delete(a.count, s)
 	a.shrink()
 }

@@ -20,7 +20,7 @@ const lineOverhead = 128
 type Faithful struct {
 	seats
 	acks
-	next     map[protocol.Seat]protocol.Value // last_number of client_assigned
+	next     protocol.BySeat[protocol.Value] // last_number of client_assigned
 	appended int64
 	lines    []int // the sizes of the lines from written+1 on
 	pending  int   // their sum
@@ -31,7 +31,6 @@ func NewFaithful() *Faithful {
 	g := &Faithful{
 		seats: newSeats(),
 		acks:  newAcks(0),
-		next:  make(map[protocol.Seat]protocol.Value),
 	}
 	for _, seat := range protocol.Seats {
 		g.next[seat] = protocol.Int(seat.First())

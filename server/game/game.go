@@ -51,9 +51,9 @@ type Game struct {
 	// address is the address of each seat's holder or, if it is free, last holder.
 	address map[protocol.Seat]string
 	// next is, for each seat, the highest number that its holder has reported, plus 2.
-	next map[protocol.Seat]int64
+	next protocol.BySeat[int64]
 	// heard is, for each seat, whether its holder has reported a number.
-	heard map[protocol.Seat]bool
+	heard protocol.BySeat[bool]
 	// limit is the last number of the count, or 0 for no limit.
 	limit int64
 	// appended is the last number that was appended, which is also its line.
@@ -67,8 +67,6 @@ func New(last int64) *Game {
 		acks:     newAcks(last),
 		waiting:  newQueue(),
 		address:  make(map[protocol.Seat]string),
-		next:     make(map[protocol.Seat]int64),
-		heard:    make(map[protocol.Seat]bool),
 		appended: last,
 	}
 	for _, seat := range protocol.Seats {

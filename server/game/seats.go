@@ -10,18 +10,18 @@ import (
 type seats struct {
 	joined []Session // all that get broadcasts, in order of arrival
 	in     map[Session]bool
-	holder map[protocol.Seat]Session
-	over   bool // start_game is no longer sent
+	holder protocol.BySeat[Session] // "" is nobody
+	over   bool                     // start_game is no longer sent
 
 	effects []Effect // of the current step
 }
 
 func newSeats() seats {
-	return seats{in: make(map[Session]bool), holder: make(map[protocol.Seat]Session)}
+	return seats{in: make(map[Session]bool)}
 }
 
 // maxKept is the most effects of a step whose slice is kept for the next one.
-const maxKept = 16
+const maxKept = 128
 
 // begin begins a step, which overwrites the effects of the last one.
 func (g *seats) begin() {
@@ -62,7 +62,7 @@ func (g *seats) addSession(s Session) {
 func (g *seats) leave(s Session) protocol.Seat {
 	seat := g.seatOf(s)
 	if seat != protocol.NoSeat {
-		delete(g.holder, seat)
+		g.holder[seat] = ""
 		g.do(Left{s, seat})
 	}
 	if g.free() != protocol.NoSeat {
@@ -77,7 +77,7 @@ func (g *seats) leave(s Session) protocol.Seat {
 // free returns the first free seat, or NoSeat.
 func (g *seats) free() protocol.Seat {
 	for _, seat := range protocol.Seats {
-		if _, taken := g.holder[seat]; !taken {
+		if g.holder[seat] == "" {
 			return seat
 		}
 	}
@@ -86,8 +86,8 @@ func (g *seats) free() protocol.Seat {
 
 // seatOf returns the seat that a session holds, or NoSeat.
 func (g *seats) seatOf(s Session) protocol.Seat {
-	for seat, holder := range g.holder {
-		if holder == s {
+	for _, seat := range protocol.Seats {
+		if g.holder[seat] == s {
 			return seat
 		}
 	}
@@ -98,7 +98,7 @@ func (g *seats) seatOf(s Session) protocol.Seat {
 func (g *seats) Taken() []protocol.Seat {
 	var taken []protocol.Seat
 	for _, seat := range protocol.Seats {
-		if _, ok := g.holder[seat]; ok {
+		if g.holder[seat] != "" {
 			taken = append(taken, seat)
 		}
 	}

@@ -73,8 +73,14 @@ func (g *Game) Happened(effect game.Effect) {
 func (g *Game) Written(numbers []float64, took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	var counted protocol.BySeat[int]
 	for _, n := range numbers {
-		g.m.written.WithLabelValues(label(seatOf(n))).Inc()
+		counted[seatOf(n)]++
+	}
+	for seat, n := range counted {
+		if n > 0 {
+			g.m.written.WithLabelValues(label(protocol.Seat(seat))).Add(float64(n))
+		}
 	}
 	if n := len(numbers); n > 0 {
 		if !g.closed {

@@ -6,10 +6,7 @@
 // Python clients.
 package protocol
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Path is the URL path of Engine.IO.
 const Path = "/socket.io/"
@@ -86,12 +83,18 @@ const (
 // Seats lists both seats, in the order in which they are assigned.
 var Seats = [...]Seat{Client1, Client2}
 
+// BySeat has an element for each seat, and one for NoSeat.
+type BySeat[T any] [len(Seats) + 1]T
+
 // String returns the seat's client_id.
 func (s Seat) String() string {
-	if s == NoSeat {
-		return "no seat"
+	switch s {
+	case Client1:
+		return "client1"
+	case Client2:
+		return "client2"
 	}
-	return fmt.Sprintf("client%d", int(s))
+	return "no seat"
 }
 
 // SeatNamed returns the seat with that client_id, or NoSeat.

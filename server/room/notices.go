@@ -36,6 +36,34 @@ const maxNotices = 8192
 // maxWritten is the most lines that one call of Written reports.
 const maxWritten = 1024
 
+// maxNumberLines is how many accepted numbers of a game are logged in a second. The
+// original counts fewer. More lines would only push the other ones out of the log.
+const maxNumberLines = 2500
+
+// A numberLog bounds the log lines of accepted numbers. Only Run uses it.
+type numberLog struct {
+	began time.Time // the second
+	lines int
+	more  int64            // not logged
+	over  <-chan time.Time // receives when that is to be logged, or nil
+}
+
+// allow reports whether the line of a number is to be logged.
+func (l *numberLog) allow(now time.Time) bool {
+	if now.Sub(l.began) >= time.Second {
+		l.began, l.lines = now, 0
+	}
+	if l.lines < maxNumberLines {
+		l.lines++
+		return true
+	}
+	if l.over == nil {
+		l.over = time.After(time.Second - now.Sub(l.began))
+	}
+	l.more++
+	return false
+}
+
 // A notice is one thing to report: an event, lines, or a change of the storage.
 type notice struct {
 	event            any // a game.Effect, dismissed or cutOff
@@ -114,13 +142,14 @@ func (r *Room) Run(ctx context.Context) {
 		}
 		r.notices = notices{queue: spare[:0], total: batch.total}
 		r.mu.Unlock()
+		now := time.Now()
 		for i, n := range batch.queue {
-			r.notify(n)
+			r.notify(n, now)
 			batch.queue[i] = notice{}
 		}
 		spare = batch.queue
 		if batch.late != nil {
-			r.notify(notice{lines: batch.late})
+			r.notify(notice{lines: batch.late}, now)
 		}
 		if batch.missed > 0 {
 			for _, o := range r.Observers {
@@ -133,15 +162,26 @@ func (r *Room) Run(ctx context.Context) {
 		}
 		select {
 		case <-r.wake:
+		case <-r.numbers.over:
+			r.logMore()
 		case <-ctx.Done():
 			r.mu.Lock()
 			done := !r.notices.waiting()
 			r.mu.Unlock()
 			if done {
+				r.logMore()
 				return
 			}
 		}
 	}
+}
+
+// logMore logs how many numbers were not logged.
+func (r *Room) logMore() {
+	if r.numbers.more > 0 {
+		r.Log.Info(fmt.Sprintf("and %d more numbers were received", r.numbers.more))
+	}
+	r.numbers.more, r.numbers.over = 0, nil
 }
 
 // Missed returns how many notices were dropped because the queue was full.
@@ -151,7 +191,7 @@ func (r *Room) Missed() int64 {
 	return r.notices.total
 }
 
-func (r *Room) notify(n notice) {
+func (r *Room) notify(n notice, now time.Time) {
 	switch {
 	case n.lines != nil:
 		r.notifyWritten(n.lines)
@@ -167,7 +207,7 @@ func (r *Room) notify(n notice) {
 			}
 		}
 	}
-	r.log(n)
+	r.log(n, now)
 }
 
 func (r *Room) notifyWritten(l *lines) {
@@ -191,20 +231,20 @@ func (r *Room) notifyWritten(l *lines) {
 
 // log logs a notice. Lines that the original logs, too, have the same text, so that
 // existing scripts find them.
-func (r *Room) log(n notice) {
+func (r *Room) log(n notice, now time.Time) {
 	write := func(level slog.Level, message func() string, attrs ...slog.Attr) {
 		ctx := context.Background()
 		if !r.Log.Enabled(ctx, level) {
 			return
 		}
+		record := slog.NewRecord(now, level, message(), 0) // without the caller's position, which takes time
+		record.AddAttrs(attrs...)
 		if n.session != "" {
-			attrs = append(attrs, slog.String("session", n.session))
+			record.AddAttrs(slog.String("session", n.session))
 		}
 		if n.address != "" {
-			attrs = append(attrs, slog.String("address", n.address))
+			record.AddAttrs(slog.String("address", n.address))
 		}
-		record := slog.NewRecord(time.Now(), level, message(), 0) // without the caller's position, which takes time
-		record.AddAttrs(attrs...)
 		r.Log.Handler().Handle(ctx, record)
 	}
 	text := func(words ...string) func() string { return func() string { return strings.Join(words, " ") } }
@@ -226,7 +266,9 @@ func (r *Room) log(n notice) {
 		write(slog.LevelInfo, text("Waiting for another client to connect..."))
 	case game.Received:
 		r.counted[protocol.SeatNamed(e.Number.ClientID)]++
-		write(slog.LevelInfo, func() string { return "Received " + spelled(e.Number) + " from " + e.Number.ClientID }, number(e.Number)...)
+		if r.numbers.allow(now) {
+			write(slog.LevelInfo, func() string { return "Received " + spelled(e.Number) + " from " + e.Number.ClientID }, number(e.Number)...)
+		}
 	case game.Repeated:
 		write(slog.LevelDebug, func() string { return e.Number.ClientID + " repeated " + spelled(e.Number) }, number(e.Number)...)
 	case game.Refused:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"counting/server/game"
+	"counting/server/protocol"
 )
 
 var unexported = cmp.Exporter(func(reflect.Type) bool { return true })
@@ -80,7 +82,7 @@ func TestALongBatchIsReportedInParts(t *testing.T) {
 	for _, last := range []int64{1, maxWritten, maxWritten + 1, 3 * maxWritten} {
 		o := new(fakeObserver)
 		r := New(game.New(0), Options{Observers: []Observer{o}})
-		r.notify(notice{lines: &lines{from: 1, to: last}})
+		r.notify(notice{lines: &lines{from: 1, to: last}}, time.Now())
 		if int64(len(o.lines)) != last || o.lines[last-1] != float64(last) {
 			t.Errorf("of %d lines %d are reported", last, len(o.lines))
 		}
@@ -138,6 +140,86 @@ level=INFO msg="Waiting for another client to connect..."`},
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// Of a fast count the log has the first numbers of each second, and how many there were
+// besides, also of the last second.
+func TestTheLogOfAFastCountIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := new(lockedLog)
+		r := New(game.New(0), Options{Count: new(fakeFile), Log: slog.New(slog.NewTextHandler(log, nil))})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.Run(ctx)
+		r.Connect("A", "192.0.2.1", new(fakeSession))
+		r.Connect("B", "192.0.2.2", new(fakeSession))
+		next := int64(1)
+		count := func(n int) {
+			for range n {
+				seat := protocol.SeatOf(next)
+				id := map[protocol.Seat]string{protocol.Client1: "A", protocol.Client2: "B"}[seat]
+				r.Number(id, []string{fmt.Sprintf(`{"client_id":%q,"number":%d}`, seat, next)}, false, "")
+				r.Callbacks().OnCommit(next, 0)
+				next++
+			}
+		}
+		logged := func(lines int, more string) {
+			t.Helper()
+			synctest.Wait()
+			var got string
+			var numbers int
+			for line := range strings.Lines(log.take()) {
+				if strings.Contains(line, "Received ") {
+					numbers++
+				} else {
+					_, line, _ = strings.Cut(line, "msg=")
+					got += line
+				}
+			}
+			if got = strings.TrimSpace(got); numbers != lines || got != more {
+				t.Errorf("%d numbers have a line, and there is %q; want %d and %q", numbers, got, lines, more)
+			}
+		}
+		synctest.Wait()
+		log.take()
+
+		count(maxNumberLines)
+		logged(maxNumberLines, "")
+		count(7)
+		time.Sleep(900 * time.Millisecond)
+		count(1)
+		logged(0, "")
+		time.Sleep(100 * time.Millisecond)
+		logged(0, `"and 8 more numbers were received"`)
+		count(3)
+		logged(3, "")
+		time.Sleep(time.Hour)
+		logged(0, "")
+
+		count(maxNumberLines + 2)
+		cancel()
+		logged(maxNumberLines, `"and 2 more numbers were received"`)
+	})
+}
+
+// lockedLog is what was written since the last call of take.
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLog) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.b.Reset()
+	return l.b.String()
 }
 
 // Run returns when its context ends, with everything reported.

@@ -106,7 +106,8 @@ type Room struct {
 	lines        []float64 // in faithful mode, the numbers of the lines after that
 
 	// counted is how many numbers the session on each seat has sent. Only Run uses it.
-	counted map[protocol.Seat]int64
+	counted protocol.BySeat[int64]
+	numbers numberLog // only Run uses it
 }
 
 // member is a session in the game.
@@ -126,7 +127,6 @@ func New(rules Rules, o Options) *Room {
 		rules:     rules,
 		sessions:  make(map[game.Session]*member),
 		committed: o.Last,
-		counted:   make(map[protocol.Seat]int64),
 	}
 }
 

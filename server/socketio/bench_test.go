@@ -14,7 +14,7 @@ const numberPacket = `257["number",{"client_id":"client1","number":57}]`
 func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		p, err := parse(numberPacket)
+		p, err := parse([]byte(numberPacket))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func (c *connection) Message(data []byte, binary bool) {
 		c.attachment(data)
 		return
 	}
-	p, err := parse(string(data))
+	p, err := parse(data)
 	if err != nil {
 		c.warn(fmt.Sprintf("broken packet %s: %v", shorten(string(data)), err))
 		return

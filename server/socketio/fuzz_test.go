@@ -20,7 +20,7 @@ func FuzzParsePacket(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := parsePacket(text)
+		p, err := parsePacket([]byte(text))
 		if err != nil {
 			return
 		}
@@ -31,14 +31,14 @@ func FuzzParsePacket(f *testing.F) {
 		if p.nsp != "/" {
 			again += p.nsp + ","
 		}
-		q, err := parsePacket(again + p.id + p.data)
+		q, err := parsePacket([]byte(again + p.id + p.data))
 		if err != nil || p.kind != q.kind || p.nsp != q.nsp || p.id != q.id || p.data != q.data || p.attachments != q.attachments {
 			t.Errorf("%q is %+v; put together again it is %+v, %v", text, p, q, err)
 		}
 		if p.data != "" && !json.Valid([]byte(p.data)) {
 			t.Errorf("%q: its payload %q is not JSON", text, p.data)
 		}
-		if _, err := parse(text); err != nil && strings.Contains(err.Error(), "panic") {
+		if _, err := parse([]byte(text)); err != nil && strings.Contains(err.Error(), "panic") {
 			t.Errorf("%q: %v", text, err)
 		}
 	})
@@ -102,7 +102,7 @@ func TestWhatIsKeptOfAPacketDoesNotKeepThePacket(t *testing.T) {
 	before := used()
 	var ids []string
 	for range packets {
-		p, err := parse(strings.Clone(padded))
+		p, err := parse([]byte(padded))
 		if err != nil || p.id != "0" {
 			t.Fatalf("parsed %q, %v", p.id, err)
 		}

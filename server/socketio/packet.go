@@ -42,7 +42,7 @@ func (p packet) isAck() bool   { return p.kind == kindAck || p.kind == kindBinar
 
 // parse parses a text message. It recovers panics, since a defect of a parser must not
 // let a client end the process.
-func parse(text string) (p packet, err error) {
+func parse(text []byte) (p packet, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the parser panicked: %v", r)
@@ -73,11 +73,12 @@ const maxArguments = 1000
 
 // parsePacket parses a text message. It checks that the JSON is valid or absent, but
 // does not parse it.
-func parsePacket(text string) (packet, error) {
+func parsePacket(data []byte) (packet, error) {
 	p := packet{nsp: "/"}
-	if text == "" {
+	if len(data) == 0 {
 		return p, errors.New("it is empty")
 	}
+	text := string(data)
 	p.kind = text[0]
 	if p.kind < kindConnect || p.kind > kindBinaryAck {
 		return p, fmt.Errorf("unknown packet type %q", p.kind)
@@ -103,7 +104,7 @@ func parsePacket(text string) (packet, error) {
 		p.id = strings.Clone(strings.TrimLeft(rest[:digits-1], "0") + rest[digits-1:digits])
 	}
 	p.data = rest[digits:]
-	if p.data != "" && !json.Valid([]byte(p.data)) {
+	if p.data != "" && !json.Valid(data[len(data)-len(p.data):]) {
 		return p, errors.New("its payload is not JSON")
 	}
 	return p, nil

@@ -102,6 +102,7 @@ func (b *bench) run(ctx context.Context, names []string, into string) (err error
 	if err := b.build(); err != nil {
 		return err
 	}
+	syscall.Sync() // or the first syncs also write the programs
 	began := time.Now()
 	others, _ := os.ReadFile("/proc/loadavg")
 	for _, r := range rows {

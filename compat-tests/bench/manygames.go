@@ -27,7 +27,9 @@ func (b *bench) manyGames() error {
 }
 
 func (b *bench) countIn(games, each int) error {
-	if most := mostClients() / 2; games > most {
+	// The server reserves a quarter of its files for games, and half of the others for
+	// connections of clients, of which a game has two.
+	if most := (3*mostFiles()/4 - 64) / 4; games > most {
 		b.notes = append(b.notes, fmt.Sprintf("%d games are more than the limit of open files allows, so the row has %d.", games, most))
 		games = most
 	}

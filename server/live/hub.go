@@ -144,7 +144,16 @@ func (h *Hub) Dropped() (readers, events, behind int64) {
 	return h.tooSlow, h.undelivered, h.behind
 }
 
-// Close ends Run and closes all feeds. It returns when they are closed or ctx ends.
+// endTimeout is how long Close waits for the readers to be sent the last events, and how
+// often it looks.
+const (
+	endTimeout = 500 * time.Millisecond
+	endCheck   = time.Millisecond
+)
+
+// Close ends Run and closes all feeds. It returns when they are closed and all streams have
+// ended, or ctx ends. It waits for readers that are slow or download the file for at most
+// endTimeout.
 func (h *Hub) Close(ctx context.Context) {
 	h.close()
 	var closing sync.WaitGroup
@@ -159,5 +168,8 @@ func (h *Hub) Close(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+	}
+	for end := time.Now().Add(endTimeout); h.Readers() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(endCheck)
 	}
 }

@@ -1,7 +1,9 @@
 package live
 
 import (
+	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,16 +45,24 @@ func TestAStuckReaderIsDropped(t *testing.T) {
 	waitFor(t, "one reader", func() bool { return c.Readers() == 1 })
 }
 
-func TestCloseEndsTheStreams(t *testing.T) {
+// The process ends after Close, which would cut off a stream that has not ended.
+func TestCloseReturnsWhenTheStreamsHaveEnded(t *testing.T) {
 	t.Parallel()
 	c := start(t, "", Options{})
-	s := c.open("", "")
-	s.state()
+	var streams []*stream
+	for range 30 {
+		s := c.open("", "")
+		s.state()
+		streams = append(streams, s)
+	}
+	c.write(1)
 	c.end()
-	for {
-		if _, err := s.body.ReadString('\n'); err != nil {
-			break
+	if n := c.Readers(); n != 0 {
+		t.Errorf("%d of %d streams have not ended", n, len(streams))
+	}
+	for _, s := range streams {
+		if rest, err := io.ReadAll(s.body); err != nil || !strings.Contains(string(rest), "id: 1\n") {
+			t.Fatalf("a stream ends with %q, %v", rest, err)
 		}
 	}
-	waitFor(t, "no reader", func() bool { return c.Readers() == 0 })
 }

@@ -29,15 +29,11 @@ func (a *acks) shrink() {
 // Unacked returns how many acks a session waits for.
 func (a *acks) Unacked(s Session) int { return a.count[s] }
 
-type ack struct {
-	session Session
-	id      AckID
-}
-
 // lineAcks are the acks of one line.
 type lineAcks struct {
-	ack
-	more []AckID // of the same session
+	session Session
+	id      AckID
+	more    []AckID
 }
 
 func newAcks(written int64) acks {
@@ -50,14 +46,14 @@ func (a *acks) addAck(line int64, s Session, id AckID) {
 		first.more = append(first.more, id)
 		a.unacked[line] = first
 	} else {
-		a.unacked[line] = lineAcks{ack: ack{s, id}}
+		a.unacked[line] = lineAcks{session: s, id: id}
 	}
 	a.count[s]++
 	a.most = max(a.most, len(a.unacked))
 }
 
-// takeAcks removes and returns the acks of the lines up to line.
-func (a *acks) takeAcks(line int64) (due []ack) {
+// takeAcks removes the acks of the lines up to line, and calls due for each.
+func (a *acks) takeAcks(line int64, due func(Session, AckID)) {
 	for a.written < line {
 		a.written++
 		first, ok := a.unacked[a.written]
@@ -65,16 +61,15 @@ func (a *acks) takeAcks(line int64) (due []ack) {
 			continue
 		}
 		delete(a.unacked, a.written)
-		due = append(due, first.ack)
+		due(first.session, first.id)
 		for _, id := range first.more {
-			due = append(due, ack{first.session, id})
+			due(first.session, id)
 		}
 		if a.count[first.session] -= 1 + len(first.more); a.count[first.session] == 0 {
 			delete(a.count, first.session)
 		}
 	}
 	a.shrink()
-	return due
 }
 
 // forget drops the acks of a session.

@@ -114,9 +114,7 @@ func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 func (g *Faithful) Written(line int64) []Effect {
 	g.begin()
 	g.release(line)
-	for _, ack := range g.takeAcks(line) {
-		g.do(Ack{Session: ack.session, ID: ack.id})
-	}
+	g.takeAcks(line, g.ack)
 	return g.effects
 }
 
@@ -124,7 +122,7 @@ func (g *Faithful) Written(line int64) []Effect {
 // in the original, clients are not notified.
 func (g *Faithful) Dropped(line int64) {
 	g.release(line)
-	g.takeAcks(line)
+	g.takeAcks(line, func(Session, AckID) {})
 }
 
 // release removes the sizes of the lines up to the given one.

@@ -181,9 +181,7 @@ func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 // Written is called when every number up to n is in the file, on stable storage.
 func (g *Game) Written(n int64) []Effect {
 	g.begin()
-	for _, ack := range g.takeAcks(n) {
-		g.do(Ack{Session: ack.session, ID: ack.id})
-	}
+	g.takeAcks(n, g.ack)
 	return g.effects
 }
 

@@ -68,7 +68,7 @@ func (l *numberLog) allow(now time.Time) bool {
 type notice struct {
 	event            any // a game.Effect, dismissed or cutOff
 	session, address string
-	lines            *lines
+	lines            lines // none if to is 0
 	storage          *storage
 }
 
@@ -90,7 +90,7 @@ type (
 // notices is the queue. Room.mu guards it.
 type notices struct {
 	queue  []notice
-	late   *lines // written since the queue was full
+	late   lines  // written since the queue was full; none if to is 0
 	missed int64  // not yet reported by Observer.Missed
 	total  int64
 }
@@ -110,22 +110,23 @@ func (q *notices) add(n notice) {
 // written adds lines. In default mode, and whenever the queue is full, they are merged
 // with the last notice of lines.
 func (q *notices) written(from, to int64, numbers []float64, took time.Duration) {
-	last := q.late
+	last := &q.late
 	full := len(q.queue) >= maxNotices // in faithful mode, this bounds the numbers, too
 	if !full && len(q.queue) > 0 {
-		last = q.queue[len(q.queue)-1].lines
+		last = &q.queue[len(q.queue)-1].lines
 	}
+	merge := last.to > 0
 	switch {
-	case last != nil && full && len(last.numbers) >= maxNotices:
+	case merge && full && len(last.numbers) >= maxNotices:
 		q.missed++
 		q.total++
-	case last != nil && (full || numbers == nil):
+	case merge && (full || numbers == nil):
 		last.to, last.took = to, max(last.took, took)
 		last.numbers = append(last.numbers, numbers...)
 	case full:
-		q.late = &lines{from, to, numbers, took}
+		q.late = lines{from, to, numbers, took}
 	default:
-		q.queue = append(q.queue, notice{lines: &lines{from, to, numbers, took}})
+		q.queue = append(q.queue, notice{lines: lines{from, to, numbers, took}})
 	}
 }
 
@@ -148,7 +149,7 @@ func (r *Room) Run(ctx context.Context) {
 			batch.queue[i] = notice{}
 		}
 		spare = batch.queue
-		if batch.late != nil {
+		if batch.late.to > 0 {
 			r.notify(notice{lines: batch.late}, now)
 		}
 		if batch.missed > 0 {
@@ -193,7 +194,7 @@ func (r *Room) Missed() int64 {
 
 func (r *Room) notify(n notice, now time.Time) {
 	switch {
-	case n.lines != nil:
+	case n.lines.to > 0:
 		r.notifyWritten(n.lines)
 		return
 	case n.storage != nil:
@@ -210,7 +211,7 @@ func (r *Room) notify(n notice, now time.Time) {
 	r.log(n, now)
 }
 
-func (r *Room) notifyWritten(l *lines) {
+func (r *Room) notifyWritten(l lines) {
 	if l.numbers != nil {
 		for _, o := range r.Observers {
 			o.Written(l.numbers, l.took)

@@ -29,7 +29,7 @@ func TestNoticesOfLinesAreMerged(t *testing.T) {
 	q.add(notice{event: dismissed{}})
 	q.written(5, 6, nil, 5)
 	q.written(7, 7, nil, 9)
-	want := []notice{{lines: &lines{1, 4, nil, 2}}, {event: dismissed{}}, {lines: &lines{5, 7, nil, 9}}}
+	want := []notice{{lines: lines{1, 4, nil, 2}}, {event: dismissed{}}, {lines: lines{5, 7, nil, 9}}}
 	if diff := cmp.Diff(notices{queue: want}, q, unexported); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)
 	}
@@ -38,7 +38,7 @@ func TestNoticesOfLinesAreMerged(t *testing.T) {
 	q = notices{}
 	q.written(1, 2, []float64{41, 7}, 1)
 	q.written(3, 3, []float64{7}, 1)
-	want = []notice{{lines: &lines{1, 2, []float64{41, 7}, 1}}, {lines: &lines{3, 3, []float64{7}, 1}}}
+	want = []notice{{lines: lines{1, 2, []float64{41, 7}, 1}}, {lines: lines{3, 3, []float64{7}, 1}}}
 	if diff := cmp.Diff(want, q.queue, unexported); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)
 	}
@@ -59,7 +59,7 @@ func TestNoticesAreBounded(t *testing.T) {
 	q.written(1, 2, nil, 3)
 	q.written(3, 9, nil, 2)
 	q.add(notice{storage: &storage{}})
-	if len(q.queue) != maxNotices || !cmp.Equal(q.late, &lines{1, 9, nil, 3}, unexported) || q.missed != 2 || q.total != 2 {
+	if len(q.queue) != maxNotices || !cmp.Equal(q.late, lines{1, 9, nil, 3}, unexported) || q.missed != 2 || q.total != 2 {
 		t.Errorf("queued are %d, late %+v, missed %d of %d", len(q.queue), q.late, q.missed, q.total)
 	}
 
@@ -82,7 +82,7 @@ func TestALongBatchIsReportedInParts(t *testing.T) {
 	for _, last := range []int64{1, maxWritten, maxWritten + 1, 3 * maxWritten} {
 		o := new(fakeObserver)
 		r := New(game.New(0), Options{Observers: []Observer{o}})
-		r.notify(notice{lines: &lines{from: 1, to: last}}, time.Now())
+		r.notify(notice{lines: lines{from: 1, to: last}}, time.Now())
 		if int64(len(o.lines)) != last || o.lines[last-1] != float64(last) {
 			t.Errorf("of %d lines %d are reported", last, len(o.lines))
 		}

@@ -123,7 +123,7 @@ func (q *logQueue) allow(r slog.Record) bool {
 			about.session = a.Value.String()
 		case gameKey:
 			about.game = a.Value.String()
-		case "number":
+		case "number", "numbers":
 			number = true
 		}
 		return true

@@ -33,7 +33,8 @@ import (
 var version = "dev"
 
 func main() {
-	// A goroutine that writes or syncs a file occupies one of GOMAXPROCS meanwhile.
+	// A goroutine that writes or syncs a file occupies one of GOMAXPROCS until the runtime
+	// notices. The value is no longer adapted when the limit of a container changes.
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}

@@ -88,9 +88,9 @@ func TestAServerWhoseOutputIsNotReadCountsOnAndEnds(t *testing.T) {
 			t.Parallel()
 			c := startChild(t, "-log-format", format, "-log-level", "debug")
 			const games = 4
-			for game := range games { // a game logs at most 2,500 numbers in a second
+			for game := range games { // a game logs at most 5,000 numbers in a second
 				lone := join(t, c.inGame(fmt.Sprint("game=lone", game)), assigned1, joined)
-				for n := 1; n < 2*2500; n += 2 {
+				for n := 1; n < 2*5000; n += 2 {
 					lone.send(number("", "client1", n))
 				}
 			}

@@ -32,55 +32,43 @@ func (b *bench) connects() error {
 		defer s.kill()
 		servers = append(servers, s)
 	}
-	for _, row := range []struct {
-		what    string
-		newGame bool
-		times   float64
-	}{{"each in a new game", true, 2}, {"each in a game that was opened before", false, 0}} {
-		rates, loads := make(series), make(series)
-		for range b.reps {
-			for _, s := range servers {
-				var rate float64
-				if err := b.profile(s, syscall.SIGUSR1); err != nil {
-					return err
-				}
-				load, err := loading(func() (err error) {
-					rate, err = connecting(s.addr, b.seconds, row.newGame)
-					return err
-				})
-				if err := b.profile(s, syscall.SIGUSR2); err != nil {
-					return err
-				}
-				if err != nil {
-					return fmt.Errorf("%s: %w", s.head, err)
-				}
-				rates.add(s.name, rate)
-				loads.add(s.name, load)
+	rates, loads := make(series), make(series)
+	for range b.reps {
+		for _, s := range servers {
+			var rate float64
+			if err := b.profile(s, syscall.SIGUSR1); err != nil {
+				return err
 			}
+			load, err := loading(func() (err error) {
+				rate, err = connecting(s.addr, b.seconds)
+				return err
+			})
+			if err := b.profile(s, syscall.SIGUSR2); err != nil {
+				return err
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.head, err)
+			}
+			rates.add(s.name, rate)
+			loads.add(s.name, load)
 		}
-		r := rates.median()
-		var limits []bound
-		if row.times > 0 {
-			limits = r.against(node, "Node", false, row.times)
-		}
-		b.table.row(fmt.Sprintf("connects per second, polling then upgrade, handshake to 40, %d at a time, %s", connectors, row.what), rate, r, loads.median(), limits)
 	}
+	r := rates.median()
+	b.table.row(fmt.Sprintf("connects per second, polling then upgrade, handshake to 40, %d at a time, each in a new game", connectors), rate, r, loads.median(),
+		r.against(node, "Node", false, 2))
 	return nil
 }
 
-// connecting returns how many clients per second connect during that time, each in a game
-// of its own, which is a new one for each or the same ones for all calls.
-func connecting(addr string, d time.Duration, newGame bool) (rate float64, err error) {
+// connecting returns how many clients per second connect during that time, each in a new
+// game.
+func connecting(addr string, d time.Duration) (rate float64, err error) {
 	var connected, clients atomic.Int64
 	var all errgroup.Group
 	began := time.Now()
-	for connector := range connectors {
+	for range connectors {
 		all.Go(func() error {
 			for time.Since(began) < d {
-				game := fmt.Sprintf("&game=again-%d", connector)
-				if newGame {
-					game = fmt.Sprintf("&game=new-%d-%d", began.UnixNano(), clients.Add(1))
-				}
+				game := fmt.Sprintf("&game=bench-%d-%d", began.UnixNano(), clients.Add(1))
 				c, err := connect(addr, game)
 				if err != nil {
 					return err

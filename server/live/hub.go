@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"counting/server/clientaddr"
@@ -37,6 +38,8 @@ type Hub struct {
 	news   chan struct{} // has one element when a feed has new events
 	closed chan struct{}
 	close  func()
+	// streams is how many are open.
+	streams atomic.Int64
 
 	mu    sync.Mutex
 	feeds map[*Feed]struct{}
@@ -144,16 +147,15 @@ func (h *Hub) Dropped() (readers, events, behind int64) {
 	return h.tooSlow, h.undelivered, h.behind
 }
 
-// endTimeout is how long Close waits for the readers to be sent the last events, and how
-// often it looks.
+// endTimeout is how long Close waits for readers that are slow to take the last events, and
+// endCheck how often it looks.
 const (
-	endTimeout = 500 * time.Millisecond
+	endTimeout = 100 * time.Millisecond
 	endCheck   = time.Millisecond
 )
 
 // Close ends Run and closes all feeds. It returns when they are closed and all streams have
-// ended, or ctx ends. It waits for readers that are slow or download the file for at most
-// endTimeout.
+// ended, or ctx ends. It waits for streams for at most endTimeout.
 func (h *Hub) Close(ctx context.Context) {
 	h.close()
 	var closing sync.WaitGroup
@@ -169,7 +171,7 @@ func (h *Hub) Close(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
-	for end := time.Now().Add(endTimeout); h.Readers() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
+	for end := time.Now().Add(endTimeout); h.streams.Load() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
 		time.Sleep(endCheck)
 	}
 }

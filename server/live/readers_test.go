@@ -57,7 +57,7 @@ func TestCloseReturnsWhenTheStreamsHaveEnded(t *testing.T) {
 	}
 	c.write(1)
 	c.end()
-	if n := c.Readers(); n != 0 {
+	if n := c.streams.Load(); n != 0 {
 		t.Errorf("%d of %d streams have not ended", n, len(streams))
 	}
 	for _, s := range streams {

@@ -57,8 +57,12 @@ func (f *Feed) ServeEvents(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{}) // the server's deadline is only for receiving the request
 	out := &output{response: w, control: control}
+	f.hub.streams.Add(1)
 	err = out.write([]byte("retry: 1000\n\n"))
-	defer func() { out.end(err) }()
+	defer func() {
+		out.end(err)
+		f.hub.streams.Add(-1)
+	}()
 	for err == nil {
 		after, err = f.follow(r, out, after, once)
 		if err == nil {

@@ -37,20 +37,27 @@ const maxNotices = 8192
 const maxWritten = 1024
 
 // maxNumberLines is how many accepted numbers of a game are logged in a second. The
-// original counts fewer. More lines would only push the other ones out of the log.
-const maxNumberLines = 2500
+// original was seen to accept up to 4,543. More lines would only push the other ones out
+// of the log.
+const maxNumberLines = 5000
+
+// maxSpare is the longest queue that Run keeps for the next notices.
+const maxSpare = 256
 
 // A numberLog bounds the log lines of accepted numbers. Only Run uses it.
 type numberLog struct {
-	began time.Time // the second
+	began time.Time // the second, with its first number
 	lines int
 	more  int64            // not logged
 	over  <-chan time.Time // receives when that is to be logged, or nil
 }
 
+// isOver reports whether the second of the last number is over.
+func (l *numberLog) isOver(now time.Time) bool { return now.Sub(l.began) >= time.Second }
+
 // allow reports whether the line of a number is to be logged.
 func (l *numberLog) allow(now time.Time) bool {
-	if now.Sub(l.began) >= time.Second {
+	if l.isOver(now) {
 		l.began, l.lines = now, 0
 	}
 	if l.lines < maxNumberLines {
@@ -90,8 +97,8 @@ type (
 // notices is the queue. Room.mu guards it.
 type notices struct {
 	queue  []notice
-	late   lines  // written since the queue was full; none if to is 0
-	missed int64  // not yet reported by Observer.Missed
+	late   lines // written since the queue was full; none if to is 0
+	missed int64 // not yet reported by Observer.Missed
 	total  int64
 }
 
@@ -148,7 +155,9 @@ func (r *Room) Run(ctx context.Context) {
 			r.notify(n, now)
 			batch.queue[i] = notice{}
 		}
-		spare = batch.queue
+		if spare = batch.queue; cap(spare) > maxSpare {
+			spare = nil
+		}
 		if batch.late.to > 0 {
 			r.notify(notice{lines: batch.late}, now)
 		}
@@ -179,8 +188,8 @@ func (r *Room) Run(ctx context.Context) {
 
 // logMore logs how many numbers were not logged.
 func (r *Room) logMore() {
-	if r.numbers.more > 0 {
-		r.Log.Info(fmt.Sprintf("and %d more numbers were received", r.numbers.more))
+	if n := r.numbers.more; n > 0 {
+		r.Log.Info(fmt.Sprintf("Received more numbers, without lines: %d", n), slog.Int64("numbers", n))
 	}
 	r.numbers.more, r.numbers.over = 0, nil
 }
@@ -267,6 +276,9 @@ func (r *Room) log(n notice, now time.Time) {
 		write(slog.LevelInfo, text("Waiting for another client to connect..."))
 	case game.Received:
 		r.counted[protocol.SeatNamed(e.Number.ClientID)]++
+		if r.numbers.isOver(now) {
+			r.logMore()
+		}
 		if r.numbers.allow(now) {
 			write(slog.LevelInfo, func() string { return "Received " + spelled(e.Number) + " from " + e.Number.ClientID }, number(e.Number)...)
 		}

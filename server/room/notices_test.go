@@ -186,8 +186,9 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 
 		count(maxNumberLines)
 		logged(maxNumberLines, "")
+		time.Sleep(400 * time.Millisecond)
 		count(7)
-		time.Sleep(900 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		count(1)
 		logged(0, "")
 		time.Sleep(100 * time.Millisecond)
@@ -200,6 +201,28 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 		count(maxNumberLines + 2)
 		cancel()
 		logged(maxNumberLines, `"Received more numbers, without lines: 2" numbers=2`)
+	})
+}
+
+// A queue that was full is not kept for the next notices.
+func TestALongQueueIsNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := New(game.New(0), Options{Count: new(fakeFile), Log: slog.New(slog.DiscardHandler)})
+		for range maxNotices {
+			r.Callbacks().OnHealth(nil)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.Run(ctx)
+		synctest.Wait()
+		r.Callbacks().OnHealth(nil) // Run takes the queue, and gives back the last one
+		synctest.Wait()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if n := cap(r.notices.queue); n > maxSpare {
+			t.Errorf("the queue has room for %d notices", n)
+		}
 	})
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"counting/compat-tests/lockedbuffer"
 )
 
 // timeout is how long a test waits for anything that must happen.
@@ -25,7 +26,7 @@ type testServer struct {
 	url   string
 	query string // of its clients' URLs
 	data  string
-	log   *buffer
+	log   *lockedbuffer.Buffer
 	stop  func() error // clean stop; returns what run returns
 }
 
@@ -36,7 +37,7 @@ func startServer(t testing.TB, args ...string) *testServer {
 
 func startServerIn(t testing.TB, data string, args ...string) *testServer {
 	t.Helper()
-	s := &testServer{data: data, log: new(buffer)}
+	s := &testServer{data: data, log: new(lockedbuffer.Buffer)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -239,22 +240,4 @@ func waitFor(t testing.TB, what string, done func() bool) {
 			t.Fatalf("after %v, still waiting for %s", timeout, what)
 		}
 	}
-}
-
-// buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

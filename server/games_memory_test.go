@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"counting/compat-tests/lockedbuffer"
 	"counting/server/live"
 	"counting/server/metrics"
 	"counting/server/numbersfile"
@@ -21,7 +22,7 @@ const gameBytes = 40 << 10
 // measures the memory of the whole process.
 func TestMemoryOfAGame(t *testing.T) {
 	const count = 200
-	c, err := parseConfig([]string{"-data", t.TempDir()}, noEnv, new(buffer))
+	c, err := parseConfig([]string{"-data", t.TempDir()}, noEnv, new(lockedbuffer.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"counting/compat-tests/lockedbuffer"
 )
 
 // Idle connections used up all descriptors and locked out other clients.
@@ -189,7 +191,7 @@ func TestHeartbeatFlag(t *testing.T) {
 	p.expect(`0{"sid":"`)
 	p.expect("2")
 	for _, bad := range []string{"", "25s", "25s/", "/20s", "0s/20s", "25/20", "-1s/20s"} {
-		if _, err := parseConfig([]string{"-heartbeat", bad}, noEnv, new(buffer)); err == nil {
+		if _, err := parseConfig([]string{"-heartbeat", bad}, noEnv, new(lockedbuffer.Buffer)); err == nil {
 			t.Errorf("-heartbeat %q is taken", bad)
 		}
 	}

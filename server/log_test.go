@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"counting/compat-tests/lockedbuffer"
 )
 
 // A log that nobody read blocked the count.
@@ -28,7 +30,7 @@ func TestALogThatNobodyReadsIsDroppedAndCounted(t *testing.T) {
 		if dropped < lines-2*maxLogLines || dropped > lines-maxLogLines {
 			t.Errorf("%d of %d lines were dropped, with room for %d", dropped, lines, maxLogLines)
 		}
-		out := new(buffer)
+		out := new(lockedbuffer.Buffer)
 		go io.Copy(out, r)
 		time.Sleep(time.Second)
 		q.Close(t.Context())
@@ -70,7 +72,7 @@ func TestClosingTheLogDoesNotWaitForWhoDoesNotRead(t *testing.T) {
 func TestLogLinesHaveARate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		out := new(buffer)
+		out := new(lockedbuffer.Buffer)
 		logger, q := newLogger("text", slog.LevelInfo, out)
 		for n := range 4711 + maxLinesPerSession {
 			logger.Warn("broken packet", "session", "A")
@@ -116,7 +118,7 @@ func TestLogLinesHaveARate(t *testing.T) {
 func TestLinesThatAreNotLoggedAreCountedWithTheirGame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		out := new(buffer)
+		out := new(lockedbuffer.Buffer)
 		logger, q := newLogger("text", slog.LevelInfo, out)
 		blue := gameLogger(logger, "blue")
 		for range maxLinesPerSession + 3 {

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"counting/compat-tests/lockedbuffer"
 )
 
 func TestMistakesAreReportedInOneLine(t *testing.T) {
@@ -81,7 +83,7 @@ func TestMistakesAreReportedInOneLine(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			lookup := func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok }
-			err := run(ctx, tt.args, lookup, new(buffer))
+			err := run(ctx, tt.args, lookup, new(lockedbuffer.Buffer))
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -100,7 +102,7 @@ func TestMistakesAreReportedInOneLine(t *testing.T) {
 // Documentation that lists flags lists all of them.
 func TestTheReadmeNamesEveryFlag(t *testing.T) {
 	t.Parallel()
-	out := new(buffer)
+	out := new(lockedbuffer.Buffer)
 	if err := run(context.Background(), []string{"-h"}, noEnv, out); !errors.Is(err, flag.ErrHelp) {
 		t.Fatal(err)
 	}
@@ -126,7 +128,7 @@ func TestFlagsInAnyCase(t *testing.T) {
 	for value, want := range map[string]slog.Level{"DEBUG": slog.LevelDebug, "Info": slog.LevelInfo, "warn": slog.LevelWarn,
 		"WARNING": slog.LevelWarn, "warning": slog.LevelWarn, "Error": slog.LevelError} {
 		env := map[string]string{"LOG_LEVEL": value, "LOG_FORMAT": "JSON"}
-		c, err := parseConfig(nil, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, new(buffer))
+		c, err := parseConfig(nil, func(name string) (string, bool) { v, ok := env[name]; return v, ok }, new(lockedbuffer.Buffer))
 		if err != nil || c.logLevel != want || c.logFormat != "json" {
 			t.Errorf("%s: level is %v, format %q, %v", value, c.logLevel, c.logFormat, err)
 		}
@@ -150,7 +152,7 @@ func TestAStopDuringTheStart(t *testing.T) {
 			t.Parallel()
 			ctx, stop := context.WithCancelCause(t.Context())
 			defer stop(nil)
-			log, ended := new(buffer), make(chan error, 1)
+			log, ended := new(lockedbuffer.Buffer), make(chan error, 1)
 			go func() {
 				ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, log)
 			}()
@@ -172,13 +174,13 @@ func TestAStopDuringTheStart(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	lookup := func(name string) (string, bool) { return "x", name == "GOAL" }
-	if err := run(t.Context(), nil, lookup, new(buffer)); !errors.As(err, new(usageError)) {
+	if err := run(t.Context(), nil, lookup, new(lockedbuffer.Buffer)); !errors.As(err, new(usageError)) {
 		t.Errorf("a bad variable is %T", err)
 	}
-	if err := run(t.Context(), []string{"-patience", "x"}, noEnv, new(buffer)); !errors.As(err, new(usageError)) {
+	if err := run(t.Context(), []string{"-patience", "x"}, noEnv, new(lockedbuffer.Buffer)); !errors.As(err, new(usageError)) {
 		t.Errorf("a bad flag is %T", err)
 	}
-	if err := run(t.Context(), []string{"-check", "-addr", "127.0.0.1:1"}, noEnv, new(buffer)); err == nil || errors.As(err, new(usageError)) {
+	if err := run(t.Context(), []string{"-check", "-addr", "127.0.0.1:1"}, noEnv, new(lockedbuffer.Buffer)); err == nil || errors.As(err, new(usageError)) {
 		t.Errorf("an unhealthy server is %T", err)
 	}
 }
@@ -187,7 +189,7 @@ func TestTheEnvironmentSetsWhatNoFlagDoes(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"ADDR": ":1", "LOG_FORMAT": "json", "FAITHFUL": "true", "ORIGINS": "http://a.example, https://b.example", "CHECK": "true"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	c, err := parseConfig([]string{"-addr", ":2"}, lookup, new(buffer))
+	c, err := parseConfig([]string{"-addr", ":2"}, lookup, new(lockedbuffer.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,10 +202,10 @@ func TestCheckAndVerifyTellWhatIsWell(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	addr := strings.TrimPrefix(s.url, "http://")
-	if err := run(context.Background(), []string{"-check", "-addr", addr}, noEnv, new(buffer)); err != nil {
+	if err := run(context.Background(), []string{"-check", "-addr", addr}, noEnv, new(lockedbuffer.Buffer)); err != nil {
 		t.Error(err)
 	}
-	out := new(buffer)
+	out := new(lockedbuffer.Buffer)
 	if err := run(context.Background(), []string{"-verify", filepath.Join(s.data, "numbers.txt")}, noEnv, out); err != nil {
 		t.Error(err)
 	}
@@ -213,7 +215,7 @@ func TestCheckAndVerifyTellWhatIsWell(t *testing.T) {
 	a, _ := joinTwo(t, s.inGame("game=blue"))
 	a.send(number("1", "client1", 1))
 	a.expect("431[]")
-	out = new(buffer)
+	out = new(lockedbuffer.Buffer)
 	if err := run(context.Background(), []string{"-verify", s.data}, noEnv, out); err != nil {
 		t.Error(err)
 	}

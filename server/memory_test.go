@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+
+	"counting/compat-tests/lockedbuffer"
 )
 
 // Resident memory of sessions and connections, measured at the default limits over
@@ -34,7 +36,7 @@ func TestDefaultLimitsFitTheManifests(t *testing.T) {
 	}
 	limit := megabytes(`limits: \{.*memory: (\d+)Mi\}`)
 	soft := megabytes(`GOMEMLIMIT[^\n]*\n\s+value: (\d+)MiB`)
-	c, err := parseConfig(nil, noEnv, new(buffer))
+	c, err := parseConfig(nil, noEnv, new(lockedbuffer.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"counting/compat-tests/lockedbuffer"
 )
 
 // childEnv makes the test binary act as a server.
@@ -162,7 +164,7 @@ func TestVerifyingThatIsInterruptedFails(t *testing.T) {
 	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), 1), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(ctx, []string{"-verify", file}, noEnv, new(buffer)); err == nil {
+	if err := run(ctx, []string{"-verify", file}, noEnv, new(lockedbuffer.Buffer)); err == nil {
 		t.Error("no error")
 	}
 }

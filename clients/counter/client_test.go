@@ -6,11 +6,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"counting/clients/socketio/socketiotest"
+	"counting/compat-tests/lockedbuffer"
 )
 
 // long is longer than any test takes, and deadline is how long a test may take.
@@ -25,27 +25,14 @@ func eager() timeouts {
 		retryMin: time.Millisecond, retryMax: 2 * time.Millisecond}
 }
 
-// output is what a client printed.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) lines() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return strings.Split(strings.TrimSuffix(o.text.String(), "\n"), "\n")
+// linesOf returns the lines that a client printed.
+func linesOf(out *lockedbuffer.Buffer) []string {
+	return strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 }
 
 // running is a client that runs in the background.
 type running struct {
-	out   *output
+	out   *lockedbuffer.Buffer
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -53,7 +40,7 @@ type running struct {
 func begin(t *testing.T, server *url.URL, limit int64, wait timeouts, options ...func(*Config)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{out: &output{}, stop: cancel, ended: make(chan struct{})}
+	r := &running{out: new(lockedbuffer.Buffer), stop: cancel, ended: make(chan struct{})}
 	config := Config{Server: server, Limit: limit, Interval: time.Millisecond, Out: r.out}
 	for _, option := range options {
 		option(&config)
@@ -119,7 +106,7 @@ func TestClientCountsToTheLimitAndLeaves(t *testing.T) {
 		"client2 counting: six",
 		"Disconnected from server!",
 	}
-	if got := r.out.lines(); !slices.Equal(got, want) {
+	if got := linesOf(r.out); !slices.Equal(got, want) {
 		t.Errorf("printed %q, want %q", got, want)
 	}
 }
@@ -142,7 +129,7 @@ func TestNumberThatTheServerHasIsNotPrinted(t *testing.T) {
 	if n := <-counted; n != 6 {
 		t.Errorf("server got %d, want 6", n)
 	}
-	for _, line := range r.out.lines() {
+	for _, line := range linesOf(r.out) {
 		if strings.Contains(line, "counting:") {
 			t.Errorf("printed %q", line)
 		}
@@ -293,7 +280,7 @@ func TestClientComesBack(t *testing.T) {
 			r := begin(t, server, 1, wait)
 			mustClose(t, second, "the second session")
 			r.mustEnd(t)
-			lines := r.out.lines()
+			lines := linesOf(r.out)
 			if !slices.Contains(lines, tt.error) {
 				t.Errorf("printed %q, want %q", lines, tt.error)
 			}
@@ -339,7 +326,7 @@ func TestClientSendsAgainWhatIsNotAcked(t *testing.T) {
 	r := begin(t, server, 1, wait)
 	r.mustEnd(t)
 	count := 0
-	for _, line := range r.out.lines() {
+	for _, line := range linesOf(r.out) {
 		if line == "client1 counting: one" {
 			count++
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"counting/clients/socketio/socketiotest"
+	"counting/compat-tests/lockedbuffer"
 )
 
 // A client whose output nobody read kept its seat and did not count.
@@ -49,7 +50,7 @@ func TestAClientThatCannotPrintLeavesItsSeat(t *testing.T) {
 	client.stop()
 	mustClose(t, client.ended, "the client to end")
 	const want = "Error: nobody has read this output for 50ms; the seat is left to another client until it is read"
-	if text := strings.Join(client.out.lines(), "\n"); !strings.Contains(text, want) {
+	if text := strings.Join(linesOf(client.out), "\n"); !strings.Contains(text, want) {
 		t.Errorf("it printed\n%s", text)
 	}
 	r.Close()
@@ -89,7 +90,7 @@ func TestWhatTheServerDoesIsPrintedAtARate(t *testing.T) {
 	})
 	client := begin(t, server, 5, eager())
 	client.mustEnd(t)
-	lines := client.out.lines()
+	lines := linesOf(client.out)
 	if len(lines) > maxLines+10 {
 		t.Errorf("it printed %d lines", len(lines))
 	}
@@ -122,7 +123,7 @@ func TestPrinterBoundsWhatWaits(t *testing.T) {
 		if !p.stuck(time.Second) {
 			t.Error("it is not stuck since a second ago")
 		}
-		var out output
+		var out lockedbuffer.Buffer
 		go io.Copy(&out, r)
 		synctest.Wait()
 		if p.stuck(0) {
@@ -132,7 +133,7 @@ func TestPrinterBoundsWhatWaits(t *testing.T) {
 		p.printNumber("last")
 		p.close(time.Second)
 		w.Close()
-		lines := out.lines()
+		lines := linesOf(&out)
 		if n := len(lines); n != 1+65+2 || lines[0] != "first" || lines[n-2] != "and 935 more lines" || lines[n-1] != "last" {
 			t.Errorf("it printed %d lines, the last are %.80q", n, lines[max(0, n-2):])
 		}
@@ -143,7 +144,7 @@ func TestPrinterBoundsWhatWaits(t *testing.T) {
 // contained the local port.
 func TestRepeatedResetsAreOneLine(t *testing.T) {
 	t.Parallel()
-	var out output
+	var out lockedbuffer.Buffer
 	c := client{out: newPrinter(&out)}
 	for port := range 10 {
 		c.printError(fmt.Errorf("hello: %w", &net.OpError{Op: "read", Net: "tcp",
@@ -152,7 +153,7 @@ func TestRepeatedResetsAreOneLine(t *testing.T) {
 			Err:    errors.New("connection reset by peer")}))
 	}
 	c.out.close(deadline)
-	if got := out.lines(); len(got) != 1 || got[0] != "Error: hello: read tcp 127.0.0.1:5000: connection reset by peer" {
+	if got := linesOf(&out); len(got) != 1 || got[0] != "Error: hello: read tcp 127.0.0.1:5000: connection reset by peer" {
 		t.Errorf("it printed %q", got)
 	}
 }

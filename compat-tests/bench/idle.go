@@ -38,7 +38,7 @@ func (b *bench) idling(i idlers) error {
 	if err := enoughFiles(4000); err != nil {
 		return err
 	}
-	i.count = min(i.count, mostClients())
+	i.count = min(i.count, mostClients(500))
 	s, err := b.start(goServer, i.args...)
 	if err != nil {
 		return err
@@ -131,9 +131,9 @@ func mostFiles() int {
 	return int(min(limit.Max, 1<<30))
 }
 
-// mostClients returns how many clients the server may have: half of its files are for them,
-// less what its games may need.
-func mostClients() int { return mostFiles()/2 - 500 }
+// mostClients returns how many clients a server that reserves files for that many games may
+// have: half of the other files are for them.
+func mostClients(games int) int { return (mostFiles() - 500 - games) / 2 }
 
 // idle answers pings, and joins again when no seat was free, until the connection ends.
 func (c *webSocket) idle() error {

@@ -27,9 +27,8 @@ func (b *bench) manyGames() error {
 }
 
 func (b *bench) countIn(games, each int) error {
-	// The server reserves a quarter of its files for games, and half of the others for
-	// connections of clients, of which a game has two.
-	if most := (3*mostFiles()/4 - 64) / 4; games > most {
+	// Without a limit on games the server reserves a quarter of its files for them.
+	if most := mostClients(mostFiles()/4) / 2; games > most {
 		b.notes = append(b.notes, fmt.Sprintf("%d games are more than the limit of open files allows, so the row has %d.", games, most))
 		games = most
 	}

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"counting/compat-tests/lockedbuffer"
 	"counting/compat-tests/siotape/replay"
 )
 
@@ -38,7 +39,7 @@ type Program struct {
 	t    testing.TB
 	name string
 	cmd  *exec.Cmd
-	out  output
+	out  lockedbuffer.Buffer
 	done chan struct{} // closed when the process has ended
 }
 
@@ -259,22 +260,4 @@ func atOnce(n int) {
 func original(file string) string {
 	_, here, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(here), "..", "original", file)
-}
-
-// output keeps what is written to it.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

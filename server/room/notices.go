@@ -46,10 +46,9 @@ const maxSpare = 256
 
 // A numberLog bounds the log lines of accepted numbers. Only Run uses it.
 type numberLog struct {
-	began time.Time // the second, with its first number
-	lines int
-	more  int64            // not logged
-	over  <-chan time.Time // receives when that is to be logged, or nil
+	began time.Time        // the second, with its first number
+	count int64            // of numbers
+	over  <-chan time.Time // receives when those without a line are to be logged, or nil
 }
 
 // isOver reports whether the second of the last number is over.
@@ -58,16 +57,14 @@ func (l *numberLog) isOver(now time.Time) bool { return now.Sub(l.began) >= time
 // allow reports whether the line of a number is to be logged.
 func (l *numberLog) allow(now time.Time) bool {
 	if l.isOver(now) {
-		l.began, l.lines = now, 0
+		l.began, l.count = now, 0
 	}
-	if l.lines < maxNumberLines {
-		l.lines++
+	if l.count++; l.count <= maxNumberLines {
 		return true
 	}
 	if l.over == nil {
 		l.over = time.After(time.Second - now.Sub(l.began))
 	}
-	l.more++
 	return false
 }
 
@@ -188,10 +185,10 @@ func (r *Room) Run(ctx context.Context) {
 
 // logMore logs how many numbers were not logged.
 func (r *Room) logMore() {
-	if n := r.numbers.more; n > 0 {
+	if n := r.numbers.count - maxNumberLines; n > 0 {
 		r.Log.Info(fmt.Sprintf("Received more numbers, without lines: %d", n), slog.Int64("numbers", n))
 	}
-	r.numbers.more, r.numbers.over = 0, nil
+	r.numbers.count, r.numbers.over = 0, nil
 }
 
 // Missed returns how many notices were dropped because the queue was full.

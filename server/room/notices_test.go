@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"counting/compat-tests/lockedbuffer"
 	"counting/server/game"
 	"counting/server/protocol"
 )
@@ -147,7 +147,7 @@ level=INFO msg="Waiting for another client to connect..."`},
 func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log := new(lockedLog)
+		log := new(lockedbuffer.Buffer)
 		r := New(game.New(0), Options{Count: new(fakeFile), Log: slog.New(slog.NewTextHandler(log, nil))})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -172,7 +172,7 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 			synctest.Wait()
 			var got string
 			var numbers int
-			for line := range strings.Lines(log.take()) {
+			for line := range strings.Lines(log.Take()) {
 				if strings.Contains(line, " from client") {
 					numbers++
 				} else {
@@ -185,7 +185,7 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		log.take()
+		log.Take()
 
 		count(maxNumberLines)
 		logged(maxNumberLines, "")
@@ -228,25 +228,6 @@ func TestALongQueueIsNotKept(t *testing.T) {
 			r.wake <- struct{}{}
 		}
 	})
-}
-
-// lockedLog is what was written since the last call of take.
-type lockedLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedLog) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.b.Reset()
-	return l.b.String()
 }
 
 // Run returns when its context ends, with everything reported.

@@ -26,7 +26,7 @@ func openShared(t *testing.T, path, name string, options Options) *Shared {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close(t.Context()) })
+	t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
 

@@ -65,8 +65,6 @@ type openGame struct {
 	room    *room.Room
 	feed    *live.Feed
 	metrics *metrics.Game
-	stop    func()        // ends the goroutine that notifies the observers
-	stopped chan struct{} // closed when all observers are notified
 }
 
 // countWriter is a store.Count, or a faithfulCount.
@@ -158,12 +156,6 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 		}
 		return nil, err
 	}
-	running, stop := context.WithCancel(context.Background())
-	o.stop = stop
-	go func() {
-		defer close(o.stopped)
-		o.room.Run(running)
-	}()
 	go func() {
 		err := o.count.Run(o.room.Callbacks())
 		switch {
@@ -193,10 +185,9 @@ func (g *games) openCount(ctx context.Context, name string, create bool, log *sl
 	rules := game.New(opened.Last)
 	rules.EndAt(g.config.limit)
 	return &openGame{
-		count:   count,
-		opened:  opened,
-		room:    room.New(rules, room.Options{Count: count, Last: opened.Last, Log: log, StallTimeout: g.config.stallTimeout, Fail: g.fail}),
-		stopped: make(chan struct{}),
+		count:  count,
+		opened: opened,
+		room:   room.New(rules, room.Options{Count: count, Last: opened.Last, Log: log, StallTimeout: g.config.stallTimeout, Fail: g.fail}),
 	}, nil
 }
 
@@ -209,10 +200,9 @@ func (g *games) openFaithful(ctx context.Context) (*openGame, error) {
 	}
 	r := room.New(game.NewFaithful(), room.Options{Lines: file, Log: g.log, Fail: g.fail})
 	return &openGame{
-		count:   faithfulCount{file, r.Dropped},
-		opened:  store.Opened{Unbroken: true, At: at},
-		room:    r,
-		stopped: make(chan struct{}),
+		count:  faithfulCount{file, r.Dropped},
+		opened: store.Opened{Unbroken: true, At: at},
+		room:   r,
 	}, nil
 }
 
@@ -254,8 +244,7 @@ func (g *games) close(name string, o *openGame) {
 	if err := o.count.Close(ctx); err != nil && ctx.Err() != nil { // other errors are returned by Run, too
 		log.Error("The game is still not closed, and cannot be opened: " + err.Error())
 	}
-	o.stop()
-	<-o.stopped
+	<-o.room.Finish()
 	o.feed.Close(ctx)
 	o.metrics.Close()
 	log.Info("Closed " + numbersfile.Name + ".")

@@ -57,7 +57,5 @@ func TestMemoryOfAGame(t *testing.T) {
 	if each > gameBytes {
 		t.Errorf("an open game has %d bytes, want at most %d", each, gameBytes)
 	}
-	for _, o := range games.Close() {
-		o.stop()
-	}
+	games.Close()
 }

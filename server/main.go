@@ -198,7 +198,6 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer func() { // runs before edge.Close: clients are not notified that others leave
 		for _, o := range games.Close() {
 			o.room.Close()
-			o.stop()
 		}
 	}()
 	counts.RegisterGauges(metrics.Gauges{
@@ -246,11 +245,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	}
 	edge.Flush(stopping)
 	for _, o := range open {
-		o.stop()
-	}
-	for _, o := range open {
 		select {
-		case <-o.stopped:
+		case <-o.room.Finish():
 		case <-stopping.Done():
 		}
 	}

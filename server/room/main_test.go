@@ -1,7 +1,6 @@
 package room
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -126,11 +125,11 @@ type testRoom struct {
 	t        *testing.T
 	file     *fakeFile
 	observer *fakeObserver
-	log      *strings.Builder // valid while Run is idle
+	log      *strings.Builder // valid while nothing is reported
 	failed   chan error
 }
 
-// newRoom returns a room whose Run ends with the test, in a bubble.
+// newRoom returns a room that is finished with the test, in a bubble.
 func newRoom(t *testing.T, rules Rules, stallTimeout time.Duration) *testRoom {
 	r := &testRoom{t: t, file: new(fakeFile), observer: new(fakeObserver), log: new(strings.Builder), failed: make(chan error, 1)}
 	r.Room = New(rules, Options{
@@ -141,13 +140,9 @@ func newRoom(t *testing.T, rules Rules, stallTimeout time.Duration) *testRoom {
 		StallTimeout: stallTimeout,
 		Fail:         func(err error) { r.failed <- err },
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { r.Run(ctx) })
 	t.Cleanup(func() {
 		r.Close()
-		cancel()
-		running.Wait()
+		<-r.Finish()
 	})
 	return r
 }
@@ -168,4 +163,11 @@ func (r *testRoom) seated() (a, b *fakeSession) {
 	a.took()
 	b.took()
 	return a, b
+}
+
+// queued returns how many notices wait.
+func (r *Room) queued() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.notices.queue)
 }

@@ -12,9 +12,9 @@ import (
 	"counting/server/spelling"
 )
 
-// An Observer is notified of what happens in a room, in order, by the goroutine that
-// runs Room.Run, with some delay. While one of its methods blocks, notices queue up,
-// and are dropped when the queue is full.
+// An Observer is notified of what happens in a room, in order and with some delay, by one
+// goroutine at a time. While one of its methods blocks, notices queue up, and are dropped
+// when the queue is full.
 type Observer interface {
 	// Happened reports an effect that describes what happened, such as game.Seated.
 	Happened(effect game.Effect)
@@ -41,31 +41,28 @@ const maxWritten = 1024
 // of the log.
 const maxNumberLines = 5000
 
-// maxSpare is the longest queue that Run keeps for the next notices.
+// maxSpare is the longest queue that is kept for the next notices.
 const maxSpare = 256
 
-// A numberLog bounds the log lines of accepted numbers. Only Run uses it.
+// A numberLog bounds the log lines of accepted numbers. Only report uses it.
 type numberLog struct {
-	began time.Time        // the second, with its first number
-	count int64            // of numbers
-	over  <-chan time.Time // receives when those without a line are to be logged, or nil
+	began time.Time // the second, with its first number
+	count int64     // of numbers
 }
 
 // isOver reports whether the second of the last number is over.
 func (l *numberLog) isOver(now time.Time) bool { return now.Sub(l.began) >= time.Second }
 
-// allow reports whether the line of a number is to be logged.
-func (l *numberLog) allow(now time.Time) bool {
+// allow reports whether the line of a number is to be logged. It calls over after the
+// second of the first one that is not.
+func (l *numberLog) allow(now time.Time, over func()) bool {
 	if l.isOver(now) {
 		l.began, l.count = now, 0
 	}
-	if l.count++; l.count <= maxNumberLines {
-		return true
+	if l.count++; l.count == maxNumberLines+1 {
+		time.AfterFunc(time.Second-now.Sub(l.began), over)
 	}
-	if l.over == nil {
-		l.over = time.After(time.Second - now.Sub(l.began))
-	}
-	return false
+	return l.count <= maxNumberLines
 }
 
 // A notice is one thing to report: an event, lines, or a change of the storage.
@@ -97,9 +94,10 @@ type notices struct {
 	late   lines // written since the queue was full; none if to is 0
 	missed int64 // not yet reported by Observer.Missed
 	total  int64
+	over   bool // a second with more numbers than the log has lines for
 }
 
-func (q *notices) waiting() bool { return len(q.queue) > 0 }
+func (q *notices) waiting() bool { return len(q.queue) > 0 || q.over }
 
 // add adds a notice, unless the queue is full.
 func (q *notices) add(n notice) {
@@ -134,26 +132,44 @@ func (q *notices) written(from, to int64, numbers []float64, took time.Duration)
 	}
 }
 
-// Run notifies the observers and writes the log until ctx ends and the queue is
-// empty.
-func (r *Room) Run(ctx context.Context) {
-	var spare []notice
+// startReporting starts a goroutine that notifies the observers and writes the log, unless
+// there is one or nothing to report. The goroutine ends when the queue is empty, so that
+// a room in which nothing happens has none. The caller holds r.mu.
+func (r *Room) startReporting() {
+	if r.notices.waiting() && !r.reporting {
+		r.reporting = true
+		go r.report()
+	}
+}
+
+func (r *Room) report() {
 	for {
 		r.mu.Lock()
 		batch := r.notices
+		if !batch.waiting() {
+			finished := r.finished
+			r.reporting = finished != nil
+			r.mu.Unlock()
+			if finished != nil {
+				r.logMore()
+				close(finished)
+			}
+			return
+		}
 		var taken []protocol.Seat
 		if batch.missed > 0 {
 			taken = r.rules.Taken()
 		}
-		r.notices = notices{queue: spare[:0], total: batch.total}
+		r.notices = notices{queue: r.spare, total: batch.total}
+		r.spare = nil
 		r.mu.Unlock()
 		now := time.Now()
+		if batch.over && r.numbers.isOver(now) {
+			r.logMore()
+		}
 		for i, n := range batch.queue {
 			r.notify(n, now)
 			batch.queue[i] = notice{}
-		}
-		if spare = batch.queue; cap(spare) > maxSpare {
-			spare = nil
 		}
 		if batch.late.to > 0 {
 			r.notify(notice{lines: batch.late}, now)
@@ -164,23 +180,35 @@ func (r *Room) Run(ctx context.Context) {
 			}
 			r.Log.Warn(fmt.Sprintf("%d events were not logged: the queue of notices was full.", batch.missed))
 		}
-		if batch.waiting() {
-			continue
-		}
-		select {
-		case <-r.wake:
-		case <-r.numbers.over:
-			r.logMore()
-		case <-ctx.Done():
+		if cap(batch.queue) <= maxSpare {
 			r.mu.Lock()
-			done := !r.notices.waiting()
+			r.spare = batch.queue[:0]
 			r.mu.Unlock()
-			if done {
-				r.logMore()
-				return
-			}
 		}
 	}
+}
+
+// Finish returns a channel that is closed when the observers and the log have everything
+// that has happened so far. They are not told of what happens after that.
+func (r *Room) Finish() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.finished == nil {
+		r.finished = make(chan struct{})
+		if !r.reporting {
+			r.reporting = true
+			go r.report()
+		}
+	}
+	return r.finished
+}
+
+// secondOver is called after a second with more numbers than the log has lines for.
+func (r *Room) secondOver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notices.over = true
+	r.startReporting()
 }
 
 // logMore logs how many numbers were not logged.
@@ -188,7 +216,7 @@ func (r *Room) logMore() {
 	if n := r.numbers.count - maxNumberLines; n > 0 {
 		r.Log.Info(fmt.Sprintf("Received more numbers, without lines: %d", n), slog.Int64("numbers", n))
 	}
-	r.numbers.count, r.numbers.over = 0, nil
+	r.numbers.count = 0
 }
 
 // Missed returns how many notices were dropped because the queue was full.
@@ -276,7 +304,7 @@ func (r *Room) log(n notice, now time.Time) {
 		if r.numbers.isOver(now) {
 			r.logMore()
 		}
-		if r.numbers.allow(now) {
+		if r.numbers.allow(now, r.secondOver) {
 			write(slog.LevelInfo, func() string { return "Received " + spelled(e.Number) + " from " + e.Number.ClientID }, number(e.Number)...)
 		}
 	case game.Repeated:

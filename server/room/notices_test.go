@@ -1,11 +1,11 @@
 package room
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -104,9 +104,6 @@ func TestTheLog(t *testing.T) {
 				return a
 			}})),
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go r.Run(ctx)
 		send := func(id, clientID, number string) {
 			r.Number(id, []string{fmt.Sprintf(`{"client_id":%q,"number":%s}`, clientID, number)}, false, "1")
 		}
@@ -137,8 +134,6 @@ level=INFO msg="Waiting for another client to connect..."`},
 				t.Errorf("the log has\n%s\nwant\n%s", got, event.want)
 			}
 		}
-		cancel()
-		synctest.Wait()
 	})
 }
 
@@ -149,9 +144,6 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(lockedbuffer.Buffer)
 		r := New(game.New(0), Options{Count: new(fakeFile), Log: slog.New(slog.NewTextHandler(log, nil))})
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go r.Run(ctx)
 		r.Connect("A", "192.0.2.1", new(fakeSession))
 		r.Connect("B", "192.0.2.2", new(fakeSession))
 		next := int64(1)
@@ -202,7 +194,7 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 		logged(0, "")
 
 		count(maxNumberLines + 2)
-		cancel()
+		r.Finish()
 		logged(maxNumberLines, `"Received more numbers, without lines: 2" numbers=2`)
 	})
 }
@@ -211,38 +203,68 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 func TestALongQueueIsNotKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := New(game.New(0), Options{Count: new(fakeFile), Log: slog.New(slog.DiscardHandler)})
+		o := new(fakeObserver)
+		r := New(game.New(0), Options{Count: new(fakeFile), Log: slog.New(slog.DiscardHandler), Observers: []Observer{o}})
+		o.blocked.Lock()
 		for range maxNotices {
 			r.Callbacks().OnHealth(nil)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go r.Run(ctx)
-		for range 2 { // Run has two queues, which it exchanges
+		o.blocked.Unlock()
+		for range 3 { // of two queues, which are exchanged
 			synctest.Wait()
 			r.mu.Lock()
-			if n := cap(r.notices.queue); n > maxSpare {
-				t.Errorf("the queue has room for %d notices", n)
+			if n := max(cap(r.notices.queue), cap(r.spare)); n > maxSpare {
+				t.Errorf("a queue has room for %d notices", n)
 			}
 			r.mu.Unlock()
-			r.wake <- struct{}{}
+			r.Callbacks().OnHealth(nil)
 		}
+		synctest.Wait()
 	})
 }
 
-// Run returns when its context ends, with everything reported.
-func TestRunReportsEverythingBeforeItReturns(t *testing.T) {
+// Finish reports what has happened so far, and nothing that happens after that.
+func TestFinishReportsEverything(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := new(fakeObserver)
 		r := New(game.New(0), Options{Observers: []Observer{o}, Log: slog.New(slog.DiscardHandler), Count: new(fakeFile)})
+		o.blocked.Lock()
 		r.Connect("A", "a", new(fakeSession))
 		r.Callbacks().OnCommit(3, time.Second)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		r.Run(ctx)
+		finished := r.Finish()
+		select {
+		case <-finished:
+			t.Error("it has finished while an observer is blocked")
+		default:
+		}
+		o.blocked.Unlock()
+		<-finished
 		if len(o.events) != 1 || len(o.lines) != 3 || o.missed != 0 || o.taken != nil {
 			t.Errorf("reported are %v, %v, missed %d", o.events, o.lines, o.missed)
+		}
+		r.Callbacks().OnCommit(4, time.Second)
+		synctest.Wait()
+		<-r.Finish()
+		if len(o.lines) != 3 {
+			t.Errorf("after that, %v are reported", o.lines[3:])
+		}
+	})
+}
+
+// A room in which nothing happens has no goroutine.
+func TestAnIdleRoomHasNoGoroutine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		rooms := make([]*Room, 100)
+		for i := range rooms {
+			rooms[i] = New(game.New(0), Options{Log: slog.New(slog.DiscardHandler), Count: new(fakeFile)})
+			rooms[i].Connect("A", "a", new(fakeSession))
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n > len(rooms)/2 {
+			t.Errorf("%d rooms have %d goroutines", len(rooms), n)
 		}
 	})
 }

@@ -76,7 +76,7 @@ type Options struct {
 	Lines     Lines // in faithful mode
 	Last      int64 // the last number in Count
 	Observers []Observer
-	Log       *slog.Logger
+	Log       *slog.Logger // nil means none
 	// StallTimeout is how long a client may delay the count: see Heartbeat. 0 means
 	// no limit.
 	StallTimeout time.Duration
@@ -91,7 +91,6 @@ type Options struct {
 // last.
 type Room struct {
 	Options
-	wake chan struct{} // has one element when there may be notices
 
 	mu           sync.Mutex
 	rules        Rules
@@ -101,13 +100,16 @@ type Room struct {
 	lastProgress time.Time // when a line was last appended or a seat taken
 	removed      int       // how many clients were asked to leave or cut off since the last line
 	notices      notices
-	corked       []*member // until the lock is released
-	committed    int64     // the last line that was written
-	lines        []float64 // in faithful mode, the numbers of the lines after that
+	spare        []notice      // an empty queue for the next notices
+	reporting    bool          // a goroutine runs report, or has done so for the last time
+	finished     chan struct{} // of Finish
+	corked       []*member     // until the lock is released
+	committed    int64         // the last line that was written
+	lines        []float64     // in faithful mode, the numbers of the lines after that
 
-	// counted is how many numbers the session on each seat has sent. Only Run uses it.
+	// counted is how many numbers the session on each seat has sent. Only report uses it.
 	counted protocol.BySeat[int64]
-	numbers numberLog // only Run uses it
+	numbers numberLog // only report uses it
 }
 
 // member is a session in the game.
@@ -118,12 +120,13 @@ type member struct {
 	dismissed bool
 }
 
-// New returns a room for rules that have not been stepped yet. The caller must call
-// Run.
+// New returns a room for rules that have not been stepped yet.
 func New(rules Rules, o Options) *Room {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Room{
 		Options:   o,
-		wake:      make(chan struct{}, 1),
 		rules:     rules,
 		sessions:  make(map[game.Session]*member),
 		committed: o.Last,
@@ -267,8 +270,8 @@ func (r *Room) step(event func() []game.Effect) {
 	}
 }
 
-// do calls change under the lock, and wakes Run if there are notices. A panic in
-// change ends the room.
+// do calls change under the lock. What it has to report is then reported by another
+// goroutine. A panic in change ends the room.
 func (r *Room) do(change func()) {
 	for _, s := range r.locked(change) {
 		s.Uncork()
@@ -290,12 +293,7 @@ func (r *Room) locked(change func()) (corked []*member) {
 		}
 	}()
 	change()
-	if r.notices.waiting() {
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
-	}
+	r.startReporting()
 	corked, r.corked = r.corked, nil
 	return corked
 }

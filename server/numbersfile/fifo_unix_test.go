@@ -60,7 +60,11 @@ func TestFaithfulModeReportsWhichLinesOfAWriteAreLost(t *testing.T) {
 	}
 	r := start(f)
 	read := make([]byte, 1000)
-	if _, err := io.ReadFull(reader, read); err != nil || !bytes.HasPrefix(read, []byte("twenty-one\ntwenty-one\n")) {
+	eventually(t, func() bool { // at the end, until the pipe has a writer
+		_, err = io.ReadFull(reader, read)
+		return err != io.EOF
+	})
+	if err != nil || !bytes.HasPrefix(read, []byte("twenty-one\ntwenty-one\n")) {
 		t.Fatalf("%q, %v", read, err)
 	}
 	reader.Close()

@@ -84,7 +84,9 @@ type File struct {
 	queue    queue
 	shared   *shared
 
-	started atomic.Bool   // by Run, or by Close in its place
+	started   atomic.Bool // by Run, or by Close in its place
+	callbacks Callbacks   // of Run
+
 	aborted chan struct{} // closed when Close no longer waits
 	abort   func()        // closes aborted
 	done    chan struct{} // closed when everything is released
@@ -118,7 +120,6 @@ func open(ctx context.Context, path string, dir *os.File, shared *shared, option
 func newFile(shared *shared) *File {
 	f := &File{shared: shared, aborted: make(chan struct{}), done: make(chan struct{})}
 	f.abort = sync.OnceFunc(func() { close(f.aborted) })
-	f.queue.filled.L = &f.queue.mu
 	return f
 }
 
@@ -227,21 +228,17 @@ func (f *File) Run(callbacks Callbacks) error {
 	if f.started.Swap(true) {
 		return errors.New("numbers file: run twice, or closed")
 	}
-	return f.run(callbacks)
-}
-
-func (f *File) run(callbacks Callbacks) error {
-	f.result = f.write(callbacks)
-	f.queue.close()
-	f.writer.Close()
-	close(f.done)
+	f.callbacks = callbacks
+	f.queue.start(f.write)
+	<-f.done
 	return f.result
 }
 
-func (f *File) write(callbacks Callbacks) error {
+// write writes what is queued. It ends the file if the queue is closed or an error is final.
+func (f *File) write() {
 	wait := firstRetry
 	retry := func(err error) bool {
-		f.setState(err, callbacks)
+		f.setState(err)
 		select {
 		case <-time.After(wait):
 			wait = min(2*wait, lastRetry)
@@ -251,38 +248,50 @@ func (f *File) write(callbacks Callbacks) error {
 		}
 	}
 	for {
-		buffer, last, since, ok := f.queue.take(f.shared.buffer)
-		if !ok {
-			return nil
+		buffer, last, since, closed := f.queue.take(f.shared.buffer)
+		if closed {
+			f.end(nil)
+		}
+		if buffer == nil {
+			return
 		}
 		wait = firstRetry
 		n, err := f.writer.write(*buffer, retry)
-		f.setState(err, callbacks)
+		f.setState(err)
 		dropped := int64(bytes.Count((*buffer)[n:], []byte("\n")))
 		f.shared.buffers.Put(buffer)
-		if n > 0 && callbacks.OnCommit != nil {
-			callbacks.OnCommit(last-dropped, time.Since(since))
+		if n > 0 && f.callbacks.OnCommit != nil {
+			f.callbacks.OnCommit(last-dropped, time.Since(since))
 		}
 		if err == nil {
 			continue
 		}
 		if _, continues := f.writer.(faithful); !continues {
-			return err
+			f.end(err)
+			return
 		}
-		if callbacks.OnDrop != nil {
-			callbacks.OnDrop(last)
+		if f.callbacks.OnDrop != nil {
+			f.callbacks.OnDrop(last)
 		}
 	}
 }
 
+// end releases everything, after the last write.
+func (f *File) end(err error) {
+	f.result = err
+	f.queue.close()
+	f.writer.Close()
+	close(f.done)
+}
+
 // setState calls OnHealth if err changes the state from working to failing or back.
-func (f *File) setState(err error, callbacks Callbacks) {
+func (f *File) setState(err error) {
 	f.mu.Lock()
 	changed := (f.state == nil) != (err == nil)
 	f.state = err
 	f.mu.Unlock()
-	if changed && callbacks.OnHealth != nil {
-		callbacks.OnHealth(err)
+	if changed && f.callbacks.OnHealth != nil {
+		f.callbacks.OnHealth(err)
 	}
 }
 
@@ -293,7 +302,7 @@ func (f *File) setState(err error, callbacks Callbacks) {
 func (f *File) Close(ctx context.Context) error {
 	f.queue.close()
 	if !f.started.Swap(true) {
-		go f.run(Callbacks{})
+		f.queue.start(f.write)
 	}
 	select {
 	case <-f.done:

@@ -15,13 +15,32 @@ const batch = 4096
 // taken up to last, which are spelled when they are taken; in faithful mode they are
 // lines, joined into one text.
 type queue struct {
-	mu     sync.Mutex
-	filled sync.Cond // the queue is not empty, or closed
-	text   []byte    // in faithful mode
-	last   int64     // the number of the last line that was added
-	taken  int64     // the number of the last line that was taken
-	since  time.Time // when the oldest queued line was added
-	closed bool
+	mu      sync.Mutex
+	text    []byte    // in faithful mode
+	last    int64     // the number of the last line that was added
+	taken   int64     // the number of the last line that was taken
+	since   time.Time // when the oldest queued line was added
+	closed  bool
+	work    func() // set by start
+	working bool   // a goroutine runs work, or has found the queue closed
+}
+
+// start sets the function that a goroutine runs when the queue is filled or closed. It
+// must call take until that returns nil.
+func (q *queue) start(work func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.work = work
+	q.run()
+}
+
+// run starts a goroutine, unless there is one or nothing to do. An idle file has none.
+// The caller holds q.mu.
+func (q *queue) run() {
+	if q.work != nil && !q.working && (q.last > q.taken || q.closed) {
+		q.working = true
+		go q.work()
+	}
 }
 
 // addUpTo adds the numbers up to n.
@@ -51,22 +70,20 @@ func (q *queue) addLine(line string) {
 func (q *queue) added(lines int64) {
 	if q.last == q.taken {
 		q.since = time.Now()
-		q.filled.Signal()
 	}
 	q.last += lines
+	q.run()
 }
 
-// take waits for lines and returns those that are queued, in a buffer, with the
-// number of the last one and the time when the oldest was added. It returns false
-// once the queue is closed and empty.
-func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since time.Time, ok bool) {
+// take returns the lines that are queued, in a buffer, with the number of the last one and
+// the time when the oldest was added. If there are none, text is nil, work must return,
+// and closed tells whether the queue is closed, so that work is not run again.
+func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since time.Time, closed bool) {
 	q.mu.Lock()
-	for q.last == q.taken {
-		if q.closed {
-			q.mu.Unlock()
-			return nil, 0, time.Time{}, false
-		}
-		q.filled.Wait()
+	if q.last == q.taken {
+		defer q.mu.Unlock()
+		q.working = q.closed
+		return nil, 0, time.Time{}, q.closed
 	}
 	text = buffer()
 	first, lines := q.taken+1, len(q.text) > 0
@@ -84,7 +101,7 @@ func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since tim
 			*text = append(spelling.Append(*text, n), '\n')
 		}
 	}
-	return text, last, since, true
+	return text, last, since, false
 }
 
 // close closes the queue. What is in it can still be taken.
@@ -92,5 +109,5 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.filled.Broadcast()
+	q.run()
 }

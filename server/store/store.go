@@ -124,9 +124,9 @@ type Count interface {
 	Close(ctx context.Context) error
 }
 
-// Callbacks holds the functions that Count.Run calls: from its own goroutine, one
-// at a time and in order. They may call Append, but not Close. Writing blocks until
-// they return. Any of them may be nil.
+// Callbacks holds the functions that a Count calls until Run returns: one at a time and in
+// order. They may call Append, but not Close. Writing blocks until they return. Any of
+// them may be nil.
 type Callbacks struct {
 	// OnCommit is called when all numbers up to upTo are stored durably: they survive
 	// a crash of the process and of the machine. took is how long the oldest of them

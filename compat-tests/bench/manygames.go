@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -42,8 +43,9 @@ func (b *bench) countIn(games, each int) error {
 		p50[name], p99[name], loads[name] = c.P50.Seconds(), c.P99.Seconds(), c.load
 		costs[name], memory[name] = c.cpu/float64(games), c.memory/float64(games)
 		if name == goServer {
-			b.notes = append(b.notes, fmt.Sprintf("%d games, %d numbers/s each: %d numbers/s were acked, %d numbers were still pending; the load sent 99 %% of the numbers less than %s late, which is included in the times above. After kill -9 all files were unbroken counts with everything that was acked: %d numbers.",
-				games, 2*each, int(float64(c.Acked)/measuredTime(b).Seconds()), c.Pending, milliseconds(c.Late.Seconds()), c.written))
+			b.notes = append(b.notes, fmt.Sprintf("%d games, %d numbers/s each: %d numbers/s were acked, %d numbers were still pending; the load sent 99 %% of the numbers less than %s late, which is included in the times above. At the same time, one fdatasync every %v of a file of its own took %s (p50) and %s (p99) from when it was due, which the disk allows at best. After kill -9 all files were unbroken counts with everything that was acked: %d numbers.",
+				games, 2*each, int(float64(c.Acked)/measuredTime(b).Seconds()), c.Pending, milliseconds(c.Late.Seconds()),
+				probeInterval, milliseconds(percentile(c.syncs, 50)), milliseconds(percentile(c.syncs, 99)), c.written))
 		}
 	}
 	what := fmt.Sprintf("%d games, two clients in each, each at %d numbers/s, -log-level warn: due to ack, p50", games, each)
@@ -65,6 +67,7 @@ type counted struct {
 	cpu     float64 // CPU seconds of the server per second
 	memory  float64 // of the games, in bytes
 	written int64   // numbers in the files
+	syncs   []float64
 }
 
 func (b *bench) countOn(name string, games int, interval time.Duration) (c counted, err error) {
@@ -85,7 +88,15 @@ func (b *bench) countOn(name string, games int, interval time.Duration) (c count
 	if err != nil {
 		return c, err
 	}
+	stop, probed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		c.syncs, err = probe(b.dir, stop)
+		probed <- err
+	}()
 	c.Result, c.cpu, c.load, err = b.counting(s, load)
+	close(stop)
+	err = errors.Join(err, <-probed)
 	if err == nil {
 		c.memory, err = s.memory()
 		c.memory -= empty

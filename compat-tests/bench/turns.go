@@ -98,13 +98,42 @@ func syncing(dir string, d time.Duration) (took []float64, err error) {
 	defer file.Close()
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		began := time.Now()
-		if _, err := file.WriteString("one thousand, two hundred and thirty-four\n"); err != nil {
-			return nil, err
-		}
-		if err := dataSync(file); err != nil {
+		if err := appendAndSync(file); err != nil {
 			return nil, err
 		}
 		took = append(took, time.Since(began).Seconds())
 	}
 	return took, nil
+}
+
+// probeInterval is the time from when one sync of probe is due to when the next one is.
+const probeInterval = 5 * time.Millisecond
+
+// probe appends a line to a file and syncs it every probeInterval, until stop is closed, and
+// returns the seconds from when each was due to its end: a sync that takes long delays
+// those that are due in the meantime, as it delays acks.
+func probe(dir string, stop <-chan struct{}) (took []float64, err error) {
+	file, err := os.Create(filepath.Join(dir, "probe"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	for due := time.Now(); ; due = due.Add(probeInterval) {
+		select {
+		case <-time.After(time.Until(due)):
+		case <-stop:
+			return took, nil
+		}
+		if err := appendAndSync(file); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(due).Seconds())
+	}
+}
+
+func appendAndSync(file *os.File) error {
+	if _, err := file.WriteString("one thousand, two hundred and thirty-four\n"); err != nil {
+		return err
+	}
+	return dataSync(file)
 }

@@ -1,0 +1,133 @@
+package engineio
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Requests that open no session are answered like python-engineio answers them, and all
+// that pass the first checks have its CORS headers.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	const page = "https://page.example"
+	origin := map[string]string{"Access-Control-Allow-Origin": page, "Vary": "Origin", "Access-Control-Allow-Credentials": "true"}
+	anyone := map[string]string{"Access-Control-Allow-Credentials": "true"}
+	options := maps.Clone(anyone)
+	options["Access-Control-Allow-Methods"] = "OPTIONS, GET, POST"
+	preflight := maps.Clone(origin)
+	maps.Copy(preflight, options)
+	preflight["Access-Control-Allow-Headers"] = "X-A, X-B"
+	for _, tt := range []struct {
+		name, method, query string
+		header              map[string]string
+		o                   Options
+		status              int
+		body                string
+		cors                map[string]string
+	}{
+		{name: "no version", method: "GET", status: 400, body: `"The client is using an unsupported version of the Socket.IO or Engine.IO protocols"`},
+		{name: "an old version", method: "GET", query: "EIO=3", status: 400, body: `"The client is using an unsupported version of the Socket.IO or Engine.IO protocols"`},
+		{name: "two versions", method: "GET", query: "EIO=4&EIO=4", status: 400, body: `"The client is using an unsupported version of the Socket.IO or Engine.IO protocols"`},
+		{name: "another transport", method: "GET", query: "EIO=4&transport=smoke", status: 400, body: `"Invalid transport"`},
+		{name: "another page", method: "GET", query: "EIO=4", header: map[string]string{"Origin": page}, o: Options{Origins: []string{"https://other.example"}}, status: 400, body: `"Not an accepted origin."`},
+		{name: "a page", method: "PUT", query: "EIO=4", header: map[string]string{"Origin": page}, o: Options{Origins: []string{page}}, status: 405, body: "Method Not Found", cors: origin},
+		{name: "no page", method: "PUT", query: "EIO=4", o: Options{Origins: []string{page}}, status: 405, body: "Method Not Found", cors: anyone},
+		{name: "options", method: "OPTIONS", query: "EIO=4", status: 200, body: "OK", cors: options},
+		{name: "a preflight", method: "OPTIONS", query: "EIO=4", header: map[string]string{"Origin": page, "Access-Control-Request-Headers": "X-A, X-B"}, status: 200, body: "OK", cors: preflight},
+		{name: "JSONP without an index", method: "GET", query: "EIO=4&j=x", status: 400, body: `"Invalid JSONP index number"`, cors: anyone},
+		{name: "POST without a session", method: "POST", query: "EIO=4", status: 400, body: `"Invalid session"`, cors: anyone},
+		{name: "WebSocket without an upgrade", method: "GET", query: "EIO=4&transport=websocket", status: 400, body: `"Invalid websocket upgrade"`, cors: anyone},
+		{name: "an unknown session", method: "GET", query: "EIO=4&sid=x", status: 400, body: `"Invalid session"`, cors: anyone},
+		{name: "an unknown session without a version", method: "POST", query: "sid=x", status: 400, body: `"Invalid session"`, cors: anyone},
+		{name: "an unknown session elsewhere", method: "GET", query: "EIO=4&sid=x", o: Options{Unknown: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { plain(w, 418, "elsewhere") })},
+			status: 418, body: "elsewhere", cors: anyone},
+		{name: "full", method: "GET", query: "EIO=4", o: Options{Admit: func(w http.ResponseWriter, _ *http.Request, _ func(string)) { Refuse(w, 503, "full", true) }},
+			status: 503, body: `"full"`, cors: anyone},
+		{name: "not allowed", method: "GET", query: "EIO=4", o: Options{Admit: func(w http.ResponseWriter, _ *http.Request, _ func(string)) { Refuse(w, 403, "no", false) }},
+			status: 403, body: `"no"`, cors: anyone},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, tt.o)
+			r := httptest.NewRequest(tt.method, "/?"+tt.query, nil)
+			for name, value := range tt.header {
+				r.Header.Set(name, value)
+			}
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			h := w.Result().Header
+			if w.Code != tt.status || w.Body.String() != tt.body || h.Get("Content-Type") != "text/plain" {
+				t.Errorf("it is answered %d, %q, %s; want %d, %q", w.Code, w.Body, h.Get("Content-Type"), tt.status, tt.body)
+			}
+			if retry := h.Get("Retry-After"); (retry != "") != (tt.status == 503) {
+				t.Errorf("it may be tried again after %q", retry)
+			}
+			got := make(map[string]string)
+			for name := range h {
+				if strings.HasPrefix(name, "Access-") || name == "Vary" {
+					got[name] = h.Get(name)
+				}
+			}
+			if !maps.Equal(got, tt.cors) {
+				t.Errorf("its headers are %q, want %q", got, tt.cors)
+			}
+		})
+	}
+}
+
+// The handshake over polling says how long its answer is.
+func TestTheHandshake(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{PingInterval: 3 * time.Second, PingTimeout: 2 * time.Second, MaxPayload: 1234})
+	for query, want := range map[string]string{
+		"":      `0{"sid":"<sid>","upgrades":["websocket"],"pingTimeout":2000,"pingInterval":3000,"maxPayload":1234}`,
+		"&j=07": `___eio[7]("0{\"sid\":\"<sid>\",\"upgrades\":[\"websocket\"],\"pingTimeout\":2000,\"pingInterval\":3000,\"maxPayload\":1234}");`,
+	} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4"+query, nil))
+		s.mu.Lock()
+		body := w.Body.String()
+		for sid := range s.sessions {
+			body = strings.Replace(body, sid, "<sid>", 1)
+		}
+		s.mu.Unlock()
+		if h := w.Result().Header; w.Code != 200 || body != want || h.Get("Content-Type") != "text/plain; charset=UTF-8" || w.Result().ContentLength != int64(w.Body.Len()) {
+			t.Errorf("it is answered %d, %q, %v; want %q", w.Code, body, h, want)
+		}
+	}
+}
+
+// A client is delayed for what its packets cost beyond the credit, and not before.
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := new(Session)
+		delay := func(size int) time.Duration {
+			began := time.Now()
+			s.throttle(size)
+			return time.Since(began)
+		}
+		if d := delay(1) + delay(allowance); d != 0 {
+			t.Errorf("short packets are delayed by %v", d)
+		}
+		s.Slow(credit)
+		if d := delay(1); d != 0 {
+			t.Errorf("within its credit, a client is delayed by %v", d)
+		}
+		if d, want := delay(1_000_000), 1_000_000*byteCost; d != want {
+			t.Errorf("a packet of 1 MB is followed by a delay of %v, want %v", d, want)
+		}
+		if d, want := delay(allowance+1), (allowance+1)*byteCost; d != want {
+			t.Errorf("a packet just longer than the allowance is followed by a delay of %v, want %v", d, want)
+		}
+		s.Slow(time.Second)
+		if d := delay(allowance); d != time.Second {
+			t.Errorf("the delay is %v, want 1s", d)
+		}
+	})
+}

@@ -31,7 +31,7 @@ import (
 //go:embed explained.txt
 var explained string
 
-// minTimeout is the least time for the tests of one mutant. Those that take ten times as
+// minTimeout is the least time for the tests of one mutant. Those that take four times as
 // long as without a change fail.
 const minTimeout = 30 * time.Second
 
@@ -133,7 +133,7 @@ func (c config) test(pkg string, mutants []*mutant) error {
 	if out, err := exec.Command("go", "test", "-count=1", "-vet=off", pkg).CombinedOutput(); err != nil {
 		return fmt.Errorf("the tests of %s fail without a change: %w\n%s", pkg, err, out)
 	}
-	timeout := max(minTimeout, 10*time.Since(began))
+	timeout := max(minTimeout, 4*time.Since(began))
 	slots := make(chan struct{}, c.atOnce)
 	failures := make([]error, len(mutants))
 	var all sync.WaitGroup

@@ -163,6 +163,36 @@ func TestASlowFileSystemIsNotSynced(t *testing.T) {
 	})
 }
 
+// Syncing the file system is slow if it takes longer than slowSync and longer than
+// syncing its files one after the other.
+func TestWhichSyncsAreSlow(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		files        int64
+		single, took time.Duration
+		slow         bool
+	}{
+		{20, time.Millisecond, slowSync, false},
+		{20, time.Millisecond, slowSync + 1, true},
+		{20, 10 * time.Millisecond, 4 * slowSync, false},
+		{20, 10 * time.Millisecond, 4*slowSync + 1, true},
+		{20, 10 * time.Millisecond, slowSync + 1, false},
+		{20, 0, slowSync - 1, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSyncing(0)
+			s.single.Store(int64(tt.single))
+			s.allTakes = tt.took
+			r := &round{begun: make(chan struct{})}
+			r.files.Store(tt.files)
+			s.syncSystem(r)
+			if (s.slow > 0) != tt.slow {
+				t.Errorf("%d files of %v each, together %v: it is slow is %v, want %v", tt.files, tt.single, tt.took, !tt.slow, tt.slow)
+			}
+		})
+	}
+}
+
 // A file on another file system is not synced with that of the directory.
 func TestAFileElsewhereIsSyncedByItself(t *testing.T) {
 	t.Parallel()

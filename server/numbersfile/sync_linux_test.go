@@ -2,6 +2,9 @@ package numbersfile
 
 import (
 	"os"
+	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -49,7 +52,11 @@ func TestFileSystemOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	if fs := fileSystemOf(dir); fs != nil { // on most machines
+	fs := fileSystemOf(dir)
+	if want := reportsFaults(t, dir.Name()); (fs != nil) != want {
+		t.Errorf("it is synced as a whole is %v, want %v", fs != nil, want)
+	}
+	if fs != nil { // on most machines
 		inside, err := dir.Stat()
 		if err != nil {
 			t.Fatal(err)
@@ -69,4 +76,19 @@ func TestFileSystemOf(t *testing.T) {
 	if fileSystemOf(dir) != nil {
 		t.Error("a closed directory has a file system")
 	}
+}
+
+// reportsFaults reports whether dir is on a file system of which all failed writes are
+// reported, as its name and the kernel's release say.
+func reportsFaults(t *testing.T, dir string) bool {
+	t.Helper()
+	name, err := exec.Command("stat", "-f", "-c", "%T", dir).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains([]string{"ext2/ext3", "xfs", "btrfs"}, strings.TrimSpace(string(name))) && atLeast(string(release), 5, 17)
 }

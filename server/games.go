@@ -55,6 +55,7 @@ type games struct {
 	assets    string                   // the version of the page's files
 	host      string                   // "" if unknown
 	main      atomic.Pointer[openGame] // the default game, if it stays open: see openMain
+	stopping  atomic.Bool              // the server is: no game is opened any more
 	*lobby.Lobby[*openGame]
 }
 
@@ -162,6 +163,8 @@ func (g *games) open(ctx context.Context, name string, create bool, drop func())
 		case err == nil:
 		case name == store.Default && g.store.Owned() != nil:
 			g.fail(err)
+		case g.stopping.Load():
+			log.Error("The game is closed: " + err.Error())
 		default:
 			log.Error("The game is closed, and opened again for the next client: " + err.Error())
 			drop()
@@ -250,10 +253,26 @@ func (g *games) close(name string, o *openGame) {
 	log.Info("Closed " + numbersfile.Name + ".")
 }
 
+// finish waits until the observers and the log of the games have everything that has
+// happened, or ctx ends.
+func finish(ctx context.Context, open []*openGame) {
+	for _, o := range open {
+		o.room.Finish()
+	}
+	for _, o := range open {
+		select {
+		case <-o.room.Finish():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // closeCounts closes the counts of all games. The error is that of ctx if not all
 // numbers were written, and otherwise that of the default game if keepMain has opened
 // it; Run has returned those of other games.
 func (g *games) closeCounts(ctx context.Context) error {
+	g.stopping.Store(true)
 	main := g.main.Load()
 	if g.config.faithful && main != nil { // the store does not know of it
 		if err := main.count.Close(ctx); ctx.Err() != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -152,5 +154,40 @@ func TestBrokenPacketsDoNotFillTheLog(t *testing.T) {
 	text := s.log.String()[before:]
 	if lines := strings.Count(text, "\n"); lines < 2 || lines > maxLinesInAll {
 		t.Errorf("%d packets are %d lines:\n%.1000s", packets, lines, text)
+	}
+}
+
+// The numbers for which the log has no lines are counted in it also when the server ends
+// because of an error.
+func TestTheLogCountsTheLastNumbersAfterAnError(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	a, b := joinTwo(t, s)
+	const last = 8_000 // more than the log has lines for in a second, on most machines
+	for n := 1; n <= last; n += 2 {
+		a.send(number("", "client1", n))
+		b.send(number("", "client2", n+1))
+		if n%1000 == 999 { // before the queue of the log is full
+			waitFor(t, "the numbers to be written", func() bool { return len(s.numbers(t)) == n+1 })
+		}
+	}
+	if err := os.Remove(filepath.Join(s.data, "numbers.txt")); err != nil {
+		t.Fatal(err)
+	}
+	a.send(number("", "client1", last+1))
+	if _, err := a.next(); err == nil {
+		t.Error("the server goes on without its file")
+	}
+	if err := s.stop(); err == nil {
+		t.Error("the server has ended without an error")
+	}
+	log := s.log.String()
+	logged := strings.Count(log, " from client")
+	for _, line := range regexp.MustCompile(`without lines: (\d+)|([\d,]+) log lines were dropped`).FindAllStringSubmatch(log, -1) {
+		n, _ := strconv.Atoi(strings.ReplaceAll(line[1]+line[2], ",", ""))
+		logged += n
+	}
+	if logged < last-1000 { // on a slow machine, the last lines may be lost
+		t.Errorf("%d numbers are in the log, of %d", logged, last+1)
 	}
 }

@@ -83,7 +83,8 @@ const (
 const (
 	// stopTimeout bounds a stop: writing and sending what is queued.
 	stopTimeout = 800 * time.Millisecond
-	// lastLinesTimeout bounds the writing of the last log lines after that.
+	// lastLinesTimeout bounds the writing of the last log lines after that, and, after an
+	// error, the time for the games to write them.
 	lastLinesTimeout = 50 * time.Millisecond
 	// exitTimeout is how long after a signal the process exits, even if something
 	// hangs.
@@ -196,9 +197,13 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	})
 	defer edge.Close()
 	defer func() { // runs before edge.Close: clients are not notified that others leave
-		for _, o := range games.Close() {
+		open := games.Close()
+		for _, o := range open {
 			o.room.Close()
 		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLinesTimeout)
+		defer cancel()
+		finish(last, open)
 	}()
 	counts.RegisterGauges(metrics.Gauges{
 		Sessions:    edge.Sessions,
@@ -244,12 +249,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		err = nil
 	}
 	edge.Flush(stopping)
-	for _, o := range open {
-		select {
-		case <-o.room.Finish():
-		case <-stopping.Done():
-		}
-	}
+	finish(stopping, open)
 	hub.Close(stopping)
 	logger.Info("Server stopped.")
 	return err

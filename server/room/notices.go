@@ -189,7 +189,8 @@ func (r *Room) report() {
 }
 
 // Finish returns a channel that is closed when the observers and the log have everything
-// that has happened so far. They are not told of what happens after that.
+// that had happened when Finish was first called. They are not told of what happens after
+// the channel is closed.
 func (r *Room) Finish() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()

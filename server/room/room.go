@@ -287,13 +287,13 @@ func (r *Room) locked(change func()) (corked []*member) {
 		return nil
 	}
 	defer func() {
+		r.startReporting()
 		if p := recover(); p != nil {
 			r.failed = true
 			r.Fail(fmt.Errorf("a step of the game panicked: %v; this is a bug, restart the server to go on from the file\n%s", p, debug.Stack()))
 		}
 	}()
 	change()
-	r.startReporting()
 	corked, r.corked = r.corked, nil
 	return corked
 }

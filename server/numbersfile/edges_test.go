@@ -220,3 +220,24 @@ func TestOpenFile(t *testing.T) {
 		t.Errorf("a directory is opened as the file: %v", err)
 	}
 }
+
+// Only a regular file with the same content is the copy of what was cut off.
+func TestSame(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "copy")
+	if err := os.WriteFile(path, []byte("tw\x00"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"tw\x00": true, "tw": false, "tw\x00\x00": false, "tx\x00": false, "tw\x01": false, "xw\x00": false, "": false} {
+		r := strings.NewReader("one\n" + text)
+		if got := same(path, io.NewSectionReader(r, 4, int64(len(text)))); got != want {
+			t.Errorf("%q is the same: %v", text, got)
+		}
+	}
+	for _, other := range []string{dir, filepath.Join(dir, "none"), os.DevNull} {
+		if same(other, io.NewSectionReader(strings.NewReader(""), 0, 0)) {
+			t.Errorf("%s is the same as nothing", other)
+		}
+	}
+}

@@ -78,6 +78,7 @@ func TestFilesAreSyncedInRounds(t *testing.T) {
 		s := newSyncing(100)
 		for n, want := range map[int][2]int64{
 			1:            {1, 0},
+			2:            {2, 0},
 			1 + fewFiles: {1 + fewFiles, 0}, // the first, and a round of the others
 			2 + fewFiles: {1, 1},
 			100:          {1, 1},
@@ -90,6 +91,9 @@ func TestFilesAreSyncedInRounds(t *testing.T) {
 			}
 			if one, all := s.counts(); one != want[0] || all != want[1] || time.Since(began) > 2*time.Millisecond {
 				t.Errorf("%d files took %d syncs of files, %d of all, and %v", n, one, all, time.Since(began))
+			}
+			if s.running || s.next != nil {
+				t.Errorf("after %d files, a round is still running", n)
 			}
 		}
 	})

@@ -192,7 +192,10 @@ func TestADirectoryThatCannotBeTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	eventually(t, func() bool { return strings.Contains(s.Ready().Error(), filepath.Join(path, gamesDir)) })
+	eventually(t, func() bool {
+		err := s.Ready()
+		return errors.Is(err, store.ErrNoOwner) && strings.Contains(err.Error(), filepath.Join(path, gamesDir))
+	})
 }
 
 // The file of faithful mode is opened by the server that owns the directory.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,6 +184,7 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 		logged(maxNumberLines, "")
 		time.Sleep(400 * time.Millisecond)
 		count(7)
+		r.secondOver() // too early
 		time.Sleep(500 * time.Millisecond)
 		count(1)
 		logged(0, "")
@@ -192,6 +194,12 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 		logged(3, "")
 		time.Sleep(time.Hour)
 		logged(0, "")
+		count(maxNumberLines) // and no more
+		logged(maxNumberLines, "")
+		time.Sleep(time.Hour)
+		count(1)
+		logged(1, "")
+		time.Sleep(time.Hour)
 
 		count(maxNumberLines + 2)
 		r.Finish()
@@ -267,4 +275,82 @@ func TestAnIdleRoomHasNoGoroutine(t *testing.T) {
 			t.Errorf("%d rooms have %d goroutines", len(rooms), n)
 		}
 	})
+}
+
+// Of each second with more numbers than lines, the end is reported once.
+func TestTheEndOfASecondIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l numberLog
+		var over []time.Duration
+		began := time.Now()
+		for _, count := range []int{maxNumberLines, maxNumberLines + 1, 1, 3 * maxNumberLines} {
+			for i := range count {
+				if got := l.allow(time.Now(), func() { over = append(over, time.Since(began)) }); got != (i < maxNumberLines) {
+					t.Fatalf("of %d numbers in a second, number %d is logged: %v", count, i+1, got)
+				}
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if want := []time.Duration{2 * time.Second, 4 * time.Second}; !slices.Equal(over, want) {
+			t.Errorf("the ends are reported after %v, want %v", over, want)
+		}
+	})
+}
+
+// gate is an observer in whose calls of Storage the test decides what happens.
+type gate struct {
+	fakeObserver
+	storage func(error)
+}
+
+func (g *gate) Storage(err error) { g.storage(err) }
+
+// What happens while something is reported is reported after it, in order, however much
+// that is: the queues that are used again are not mixed up.
+func TestNoNoticeIsLostBetweenTheQueues(t *testing.T) {
+	t.Parallel()
+	const last = 3 * maxSpare
+	o := new(gate)
+	r := New(game.New(0), Options{Observers: []Observer{o}})
+	added, reported := 0, 0
+	add := func(n int) {
+		for range min(n, last-added) {
+			added++
+			r.Callbacks().OnHealth(fmt.Errorf("%d", added))
+		}
+	}
+	done := make(chan struct{})
+	o.storage = func(err error) {
+		if reported++; err == nil || err.Error() != fmt.Sprint(reported) {
+			t.Errorf("reported is %v in place of %d", err, reported)
+		}
+		switch {
+		case reported == 3:
+			add(2 * maxSpare) // a queue that is not kept
+		case reported < 10 || reported > 2*maxSpare:
+			add(1)
+		}
+		if reported == last {
+			close(done)
+		}
+	}
+	add(1)
+	<-done
+	<-r.Finish()
+}
+
+// Only one goroutine reports, also when something happens just as the room is finished.
+func TestARoomIsFinishedOnce(t *testing.T) {
+	t.Parallel()
+	for range 2000 {
+		r := New(game.New(0), Options{Count: new(fakeFile)})
+		finished := r.Finish()
+		r.Callbacks().OnHealth(nil)
+		if again := r.Finish(); again != finished {
+			t.Fatal("it is finished twice")
+		}
+		<-finished
+	}
 }

@@ -329,7 +329,7 @@ func TestNoNoticeIsLostBetweenTheQueues(t *testing.T) {
 		switch {
 		case reported == 3:
 			add(2 * maxSpare) // a queue that is not kept
-		case reported <= 4 || reported > 2*maxSpare:
+		case reported <= 4 || reported > 3+2*maxSpare: // one at a time, and then one in the next queue
 			add(1)
 		}
 		if reported == last {

@@ -187,8 +187,9 @@ func (s *Session) call(f func(Handler)) {
 
 // yieldEvery is how many packets are handled before the goroutine yields. Otherwise
 // sessions that always have packets to handle would be preempted only every 10 ms, and
-// all others would wait for them.
-const yieldEvery = 16
+// all others would wait for them. Yielding four times as often takes 4 % of the
+// throughput.
+const yieldEvery = 64
 
 // packet handles one packet of the client, in order. It returns an error if a client
 // may not send such a packet; the caller decides what follows, by transport.

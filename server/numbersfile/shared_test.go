@@ -92,9 +92,12 @@ func TestFilesAreSyncedInRounds(t *testing.T) {
 			if one, all := s.counts(); one != want[0] || all != want[1] || time.Since(began) > 2*time.Millisecond {
 				t.Errorf("%d files took %d syncs of files, %d of all, and %v", n, one, all, time.Since(began))
 			}
+			synctest.Wait()
+			s.mu.Lock()
 			if s.running || s.next != nil {
 				t.Errorf("after %d files, a round is still running", n)
 			}
+			s.mu.Unlock()
 		}
 	})
 }

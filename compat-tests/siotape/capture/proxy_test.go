@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"counting/compat-tests/siotape/tape"
 )
@@ -139,6 +140,40 @@ func TestAnAnswerIsNotRecordedBeforeItsRequest(t *testing.T) {
 	}
 	want := []string{"client opens websocket", `server 0{"sid":"abc"}`, "client 41", "client closes websocket"}
 	if !slices.Equal(lines, want) {
+		t.Errorf("recorded %q, want %q", lines, want)
+	}
+}
+
+// The server's side of a WebSocket may be read first although the client has hung up
+// before it. The client still closed first.
+func TestTheFirstToHangUpIsRecorded(t *testing.T) {
+	t.Parallel()
+	p, recording := testProxy(t)
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		c := p.begin(client, server)
+		req, err := http.NewRequest("GET", "/socket.io/?EIO=4&transport=websocket", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &socket{call: c, x: &exchange{call: c, req: req, query: req.URL.Query()}}
+		s.open(p.asm.begin("", req.URL.Path), false)
+		first, second := p.now(), p.now()
+		c.up.end(&first)
+		closed := make(chan struct{})
+		go func() {
+			s.close(tape.Server, second, c.up)
+			close(closed)
+		}()
+		time.Sleep(time.Second) // the server's side is read
+		s.close(tape.Client, first, c.down)
+		<-closed
+	})
+	var lines []string
+	for _, l := range recording().Lines {
+		lines = append(lines, l.From+" "+l.String())
+	}
+	if want := []string{"client opens websocket", "client closes websocket"}; !slices.Equal(lines, want) {
 		t.Errorf("recorded %q, want %q", lines, want)
 	}
 }

@@ -86,6 +86,13 @@ func (s *stream) hangUp() *time.Duration {
 	return s.hungUp
 }
 
+// hungUpBefore reports whether the side closed the connection before that moment, and
+// before the other side did.
+func (s *stream) hungUpBefore(at time.Duration) bool {
+	hungUp := s.hangUp()
+	return hungUp != nil && *hungUp < at
+}
+
 // isBehind reports whether something from before at has not been read.
 func (s *stream) isBehind(at time.Duration) bool {
 	s.mu.Lock()

@@ -188,8 +188,15 @@ func (s *socket) ended(from string, in *bufio.Reader, at, other *stream, err err
 // close records the close of a side, if it was the first, after what the other side did
 // before.
 func (s *socket) close(from string, at time.Duration, other *stream) {
-	s.await(at, func() bool { return !other.isBehind(at) })
+	s.await(at, func() bool { return !other.isBehind(at) && (!other.hungUpBefore(at) || s.isClosed()) })
 	s.line(at, tape.Line{From: from, Over: tape.WebSocket, Close: true})
+}
+
+// isClosed reports whether the close of a side was recorded.
+func (s *socket) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }

@@ -201,7 +201,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		for _, o := range open {
 			o.room.Close()
 		}
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLinesTimeout)
+		last, cancel := context.WithTimeout(ctx, lastLinesTimeout) // a stop has waited already
 		defer cancel()
 		finish(last, open)
 	}()

@@ -133,10 +133,10 @@ func (q *notices) written(from, to int64, numbers []float64, took time.Duration)
 }
 
 // startReporting starts a goroutine that notifies the observers and writes the log, unless
-// there is one or nothing to report. The goroutine ends when the queue is empty, so that
+// there is one or nothing to report or to finish. The goroutine ends when the queue is empty, so that
 // a room in which nothing happens has none. The caller holds r.mu.
 func (r *Room) startReporting() {
-	if r.notices.waiting() && !r.reporting {
+	if !r.reporting && (r.notices.waiting() || r.finished != nil) {
 		r.reporting = true
 		go r.report()
 	}
@@ -196,10 +196,7 @@ func (r *Room) Finish() <-chan struct{} {
 	defer r.mu.Unlock()
 	if r.finished == nil {
 		r.finished = make(chan struct{})
-		if !r.reporting {
-			r.reporting = true
-			go r.report()
-		}
+		r.startReporting()
 	}
 	return r.finished
 }

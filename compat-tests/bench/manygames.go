@@ -63,11 +63,11 @@ func (b *bench) countIn(games, each int) error {
 // counted is the result of countOn.
 type counted struct {
 	manygames.Result
-	load    float64 // cores that the load used
-	cpu     float64 // CPU seconds of the server per second
-	memory  float64 // of the games, in bytes
-	written int64   // numbers in the files
-	syncs   []float64
+	load    float64   // cores that the load used
+	cpu     float64   // CPU seconds of the server per second
+	memory  float64   // of the games, in bytes
+	written int64     // numbers in the files
+	syncs   []float64 // of probe
 }
 
 func (b *bench) countOn(name string, games int, interval time.Duration) (c counted, err error) {

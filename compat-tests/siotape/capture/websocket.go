@@ -188,7 +188,7 @@ func (s *socket) ended(from string, in *bufio.Reader, at, other *stream, err err
 // close records the close of a side, if it was the first, after what the other side did
 // before.
 func (s *socket) close(from string, at time.Duration, other *stream) {
-	s.await(at, func() bool { return !other.isBehind(at) && (!other.hungUpBefore(at) || s.isClosed()) })
+	s.await(at, func() bool { return s.isClosed() || !other.isBehind(at) && !other.hungUpBefore(at) })
 	s.line(at, tape.Line{From: from, Over: tape.WebSocket, Close: true})
 }
 

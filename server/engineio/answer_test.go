@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -100,34 +99,4 @@ func TestTheHandshake(t *testing.T) {
 			t.Errorf("it is answered %d, %q, %v; want %q", w.Code, body, h, want)
 		}
 	}
-}
-
-// A client is delayed for what its packets cost beyond the credit, and not before.
-func TestThrottle(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := new(Session)
-		delay := func(size int) time.Duration {
-			began := time.Now()
-			s.throttle(size)
-			return time.Since(began)
-		}
-		if d := delay(1) + delay(allowance); d != 0 {
-			t.Errorf("short packets are delayed by %v", d)
-		}
-		s.Slow(credit)
-		if d := delay(1); d != 0 {
-			t.Errorf("within its credit, a client is delayed by %v", d)
-		}
-		if d, want := delay(1_000_000), 1_000_000*byteCost; d != want {
-			t.Errorf("a packet of 1 MB is followed by a delay of %v, want %v", d, want)
-		}
-		if d, want := delay(allowance+1), (allowance+1)*byteCost; d != want {
-			t.Errorf("a packet just longer than the allowance is followed by a delay of %v, want %v", d, want)
-		}
-		s.Slow(time.Second)
-		if d := delay(allowance); d != time.Second {
-			t.Errorf("the delay is %v, want 1s", d)
-		}
-	})
 }

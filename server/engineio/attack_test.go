@@ -2,13 +2,14 @@ package engineio
 
 import (
 	"fmt"
-	"github.com/gobwas/ws"
 	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // connect opens a TCP connection to the server.
@@ -44,36 +45,19 @@ func TestTheConnectionOfARefusedWebSocketIsClosed(t *testing.T) {
 	}
 }
 
-// upgrading is the connection of an upgrade. Each Read returns one of parts, and then
-// the end.
+// upgrading is the connection of an upgrade.
 type upgrading struct {
-	net.Conn // nil
-	session  *Session
-	parts    []string
-	read     time.Time // the deadline
-	tooLate  bool      // the deadlines were removed after others may have begun to write
-}
-
-func (u *upgrading) Read(b []byte) (n int, err error) {
-	if len(u.parts) == 0 {
-		return 0, io.EOF
-	}
-	n = copy(b, u.parts[0])
-	u.parts = u.parts[1:]
-	return n, nil
+	scripted
+	session *Session
+	tooLate bool // the deadlines were removed after others may have begun to write
 }
 
 func (u *upgrading) Write(b []byte) (int, error)      { return len(b), nil }
 func (u *upgrading) Close() error                     { return nil }
 func (u *upgrading) SetWriteDeadline(time.Time) error { return nil }
 
-func (u *upgrading) SetReadDeadline(t time.Time) error {
-	u.read = t
-	return nil
-}
-
 func (u *upgrading) SetDeadline(t time.Time) error {
-	u.read = t
+	u.deadline = t
 	u.session.mu.Lock()
 	defer u.session.mu.Unlock()
 	u.tooLate = u.tooLate || t.IsZero() && u.session.conn != nil
@@ -82,15 +66,11 @@ func (u *upgrading) SetDeadline(t time.Time) error {
 
 func (s *testServer) upgrades(parts ...string) *upgrading {
 	session, _ := s.session(strings.TrimPrefix(s.opens(), "&sid="))
-	u := &upgrading{session: session, parts: parts}
+	u := &upgrading{scripted: scripted{parts: parts}, session: session}
 	c := &conn{session: session, net: u}
 	c.in.conn = u
 	c.serveUpgrade()
 	return u
-}
-
-func masked(op ws.OpCode, text string) string {
-	return string(ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(op, true, []byte(text)))))
 }
 
 // A frame that arrived in two parts removed the deadline of the upgrade: its WebSocket
@@ -98,10 +78,10 @@ func masked(op ws.OpCode, text string) string {
 func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
-	for _, frame := range []string{masked(ws.OpPing, "x"), masked(ws.OpText, "2probe")} {
-		u := s.upgrades(frame[:3], frame[3:])
-		if u.read.IsZero() || time.Until(u.read) > upgradeTimeout {
-			t.Errorf("after %q the upgrade may last until %v", frame, u.read)
+	for _, sent := range []string{frame(ws.OpPing, true, "x"), frame(ws.OpText, true, "2probe")} {
+		u := s.upgrades(sent[:3], sent[3:])
+		if u.deadline.IsZero() || time.Until(u.deadline) > upgradeTimeout {
+			t.Errorf("after %q the upgrade may last until %v", sent, u.deadline)
 		}
 	}
 }
@@ -111,7 +91,7 @@ func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
 func TestAnUpgradeKeepsTheDeadlineOfWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
-	if u := s.upgrades(masked(ws.OpText, "2probe"), masked(ws.OpText, "5")); u.tooLate || !u.read.IsZero() {
+	if u := s.upgrades(frame(ws.OpText, true, "2probe"), frame(ws.OpText, true, "5")); u.tooLate || !u.deadline.IsZero() {
 		t.Error("the deadlines are removed after the WebSocket has become the transport, or never")
 	}
 }
@@ -177,7 +157,7 @@ func TestAMessageIsMeasuredWithAllOfItsParts(t *testing.T) {
 	s := start(t, Options{})
 	conn := s.connect()
 	asksForWebSocket(conn, "", "13")
-	fmt.Fprint(conn, "\x01"+masked(ws.OpText, "4x")[1:]) // not the last part
+	fmt.Fprint(conn, "\x01"+frame(ws.OpText, true, "4x")[1:]) // not the last part
 	fmt.Fprint(conn, "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00")
 	text, err := io.ReadAll(conn)
 	if err != nil || s.reached(LimitPayload) != 1 {

@@ -294,3 +294,29 @@ func TestPayloads(t *testing.T) {
 		})
 	}
 }
+
+// The next request of a session that has ended is known, of the last 256 that have.
+func TestTombstones(t *testing.T) {
+	t.Parallel()
+	var ended tombstones
+	if ended.take("x") {
+		t.Error("a session that never was has ended")
+	}
+	const most = len(ended.ring)
+	ids := make([]string, 2*most+3)
+	for i := range ids {
+		ids[i] = newID()
+		ended.add(ids[i])
+		if len(ended.ids) > most {
+			t.Fatalf("%d are kept", len(ended.ids))
+		}
+	}
+	for i, id := range ids {
+		if got, want := ended.take(id), i >= len(ids)-most; got != want {
+			t.Errorf("session %d of %d is known: %v", i, len(ids), got)
+		}
+		if ended.take(id) {
+			t.Errorf("session %d is known twice", i)
+		}
+	}
+}

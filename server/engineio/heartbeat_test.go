@@ -1,7 +1,6 @@
 package engineio
 
 import (
-	"slices"
 	"testing"
 	"time"
 )
@@ -82,67 +81,5 @@ func TestBeat(t *testing.T) {
 	s.forget(b, false)
 	if n := s.pings.queue.Len() + s.pongs.queue.Len() + len(s.sessions); n != 0 {
 		t.Errorf("%d are left", n)
-	}
-}
-
-// Sessions that have joined nothing are ended in time, the oldest first.
-func TestOverdue(t *testing.T) {
-	t.Parallel()
-	const after = 10 * time.Second
-	l := newSlots(Limits{})
-	var sessions []*Session
-	start := time.Unix(1000, 0)
-	for i := range 4 {
-		s := &Session{group: "g"}
-		l.acquire(s)
-		l.setIdle(s, true)
-		s.idleSince = start.Add(time.Duration(i) * time.Second)
-		sessions = append(sessions, s)
-	}
-	l.setIdle(sessions[1], false) // it has joined
-	hour := start.Add(time.Hour)
-	for _, tt := range []struct {
-		at   time.Duration
-		want []*Session
-		next time.Time
-	}{
-		{after - 1, nil, start.Add(after)},
-		{after, sessions[:1], start.Add(after + 2*time.Second)},
-		{after + 5*time.Second, sessions[2:], hour},
-		{time.Minute, nil, hour},
-	} {
-		got, next := l.overdue(start.Add(tt.at-after), hour, after)
-		if !slices.Equal(got, tt.want) || !next.Equal(tt.next) {
-			t.Errorf("after %v, %d are overdue, and the next at %v; want %d, %v", tt.at, len(got), next, len(tt.want), tt.next)
-		}
-	}
-	if _, next := l.overdue(start, start, after); !next.Equal(start) {
-		t.Errorf("what is earlier is not kept: %v", next)
-	}
-}
-
-// The next request of a session that has ended is known, of the last 256 that have.
-func TestTombstones(t *testing.T) {
-	t.Parallel()
-	var ended tombstones
-	if ended.take("x") {
-		t.Error("a session that never was has ended")
-	}
-	const most = len(ended.ring)
-	ids := make([]string, 2*most+3)
-	for i := range ids {
-		ids[i] = newID()
-		ended.add(ids[i])
-		if len(ended.ids) > most {
-			t.Fatalf("%d are kept", len(ended.ids))
-		}
-	}
-	for i, id := range ids {
-		if got, want := ended.take(id), i >= len(ids)-most; got != want {
-			t.Errorf("session %d of %d is known: %v", i, len(ids), got)
-		}
-		if ended.take(id) {
-			t.Errorf("session %d is known twice", i)
-		}
 	}
 }

@@ -3,8 +3,10 @@ package engineio
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -212,4 +214,70 @@ func TestAQueueThatWasPolledKeepsNoMemory(t *testing.T) {
 	if most := max(256, 4*maxPolled); cap(s.queue) > most {
 		t.Errorf("%d packets are in a queue for %d", len(s.queue), cap(s.queue))
 	}
+}
+
+// Sessions that have joined nothing are ended in time, the oldest first.
+func TestOverdue(t *testing.T) {
+	t.Parallel()
+	const after = 10 * time.Second
+	l := newSlots(Limits{})
+	var sessions []*Session
+	start := time.Unix(1000, 0)
+	for i := range 4 {
+		s := &Session{group: "g"}
+		l.acquire(s)
+		l.setIdle(s, true)
+		s.idleSince = start.Add(time.Duration(i) * time.Second)
+		sessions = append(sessions, s)
+	}
+	l.setIdle(sessions[1], false) // it has joined
+	hour := start.Add(time.Hour)
+	for _, tt := range []struct {
+		at   time.Duration
+		want []*Session
+		next time.Time
+	}{
+		{after - 1, nil, start.Add(after)},
+		{after, sessions[:1], start.Add(after + 2*time.Second)},
+		{after + 5*time.Second, sessions[2:], hour},
+		{time.Minute, nil, hour},
+	} {
+		got, next := l.overdue(start.Add(tt.at-after), hour, after)
+		if !slices.Equal(got, tt.want) || !next.Equal(tt.next) {
+			t.Errorf("after %v, %d are overdue, and the next at %v; want %d, %v", tt.at, len(got), next, len(tt.want), tt.next)
+		}
+	}
+	if _, next := l.overdue(start, start, after); !next.Equal(start) {
+		t.Errorf("what is earlier is not kept: %v", next)
+	}
+}
+
+// A client is delayed for what its packets cost beyond the credit, and not before.
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := new(Session)
+		delay := func(size int) time.Duration {
+			began := time.Now()
+			s.throttle(size)
+			return time.Since(began)
+		}
+		if d := delay(1) + delay(allowance); d != 0 {
+			t.Errorf("short packets are delayed by %v", d)
+		}
+		s.Slow(credit)
+		if d := delay(1); d != 0 {
+			t.Errorf("within its credit, a client is delayed by %v", d)
+		}
+		if d, want := delay(1_000_000), 1_000_000*byteCost; d != want {
+			t.Errorf("a packet of 1 MB is followed by a delay of %v, want %v", d, want)
+		}
+		if d, want := delay(allowance+1), (allowance+1)*byteCost; d != want {
+			t.Errorf("a packet just longer than the allowance is followed by a delay of %v, want %v", d, want)
+		}
+		s.Slow(time.Second)
+		if d := delay(allowance); d != time.Second {
+			t.Errorf("the delay is %v, want 1s", d)
+		}
+	})
 }

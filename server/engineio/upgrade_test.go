@@ -3,6 +3,7 @@ package engineio
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -191,11 +192,8 @@ func cutTogether(t testing.TB, s *testServer, addr string) {
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Errorf("the upgrade was answered %v, %v", response, err)
 	}
-	masked := func(text string) []byte {
-		return ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(text))))
-	}
-	upgrade.Write(masked("2probe"))
-	upgrade.Write(masked("5"))
+	io.WriteString(upgrade, frame(ws.OpText, true, "2probe"))
+	io.WriteString(upgrade, frame(ws.OpText, true, "5"))
 	poll.(*net.TCPConn).SetLinger(0)
 	upgrade.(*net.TCPConn).SetLinger(0)
 	go poll.Close()

@@ -3,6 +3,8 @@ package numbersfile
 import (
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -306,5 +308,75 @@ func TestWhateverAWriteLeavesBehindARestartGoesOn(t *testing.T) {
 	}
 	if lines, bad, err := Verify(path); err != nil || bad != nil || lines != acked {
 		t.Errorf("%d lines, %v, %v, want %d", lines, bad, err, acked)
+	}
+}
+
+// What was written after another program has changed the file is taken back only if it is
+// the end of the file, and not at the place where it belongs.
+func TestTakeBack(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, text string
+		size       int64 // of the lines that are known
+		at         int64 // the position after the write
+		want       string
+	}{
+		{"after the known lines", "one\ntwo\nthree\n", 14, 14, "one\ntwo\nthree\n"},
+		{"after fewer lines", "one\nthree\n", 14, 10, "one\n"},
+		{"after more lines", "one\ntwo\nx\nthree\n", 14, 16, "one\ntwo\nx\n"},
+		{"before other lines", "one\nthree\nx\n", 14, 10, "one\nthree\nx\n"},
+	} {
+		path := filepath.Join(dirWith(t, tt.text), Name)
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if _, err := file.Seek(tt.at, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		d := &durable{disk: appended{file}, size: tt.size}
+		if err := d.takeBack(int64(len("three\n"))); err != nil || content(t, path) != tt.want {
+			t.Errorf("%s: the file is %q, %v", tt.name, content(t, path), err)
+		}
+	}
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	closed := &durable{disk: appended{file}}
+	if err := closed.takeBack(1); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("a closed file: %v", err)
+	}
+	retried := func(error) bool { t.Error("it is tried again"); return false }
+	if _, err := closed.write([]byte("one\n"), retried); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("a write to a closed file: %v", err)
+	}
+}
+
+// Once a failed write was undone, what another program appends is not cut off.
+func TestAWriteThatWasUndoneIsUndoneOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, d := openFaulty(t, dir)
+	d.set(func() { d.write = d.part(2, syscall.ENOSPC) })
+	r := start(f)
+	r.Append(1)
+	if state := r.next(t).state; state == "works" {
+		t.Errorf("the state is %q", state)
+	}
+	d.set(func() { d.write = nil })
+	r.written(t, 1)
+	path := filepath.Join(dir, Name)
+	if err := os.WriteFile(path, []byte("one\nnot a number\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r.Append(2)
+	if err := r.ended(t); !errors.Is(err, ErrChanged) {
+		t.Errorf("it ends with %v", err)
+	}
+	if got := content(t, path); got != "one\nnot a number\n" {
+		t.Errorf("the file is %q", got)
 	}
 }

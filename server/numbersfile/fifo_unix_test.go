@@ -60,7 +60,7 @@ func TestFaithfulModeReportsWhichLinesOfAWriteAreLost(t *testing.T) {
 	}
 	r := start(f)
 	read := make([]byte, 1000)
-	eventually(t, func() bool { // at the end, until the pipe has a writer
+	waitFor(t, "a writer of the pipe", func() bool { // at the end, until the pipe has a writer
 		_, err = io.ReadFull(reader, read)
 		return err != io.EOF
 	})

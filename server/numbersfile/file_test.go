@@ -368,3 +368,18 @@ func TestFaithfulModeMakesNoFileBeforeTheFirstNumber(t *testing.T) {
 		t.Errorf("it made %v", entries)
 	}
 }
+
+// A file to which nothing is written has no goroutine of its own.
+func TestAnIdleFileHasNoGoroutine(t *testing.T) {
+	t.Parallel()
+	r := start(mustOpen(t, t.TempDir(), Options{}))
+	for n := int64(1); n <= 3; n++ {
+		r.Append(n)
+		r.next(t)
+		waitFor(t, "the goroutine to end", func() bool {
+			r.queue.mu.Lock()
+			defer r.queue.mu.Unlock()
+			return !r.queue.working
+		})
+	}
+}

@@ -108,28 +108,3 @@ func TestReadyWhileAGameIsBeingOpened(t *testing.T) {
 	delete(d.open, "blue")
 	d.mu.Unlock()
 }
-
-// A file to which nothing is written has no goroutine of its own.
-func TestAnIdleFileHasNoGoroutine(t *testing.T) {
-	t.Parallel()
-	r := start(mustOpen(t, t.TempDir(), Options{}))
-	for n := int64(1); n <= 3; n++ {
-		r.Append(n)
-		r.next(t)
-		eventually(t, func() bool {
-			r.queue.mu.Lock()
-			defer r.queue.mu.Unlock()
-			return !r.queue.working
-		})
-	}
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not become so")
-		}
-	}
-}

@@ -155,3 +155,19 @@ func TestALockThatIsHeldLeavesNoFileOpen(t *testing.T) {
 		t.Errorf("the file is still open: %v", err)
 	}
 }
+
+// A server that takes over a directory which it cannot use says why.
+func TestADirectoryThatCannotBeTakenOver(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	release := heldBy(t, path)
+	s := openShared(t, path, "b", Options{})
+	if err := os.WriteFile(filepath.Join(path, gamesDir), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	waitFor(t, "the reason", func() bool {
+		err := s.Ready()
+		return errors.Is(err, store.ErrNoOwner) && strings.Contains(err.Error(), filepath.Join(path, gamesDir))
+	})
+}

@@ -166,3 +166,13 @@ func checkContains(tb testing.TB, err error, want string) {
 		tb.Errorf("error is %v, want one with %q", err, want)
 	}
 }
+
+// waitFor waits until done returns true.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v, still waiting for %s", patience, what)
+		}
+	}
+}

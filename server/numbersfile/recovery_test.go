@@ -2,6 +2,7 @@ package numbersfile
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -271,6 +272,61 @@ func TestReading(t *testing.T) {
 	} {
 		if text != want {
 			t.Errorf("%q, want %q", text, want)
+		}
+	}
+}
+
+// Only a regular file with the same content is the copy of what was cut off.
+func TestSame(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "copy")
+	if err := os.WriteFile(path, []byte("tw\x00"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"tw\x00": true, "tw": false, "tw\x00\x00": false, "tx\x00": false, "tw\x01": false, "xw\x00": false, "": false} {
+		r := strings.NewReader("one\n" + text)
+		if got := same(path, io.NewSectionReader(r, 4, int64(len(text)))); got != want {
+			t.Errorf("%q is the same: %v", text, got)
+		}
+	}
+	for _, other := range []string{dir, filepath.Join(dir, "none"), os.DevNull} {
+		if same(other, io.NewSectionReader(strings.NewReader(""), 0, 0)) {
+			t.Errorf("%s is the same as nothing", other)
+		}
+	}
+}
+
+// Numbers beyond those that a file of this size can hold in order are not looked at.
+func TestLastUnbrokenOfFarNumbers(t *testing.T) {
+	t.Parallel()
+	for n := int64(1); n <= 200; n++ {
+		text := spelling.Spell(n) + "\n"
+		want := int64(0)
+		if n == 1 {
+			want = 1
+		}
+		got, err := lastUnbroken(io.NewSectionReader(strings.NewReader(text), 0, int64(len(text))), 0, func(int64) {})
+		if err != nil || got != want {
+			t.Errorf("%q has the numbers up to %d, %v", text, got, err)
+		}
+	}
+}
+
+// Progress is reported for each megabyte.
+func TestProgressOfLastUnbroken(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("not a number\n", 300_000)
+	var at []int64
+	if _, err := lastUnbroken(io.NewSectionReader(strings.NewReader(text), 0, int64(len(text))), 0, func(done int64) { at = append(at, done) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(at) != len(text)>>20 {
+		t.Fatalf("it is reported %d times for %d bytes", len(at), len(text))
+	}
+	for i, done := range at {
+		if least := int64(i+1) << 20; done < least || done > least+20 {
+			t.Errorf("report %d is of %d bytes", i, done)
 		}
 	}
 }

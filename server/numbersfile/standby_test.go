@@ -3,6 +3,7 @@ package numbersfile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,11 +137,7 @@ func TestOneOfSeveralServersOwnsADirectory(t *testing.T) {
 	if _, err := a.Open(t.Context(), store.Default, true); err == nil {
 		t.Error("a closed one opens a game")
 	}
-	for deadline := time.Now().Add(patience); !isOwned(b) && !isOwned(c); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the directory is not taken over")
-		}
-	}
+	waitFor(t, "the directory to be taken over", func() bool { return isOwned(b) || isOwned(c) })
 	next := b
 	if isOwned(c) {
 		next = c
@@ -177,11 +174,7 @@ func TestAnOwnerFileIsBelievedOnlyOfWhoHasTheLock(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(path, OwnerName), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(patience); !errors.Is(b.Ready(), store.ErrNoOwner); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("with %q it says %v", text, b.Ready())
-			}
-		}
+		waitFor(t, fmt.Sprintf("%q not to be believed", text), func() bool { return errors.Is(b.Ready(), store.ErrNoOwner) })
 		checkContains(t, b.Ready(), "has not published its address")
 		writeOwner(path, a.self)
 		waitElsewhere(t, b, "a")
@@ -340,4 +333,58 @@ func TestADirectoryThatCannotBeLockedIsNotStoodByFor(t *testing.T) {
 	os.WriteFile(file, nil, 0o666)
 	_, err = OpenShared(file, 0, store.Elsewhere{}, Options{})
 	checkContains(t, err, "-data must name a directory")
+}
+
+// The owner file is written in place of what a server left that was killed, and nothing is
+// left of one that could not be written.
+func TestWriteOwner(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	temp := filepath.Join(path, OwnerName+".tmp")
+	if err := os.WriteFile(temp, []byte("{"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	self := store.Elsewhere{Owner: "a", Addr: "a:1", Secret: "secret"}
+	if err := writeOwner(path, self); err != nil {
+		t.Fatal(err)
+	}
+	if owner, err := readOwner(path); err != nil || *owner != self {
+		t.Errorf("read is %v, %v", owner, err)
+	}
+	checkTree(t, path, OwnerName)
+	path = t.TempDir()
+	if err := os.MkdirAll(filepath.Join(path, OwnerName, "in the way"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeOwner(path, self); err == nil {
+		t.Error("it is written over a directory")
+	}
+	checkTree(t, path, OwnerName, OwnerName+"/in the way")
+}
+
+// The file of faithful mode is opened by the server that owns the directory.
+func TestOpenFile(t *testing.T) {
+	t.Parallel()
+	path := dirWith(t, "x\n")
+	s := openShared(t, path, "a", Options{Faithful: true})
+	waitOwned(t, s)
+	f, err := s.OpenFile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.AppendLine("seven")
+	if err := f.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := content(t, filepath.Join(path, Name)); got != "x\nseven\n" {
+		t.Errorf("the file is %q", got)
+	}
+	broken := openShared(t, t.TempDir(), "b", Options{})
+	waitOwned(t, broken)
+	if err := os.Mkdir(filepath.Join(broken.path, Name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := broken.OpenFile(t.Context()); err == nil || !strings.Contains(err.Error(), Name) {
+		t.Errorf("a directory is opened as the file: %v", err)
+	}
 }

@@ -134,3 +134,74 @@ func TestWhatTakesLongSaysHowFarItIs(t *testing.T) {
 		}
 	})
 }
+
+func TestLastUnbroken(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{
+		"":                            0,
+		"one\ntwo\n":                  2,
+		"one\nthree\ntwo\n":           3,
+		"one\nthree\ntwo\nfour":       3,
+		counted(1, 999) + "x\n":       999,
+		counted(1, 5) + counted(5, 7): 7,
+	} {
+		if got, err := LastUnbroken(filepath.Join(dirWith(t, text), Name)); err != nil || got != want {
+			t.Errorf("%.40q has the numbers up to %d, %v; want %d", text, got, err, want)
+		}
+	}
+	if _, err := LastUnbroken(filepath.Join(t.TempDir(), Name)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no file: %v", err)
+	}
+	if _, err := LastUnbroken(t.TempDir()); err == nil {
+		t.Error("a directory has numbers")
+	}
+}
+
+// failingReader fails for offsets from at on.
+type failingReader struct {
+	io.ReaderAt
+	at int64
+}
+
+var errRead = errors.New("input/output error")
+
+func (r failingReader) ReadAt(b []byte, offset int64) (int, error) {
+	if offset+int64(len(b)) > r.at {
+		return 0, errRead
+	}
+	return r.ReaderAt.ReadAt(b, offset)
+}
+
+// A part of a file that cannot be read is an error, wherever it is, and not the end of the
+// count.
+func TestAFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	text := counted(1, 100_000)
+	size := int64(len(text))
+	for _, at := range []int64{0, 1, size / 2, size - 1} {
+		if got, err := readPrefix(failingReader{strings.NewReader(text), at}, size, func(int64) {}); !errors.Is(err, errRead) {
+			t.Errorf("unreadable from byte %d on, it has %d lines, %v", at, got.lines, err)
+		}
+	}
+	if _, err := mismatchAfter(failingReader{strings.NewReader("one\nx\n"), 5}, 6, prefix{1, 4}); !errors.Is(err, errRead) {
+		t.Errorf("the line that differs: %v", err)
+	}
+}
+
+// Lines of about the length at which they are shortened.
+func TestShortenedLines(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[int]string{
+		79: strings.Repeat("x", 79),
+		80: strings.Repeat("x", 80),
+		81: strings.Repeat("x", 80) + "…",
+	} {
+		for _, end := range []string{"", "\n", "\nmore\n"} {
+			text := strings.Repeat("x", length) + end
+			got, err := mismatchAfter(strings.NewReader(text), int64(len(text)), prefix{})
+			if err != nil || got.Got != want || got.Torn != (end == "" && length <= 80) {
+				t.Errorf("%d characters and %q: %q, torn %v, %v", length, end, got.Got, got.Torn, err)
+			}
+		}
+	}
+}

@@ -77,9 +77,32 @@ func TestBeat(t *testing.T) {
 	if b.beat != nil || a.beat == nil || pinged(a) != 3 || pinged(b) != 1 {
 		t.Error("the wrong session is ended")
 	}
-	s.forget(a, false)
-	s.forget(b, false)
+	for _, session := range []*Session{a, b, open("c")} {
+		s.forget(session, false)
+		session.pinged = true
+		s.pong(session) // one that comes late
+	}
 	if n := s.pings.queue.Len() + s.pongs.queue.Len() + len(s.sessions); n != 0 {
 		t.Errorf("%d are left", n)
+	}
+}
+
+// A session that joins nothing in time is ended, and the next call is not later than that.
+func TestBeatEndsSessionsThatJoinNothing(t *testing.T) {
+	t.Parallel()
+	const timeout = 10 * time.Second
+	s := &Server{options: Options{JoinTimeout: timeout}, slots: newSlots(Limits{})}
+	session := &Session{server: s, ending: true}
+	s.slots.acquire(session)
+	s.slots.setIdle(session, true)
+	now := session.idleSince
+	if next := s.beat(now.Add(timeout / 2)); !next.Equal(now.Add(timeout)) {
+		t.Errorf("the next beat is %v after the session was opened", next.Sub(now))
+	}
+	if session.idle[0] == nil {
+		t.Error("the session is ended too early")
+	}
+	if next := s.beat(now.Add(timeout)); next.Before(now.Add(time.Hour)) || session.idle[0] != nil {
+		t.Errorf("the session is not ended, or the next beat is %v after it was opened", next.Sub(now))
 	}
 }

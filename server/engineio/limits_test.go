@@ -2,7 +2,9 @@ package engineio
 
 import (
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -280,4 +282,116 @@ func TestThrottle(t *testing.T) {
 			t.Errorf("the delay is %v, want 1s", d)
 		}
 	})
+}
+
+// What a client has been answered is sent before it is delayed, also if it is corked.
+func TestAnswersAreSentBeforeADelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, end := net.Pipe()
+		defer end.Close()
+		s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: newBudget(0, 0)}}
+		s.conn = &conn{session: s, net: end}
+		s.Cork()
+		s.Send("x")
+		s.Slow(credit + time.Second)
+		began := time.Now()
+		arrived := make(chan time.Duration, 1)
+		go func() {
+			io.ReadFull(client, make([]byte, 4)) // the frame of "4x"
+			arrived <- time.Since(began)
+		}()
+		s.throttle(1)
+		if d := <-arrived; d != 0 || time.Since(began) != time.Second {
+			t.Errorf("the answer arrives after %v, and the delay ends after %v", d, time.Since(began))
+		}
+		s.Send("y")
+		synctest.Wait()
+		if len(s.queue) != 1 {
+			t.Error("after the delay, the session is not corked")
+		}
+	})
+}
+
+// A session that is evicted for one limit counts for the others of which it uses a slot,
+// and for those only.
+func TestVictimsOfSeveralLimits(t *testing.T) {
+	t.Parallel()
+	at := func(address, group string) *Session {
+		return &Session{addressKey: netip.MustParseAddr(address), group: group}
+	}
+	for _, tt := range []struct {
+		name           string
+		address, group string
+		victims        []int
+	}{
+		{"the address and the group of one session", "10.0.0.1", "a", []int{0}},
+		{"the address of one, the group of the other", "10.0.0.1", "b", []int{0, 1}},
+		{"the group of one", "10.0.0.3", "b", []int{1}},
+		{"neither", "10.0.0.3", "c", []int{0}},
+	} {
+		l := newSlots(Limits{Sessions: 2, SessionsPerAddress: 1, SessionsPerGroup: 1})
+		open := []*Session{at("10.0.0.1", "a"), at("10.0.0.2", "b")}
+		for _, s := range open {
+			if victims, reached := l.acquire(s); victims != nil || reached != "" {
+				t.Fatalf("the first sessions evict %d, limit %q", len(victims), reached)
+			}
+			l.setIdle(s, true)
+		}
+		third := at(tt.address, tt.group)
+		victims, reached := l.acquire(third)
+		var got []int
+		for _, v := range victims {
+			got = append(got, slices.Index(open, v))
+		}
+		if !slices.Equal(got, tt.victims) || reached != "" {
+			t.Errorf("%s: evicted %v, limit %q; want %v", tt.name, got, reached, tt.victims)
+		}
+		if want := 3 - len(tt.victims); l.all.open != want {
+			t.Errorf("%s: %d are open, want %d", tt.name, l.all.open, want)
+		}
+		open = append(open, third)
+		for _, s := range open {
+			l.release(s)
+			l.release(s)
+		}
+		if l.all.open != 0 || len(l.address) != 0 || len(l.group) != 0 || l.all.oldest() != nil {
+			t.Errorf("%s: of sessions that have ended, %d are open, with %d addresses and %d groups", tt.name, l.all.open, len(l.address), len(l.group))
+		}
+	}
+}
+
+// A budget is used up to its last byte, and not beyond. What an address has given back,
+// others can use.
+func TestTheLastByteOfABudget(t *testing.T) {
+	t.Parallel()
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	budget := newBudget(10, 7)
+	for _, tt := range []struct {
+		address  netip.Addr
+		from, to int64
+		ok       bool
+		used     int64
+	}{
+		{a, 0, allowance, true, 0},
+		{a, allowance, allowance + 8, false, 0},
+		{a, allowance, allowance + 7, true, 7},
+		{a, 0, allowance + 1, false, 7}, // of a second session
+		{b, 0, allowance + 4, false, 7},
+		{b, 0, allowance + 3, true, 10},
+		{b, allowance + 3, allowance + 3, true, 10},
+		{b, 0, 1, true, 10}, // not counted
+		{a, allowance + 7, allowance + 2, true, 5},
+		{b, allowance + 3, allowance + 8, false, 5},
+		{b, allowance + 3, allowance + 7, true, 9},
+		{b, allowance + 7, 0, true, 2},
+		{a, allowance + 2, 0, true, 0},
+	} {
+		if err := budget.resize(tt.address, tt.from, tt.to); (err == nil) != tt.ok || budget.inUse() != tt.used {
+			t.Errorf("from %d to %d of %v: %v, with %d in use; want %d", tt.from, tt.to, tt.address, err, budget.inUse(), tt.used)
+		}
+	}
+	if len(budget.by) != 0 {
+		t.Errorf("%d addresses are kept", len(budget.by))
+	}
 }

@@ -1,9 +1,11 @@
 package engineio
 
 import (
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 func TestParsePayload(t *testing.T) {
@@ -58,6 +60,36 @@ func TestParsePayload(t *testing.T) {
 		again, err := parsePayload(string(appendPayload(nil, got)), 0)
 		if err != nil || !slices.Equal(slices.Collect(again), got) {
 			t.Errorf("%q: what is put together is different, %v", tt.body, err)
+		}
+	}
+}
+
+// Of Base64, only the characters of its alphabet are read.
+func TestTheAlphabetOfBase64(t *testing.T) {
+	t.Parallel()
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	all := make([]byte, 128)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	text := strings.ReplaceAll(string(all), "=", "") // which ends it
+	sorted := []byte(alphabet)
+	slices.Sort(sorted)
+	want, err := base64.StdEncoding.DecodeString(string(sorted))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := parsePacket("b" + text); err != nil || p.data != string(want) {
+		t.Errorf("of all characters, %x is read, %v; want %x", p.data, err, want)
+	}
+}
+
+// A queued packet is counted with all of its memory.
+func TestTheCostOfAPacket(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{"", "4x", strings.Repeat("x", 1000)} {
+		if got, least := (packet{data: data}).cost(), int64(len(data))+int64(unsafe.Sizeof(packet{})); got < least {
+			t.Errorf("a packet of %d bytes costs %d, it takes %d", len(data), got, least)
 		}
 	}
 }

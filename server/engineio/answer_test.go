@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -82,21 +83,85 @@ func TestAnswers(t *testing.T) {
 // The handshake over polling says how long its answer is.
 func TestTheHandshake(t *testing.T) {
 	t.Parallel()
-	s := start(t, Options{PingInterval: 3 * time.Second, PingTimeout: 2 * time.Second, MaxPayload: 1234})
-	for query, want := range map[string]string{
-		"":      `0{"sid":"<sid>","upgrades":["websocket"],"pingTimeout":2000,"pingInterval":3000,"maxPayload":1234}`,
-		"&j=07": `___eio[7]("0{\"sid\":\"<sid>\",\"upgrades\":[\"websocket\"],\"pingTimeout\":2000,\"pingInterval\":3000,\"maxPayload\":1234}");`,
+	o := Options{PingInterval: 3 * time.Second, PingTimeout: 2 * time.Second, MaxPayload: 1234}
+	for _, tt := range []struct {
+		query string
+		o     Options
+		want  string
+	}{
+		{"", Options{}, `0{"sid":"<sid>","upgrades":["websocket"],"pingTimeout":20000,"pingInterval":25000,"maxPayload":1000000}`},
+		{"", o, `0{"sid":"<sid>","upgrades":["websocket"],"pingTimeout":2000,"pingInterval":3000,"maxPayload":1234}`},
+		{"&j=07", o, `___eio[7]("0{\"sid\":\"<sid>\",\"upgrades\":[\"websocket\"],\"pingTimeout\":2000,\"pingInterval\":3000,\"maxPayload\":1234}");`},
 	} {
+		s := start(t, tt.o)
 		w := httptest.NewRecorder()
-		s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4"+query, nil))
+		s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4"+tt.query, nil))
 		s.mu.Lock()
 		body := w.Body.String()
 		for sid := range s.sessions {
 			body = strings.Replace(body, sid, "<sid>", 1)
 		}
 		s.mu.Unlock()
-		if h := w.Result().Header; w.Code != 200 || body != want || h.Get("Content-Type") != "text/plain; charset=UTF-8" || w.Result().ContentLength != int64(w.Body.Len()) {
-			t.Errorf("it is answered %d, %q, %v; want %q", w.Code, body, h, want)
+		if h := w.Result().Header; w.Code != 200 || body != tt.want || h.Get("Content-Type") != "text/plain; charset=UTF-8" || w.Result().ContentLength != int64(w.Body.Len()) {
+			t.Errorf("it is answered %d, %q, %v; want %q", w.Code, body, h, tt.want)
+		}
+	}
+}
+
+// Handshakes are refused as python-engineio refuses them, or with the limit that is
+// reached. The first session of a limit is opened.
+func TestHandshakesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	nobody := func(r *http.Request) bool { return r.URL.Query().Get("first") != "" }
+	for name, tt := range map[string]struct {
+		o            Options
+		status       int
+		kind, answer string
+		retry, log   string
+	}{
+		"not authorized":         {Options{Authorize: nobody}, 401, "application/json", `"Unauthorized"`, "", ""},
+		"all":                    {Options{Limits: Limits{Sessions: 1}}, 503, "text/plain", `"too many sessions: the limit is 1"`, "5", "sessions"},
+		"those of an address":    {Options{Limits: Limits{SessionsPerAddress: 1}}, 429, "text/plain", `"too many sessions from 192.0.2.1: the limit is 1"`, "5", "sessions_per_address"},
+		"those of all addresses": {Options{Limits: Limits{Sessions: 1, SessionsPerAddress: 2}}, 503, "text/plain", `"too many sessions: the limit is 1"`, "5", "sessions"},
+	} {
+		var log strings.Builder
+		tt.o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		s := New(func(session *Session) Handler {
+			session.SetJoined(true) // so that it is not evicted
+			return recorder{session: session}
+		}, tt.o)
+		t.Cleanup(s.Close)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4&first=1", nil))
+		if w.Code != 200 {
+			t.Errorf("%s: the first session is answered %d, %q", name, w.Code, w.Body)
+		}
+		w = httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4", nil))
+		if h := w.Result().Header; w.Code != tt.status || w.Body.String() != tt.answer || h.Get("Content-Type") != tt.kind || h.Get("Retry-After") != tt.retry {
+			t.Errorf("%s: it is answered %d, %q, %v; want %d, %q", name, w.Code, w.Body, h, tt.status, tt.answer)
+		}
+		if want := "limit=" + tt.log; tt.log != "" && !strings.Contains(log.String(), want+` group="" address=192.0.2.1`) {
+			t.Errorf("%s: the log has\n%s", name, &log)
+		}
+	}
+}
+
+// The address of a client is what the connection has, also if that is not an IP address.
+func TestAddressesOfClients(t *testing.T) {
+	t.Parallel()
+	for remote, want := range map[string]string{"192.0.2.1:1234": "192.0.2.1", "[2001:db8::1]:80": "2001:db8::1", "@": "@"} {
+		addresses := make(chan string, 1)
+		s := New(func(session *Session) Handler {
+			addresses <- session.Addr()
+			return recorder{session: session}
+		}, Options{})
+		t.Cleanup(s.Close)
+		r := httptest.NewRequest("GET", "/?EIO=4", nil)
+		r.RemoteAddr = remote
+		s.ServeHTTP(httptest.NewRecorder(), r)
+		if got := <-addresses; got != want {
+			t.Errorf("%q is the address %q", remote, got)
 		}
 	}
 }

@@ -225,9 +225,11 @@ func TestCloseIsCalledOnce(t *testing.T) {
 func TestASessionThatHasEndedIsAnswered500Once(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
-	for _, last := range []string{"1", "9"} {
+	for last, answer := range map[string]string{"1": "OK", "9": `"Bad Request"`} {
 		sid := s.opens()
-		s.request("POST", sid, last)
+		if _, text := s.request("POST", sid, last); text != answer {
+			t.Errorf("%q is answered %q", last, text)
+		}
 		for i, want := range []int{500, 400, 400} {
 			if status, _ := s.request("GET", sid, ""); status != want {
 				t.Errorf("after %q request %d is answered %d, want %d", last, i+1, status, want)

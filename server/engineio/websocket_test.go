@@ -1,7 +1,9 @@
 package engineio
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -111,5 +113,31 @@ func TestNothingIsSentAfterTheEnd(t *testing.T) {
 	expectClosed(t, conn)
 	if _, sending := s.Usage(); sending != 0 {
 		t.Errorf("%d bytes are still counted", sending)
+	}
+}
+
+// Sessions of which the client has not received everything are pending.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for i := range 3 {
+		client, end := net.Pipe()
+		defer client.Close()
+		session := &Session{server: s.Server, id: fmt.Sprint(i)}
+		session.conn = &conn{session: session, net: end}
+		s.Server.mu.Lock()
+		s.sessions[session.id] = session
+		s.Server.mu.Unlock()
+		if n := s.Pending(); n != i {
+			t.Errorf("%d sessions are pending, want %d", n, i)
+		}
+		session.Send("x") // waits for the client to read
+		defer func() {
+			io.ReadFull(client, make([]byte, len("..4x")))
+			waitFor(t, "it to be written", func() bool { return s.Pending() == i })
+		}()
+	}
+	if n := s.Pending(); n != 3 {
+		t.Errorf("%d sessions are pending, want 3", n)
 	}
 }

@@ -2,47 +2,15 @@ package engineio
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
-
-func TestDebt(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(0, 0)
-	var d debt
-	if got := d.delay(now); got != 0 {
-		t.Errorf("without a debt it waits %v", got)
-	}
-	d.add(credit, now)
-	if got := d.delay(now); got > 0 {
-		t.Errorf("within the credit it waits %v", got)
-	}
-	d.add(time.Second, now)
-	if got := d.delay(now); got != time.Second {
-		t.Errorf("it waits %v, want 1s", got)
-	}
-	if got := d.delay(now.Add(400 * time.Millisecond)); got != 600*time.Millisecond {
-		t.Errorf("after 400ms it waits %v, want 600ms", got)
-	}
-	d.add(time.Hour, now)
-	if got := d.delay(now); got != maxDelay {
-		t.Errorf("it waits %v, want %v at most", got, maxDelay)
-	}
-	d = debt{}
-	d.add(time.Second, now)
-	d.add(time.Millisecond, now.Add(time.Hour))
-	if got := d.delay(now.Add(time.Hour)); got > 0 {
-		t.Errorf("after an hour it waits %v", got)
-	}
-}
 
 // Bytes of incomplete messages and bytes that clients do not read are bounded; only the
 // client that exceeds the limit is refused or ended.
@@ -254,63 +222,43 @@ func TestOverdue(t *testing.T) {
 	}
 }
 
-// A client is delayed for what its packets cost beyond the credit, and not before.
-func TestThrottle(t *testing.T) {
+// What a handler reserves counts until it gives it back or the session ends.
+func TestReserve(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := new(Session)
-		delay := func(size int) time.Duration {
-			began := time.Now()
-			s.throttle(size)
-			return time.Since(began)
+	s := start(t, Options{Limits: Limits{Receiving: 1000}})
+	session := s.opened(s.opens())
+	for i, tt := range []struct {
+		bytes   int
+		ok      bool
+		counted int64
+		limits  int
+	}{
+		{allowance + 900, true, 900, 0},
+		{100, true, 1000, 0},
+		{1, false, 1000, 1},
+		{-200, true, 800, 1},
+		{201, false, 800, 2},
+		{200, true, 1000, 2},
+	} {
+		err := session.Reserve(tt.bytes)
+		if got, _ := s.Usage(); (err == nil) != tt.ok || got != tt.counted || s.reached(LimitReceiving) != tt.limits {
+			t.Errorf("%d: after %d bytes, %d are counted and the limit was reached %d times, %v", i, tt.bytes, got, s.reached(LimitReceiving), err)
 		}
-		if d := delay(1) + delay(allowance); d != 0 {
-			t.Errorf("short packets are delayed by %v", d)
-		}
-		s.Slow(credit)
-		if d := delay(1); d != 0 {
-			t.Errorf("within its credit, a client is delayed by %v", d)
-		}
-		if d, want := delay(1_000_000), 1_000_000*byteCost; d != want {
-			t.Errorf("a packet of 1 MB is followed by a delay of %v, want %v", d, want)
-		}
-		if d, want := delay(allowance+1), (allowance+1)*byteCost; d != want {
-			t.Errorf("a packet just longer than the allowance is followed by a delay of %v, want %v", d, want)
-		}
-		s.Slow(time.Second)
-		if d := delay(allowance); d != time.Second {
-			t.Errorf("the delay is %v, want 1s", d)
-		}
+	}
+	session.Close("it ends")
+	waitFor(t, "the session to end", func() bool {
+		session.mu.Lock()
+		defer session.mu.Unlock()
+		return session.settled
 	})
-}
-
-// What a client has been answered is sent before it is delayed, also if it is corked.
-func TestAnswersAreSentBeforeADelay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		client, end := net.Pipe()
-		defer end.Close()
-		s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: newBudget(0, 0)}}
-		s.conn = &conn{session: s, net: end}
-		s.Cork()
-		s.Send("x")
-		s.Slow(credit + time.Second)
-		began := time.Now()
-		arrived := make(chan time.Duration, 1)
-		go func() {
-			io.ReadFull(client, make([]byte, 4)) // the frame of "4x"
-			arrived <- time.Since(began)
-		}()
-		s.throttle(1)
-		if d := <-arrived; d != 0 || time.Since(began) != time.Second {
-			t.Errorf("the answer arrives after %v, and the delay ends after %v", d, time.Since(began))
+	for _, bytes := range []int{-100, allowance + 2000} {
+		if err := session.Reserve(bytes); err != nil {
+			t.Errorf("after the end: %v", err)
 		}
-		s.Send("y")
-		synctest.Wait()
-		if len(s.queue) != 1 {
-			t.Error("after the delay, the session is not corked")
+		if got, _ := s.Usage(); got != 0 {
+			t.Errorf("after the end, %d bytes are counted", got)
 		}
-	})
+	}
 }
 
 // A session that is evicted for one limit counts for the others of which it uses a slot,

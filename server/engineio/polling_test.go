@@ -179,3 +179,44 @@ func TestTwoPollsAtTheSameTime(t *testing.T) {
 	}
 	waitFor(t, "the session to end", func() bool { return s.open.Load() == 0 && s.Sessions() == 0 })
 }
+
+// farewell is a Handler that says bye.
+type farewell struct{ session *Session }
+
+func (farewell) Message([]byte, bool) {}
+
+func (farewell) Heartbeat() {}
+
+func (f farewell) Close(string) { f.session.Send("bye") }
+
+// A client that leaves gets what the handler sends it at the end; one that is ended for
+// what it has sent does not.
+func TestTheLastPoll(t *testing.T) {
+	t.Parallel()
+	for last, want := range map[string]string{"1": "4bye", "9": "6"} {
+		s := New(func(session *Session) Handler { return farewell{session} }, Options{})
+		t.Cleanup(s.Close)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4", nil))
+		s.mu.Lock()
+		var session *Session
+		for _, session = range s.sessions {
+		}
+		s.mu.Unlock()
+		answer := make(chan string, 1)
+		go func() {
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4&sid="+session.ID(), nil))
+			answer <- w.Body.String()
+		}()
+		waitFor(t, "the poll to wait", func() bool {
+			session.mu.Lock()
+			defer session.mu.Unlock()
+			return session.waiting != nil
+		})
+		s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/?EIO=4&sid="+session.ID(), strings.NewReader(last)))
+		if got := <-answer; got != want {
+			t.Errorf("after %q the last poll is answered %q, want %q", last, got, want)
+		}
+	}
+}

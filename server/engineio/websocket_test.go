@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -139,5 +140,29 @@ func TestPending(t *testing.T) {
 	}
 	if n := s.Pending(); n != 3 {
 		t.Errorf("%d sessions are pending, want 3", n)
+	}
+}
+
+// A session that begins on a WebSocket is not offered an upgrade.
+func TestTheHandshakeOfAWebSocket(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	_, got, err := s.dial("").ReadMessage()
+	if err != nil || !strings.HasSuffix(string(got), `","upgrades":[],"pingTimeout":20000,"pingInterval":25000,"maxPayload":1000000}`) {
+		t.Errorf("it begins with %s, %v", got, err)
+	}
+}
+
+// A session of which the WebSocket cannot be opened ends, and has no handler.
+func TestAHandshakeThatFails(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	r := httptest.NewRequest("GET", "/?EIO=4&transport=websocket", nil) // without a key
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	waitFor(t, "the session to end", func() bool { return s.Sessions() == 0 })
+	if n := s.open.Load(); n != 0 {
+		t.Errorf("%d handlers were made for it", n)
 	}
 }

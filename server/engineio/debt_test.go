@@ -96,3 +96,20 @@ func TestAnswersAreSentBeforeADelay(t *testing.T) {
 		}
 	})
 }
+
+// Each packet counts, with its length.
+func TestLongPacketsAreThrottled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := new(Session) // without a handler
+		began := time.Now()
+		for range 3 {
+			if err := s.packet(typeMessage, make([]byte, 1_000_000), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d, want := time.Since(began), 3_000_000*byteCost-credit; d != want {
+			t.Errorf("three packets of 1 MB take %v, want %v", d, want)
+		}
+	})
+}

@@ -182,6 +182,9 @@ func TestHeartbeat(t *testing.T) {
 		if s.pings.queue.Len() != 1 || s.pongs.queue.Len() != 0 {
 			t.Errorf("%d pings and %d pongs are due", s.pings.queue.Len(), s.pongs.queue.Len())
 		}
+		if n := s.heartbeats.Load(); n != 3 {
+			t.Errorf("the handler is called for %d of them", n)
+		}
 	})
 	t.Run("one that joins nothing is ended", func(t *testing.T) {
 		t.Parallel()

@@ -2,6 +2,8 @@ package engineio
 
 import (
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -257,6 +259,55 @@ func TestReserve(t *testing.T) {
 		}
 		if got, _ := s.Usage(); got != 0 {
 			t.Errorf("after the end, %d bytes are counted", got)
+		}
+	}
+}
+
+// A session that does not take what it is sent is ended, with its connection: its first
+// packets wait, and those beyond a limit end it. Others are told once.
+func TestASessionThatTakesNothingIsEnded(t *testing.T) {
+	t.Parallel()
+	const most = 3
+	for limit, limits := range map[Limit]Limits{
+		LimitPackets: {PacketsPerSession: most},
+		LimitSending: {Sending: 1}, // the first 4 KiB are free
+	} {
+		for _, transport := range []string{"polling", "websocket"} {
+			name := string(limit) + " over " + transport
+			var log strings.Builder
+			s := start(t, Options{Limits: limits, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			session := s.opened(s.opens())
+			client, end := net.Pipe()
+			if transport == "websocket" {
+				session.conn = &conn{session: session, net: end, writing: true} // forever
+			}
+			for range most {
+				session.Send(strings.Repeat("x", 999))
+			}
+			if s.reached(limit) != 0 || s.Sessions() != 1 || len(session.queue) != most {
+				t.Errorf("%s: after %d packets, the limit was reached %d times", name, most, s.reached(limit))
+			}
+			for range 2 {
+				session.Send(strings.Repeat("x", 999))
+				if !session.isEnding() {
+					t.Errorf("%s: it is not ending", name)
+				}
+			}
+			if n := s.reached(limit); n != 1 {
+				t.Errorf("%s: the limit was reached %d times", name, n)
+			}
+			waitFor(t, name+": the session to end", func() bool { return s.Sessions() == 0 && s.open.Load() == 0 })
+			if _, sending := s.Usage(); sending != 0 {
+				t.Errorf("%s: %d bytes are counted", name, sending)
+			}
+			if want := `msg="ended a session that does not take what it is sent" limit=` + string(limit) + ` group="" address=127.0.0.1`; !strings.Contains(log.String(), want) {
+				t.Errorf("%s: the log has\n%s", name, &log)
+			}
+			if transport == "websocket" {
+				if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+					t.Errorf("%s: the connection is not closed: %v", name, err)
+				}
+			}
 		}
 	}
 }

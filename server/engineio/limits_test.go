@@ -170,6 +170,57 @@ func TestSlotsOfGroups(t *testing.T) {
 	}
 }
 
+// What waits for a session is counted until it is sent.
+func TestWhatWaitsIsCounted(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	sid := s.opens()
+	session := s.opened(sid)
+	const packets, size = 40, 1000
+	session.Cork()
+	for range packets {
+		session.Send(strings.Repeat("x", size-1))
+	}
+	session.Uncork()
+	for left := packets; ; left = max(0, left-maxPolled) {
+		want := max(0, int64(left*(size+packetOverhead))-allowance)
+		if _, sending := s.Usage(); sending != want {
+			t.Errorf("while %d packets wait, %d bytes are counted, want %d", left, sending, want)
+		}
+		if left == 0 {
+			break
+		}
+		s.request("GET", sid, "")
+	}
+}
+
+// The queue of a session that has been sent everything keeps its memory if that is small,
+// so that sending does not allocate it again, and only then.
+func TestTheMemoryOfAnEmptyQueue(t *testing.T) {
+	t.Parallel()
+	for _, packets := range []int{10, 1000} {
+		s := start(t, Options{})
+		session := s.opened(s.opens())
+		client, end := net.Pipe()
+		defer end.Close()
+		go io.Copy(io.Discard, client)
+		session.mu.Lock()
+		session.conn = &conn{session: session, net: end}
+		session.mu.Unlock()
+		session.Cork()
+		for range packets {
+			session.Send("x")
+		}
+		session.Uncork()
+		session.mu.Lock()
+		if n := cap(session.queue); len(session.queue) != 0 || (n > 0) != (packets < 256) {
+			t.Errorf("after %d packets, the queue has room for %d", packets, n)
+		}
+		session.mu.Unlock()
+		waitFor(t, "them to be written", func() bool { return !session.pending() })
+	}
+}
+
 // A client that polled down a long queue left its memory, which no budget counts.
 func TestAQueueThatWasPolledKeepsNoMemory(t *testing.T) {
 	t.Parallel()

@@ -138,6 +138,12 @@ func TestPending(t *testing.T) {
 			waitFor(t, "it to be written", func() bool { return s.Pending() == i })
 		}()
 	}
+	s.opened(s.opens()).Send("x") // over polling
+	dead := s.opened(s.opens())
+	dead.Send("x")
+	dead.mu.Lock()
+	dead.conn = &conn{session: dead, dead: true}
+	dead.mu.Unlock()
 	if n := s.Pending(); n != 3 {
 		t.Errorf("%d sessions are pending, want 3", n)
 	}

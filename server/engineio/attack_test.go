@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,10 +51,19 @@ type upgrading struct {
 	scripted
 	session *Session
 	tooLate bool // the deadlines were removed after others may have begun to write
+	mu      sync.Mutex
+	sent    string // guarded by mu
 }
 
-func (u *upgrading) Write(b []byte) (int, error)      { return len(b), nil }
-func (u *upgrading) Close() error                     { return nil }
+func (u *upgrading) Write(b []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sent += string(b)
+	return len(b), nil
+}
+
+func (u *upgrading) Close() error { return nil }
+
 func (u *upgrading) SetWriteDeadline(time.Time) error { return nil }
 
 func (u *upgrading) SetDeadline(t time.Time) error {
@@ -84,6 +94,9 @@ func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
 			t.Errorf("after %q the upgrade may last until %v", sent, u.deadline)
 		}
 	}
+	if u := s.upgrades(); u.deadline.IsZero() || time.Until(u.deadline) > upgradeTimeout {
+		t.Errorf("an upgrade of which nothing comes may last until %v", u.deadline)
+	}
 }
 
 // A client that upgraded and did not read was never disconnected: the deadline for
@@ -91,8 +104,12 @@ func TestAnUpgradeEndsInTimeWhateverComes(t *testing.T) {
 func TestAnUpgradeKeepsTheDeadlineOfWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
-	if u := s.upgrades(frame(ws.OpText, true, "2probe"), frame(ws.OpText, true, "5")); u.tooLate || !u.deadline.IsZero() {
-		t.Error("the deadlines are removed after the WebSocket has become the transport, or never")
+	text := frame(ws.OpText, true, "4x")
+	for _, further := range [][]string{nil, {text}, {text[:3], text[3:], text}} {
+		u := s.upgrades(append([]string{frame(ws.OpText, true, "2probe"), frame(ws.OpText, true, "5")}, further...)...)
+		if u.tooLate || !u.deadline.IsZero() {
+			t.Error("the deadlines are removed after the WebSocket has become the transport, or never")
+		}
 	}
 }
 

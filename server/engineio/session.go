@@ -51,7 +51,7 @@ type Session struct {
 	queue    []packet
 	cost     int64        // of the queue, and of what is being written
 	reserved int64        // by the handler
-	waiting  *waitingPoll // the request that waits for something to be sent
+	waiting  *waitingPoll // the request that waits for something to be sent; nil while probing is not
 	probing  *conn        // the WebSocket of an upgrade that has been probed
 	conn     *conn        // the WebSocket that is the transport; nil while polling
 }
@@ -257,7 +257,7 @@ func (s *Session) flush() {
 	case s.corks > 0 || len(s.queue) == 0:
 	case s.conn != nil:
 		s.conn.write()
-	case s.waiting != nil && s.probing == nil:
+	case s.waiting != nil:
 		s.answerWaiting(s.take())
 	}
 }

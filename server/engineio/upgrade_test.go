@@ -93,10 +93,11 @@ func TestNothingIsLostOrReorderedByAnUpgrade(t *testing.T) {
 			t.Fatalf("a poll while the upgrade is probed is answered %q, want 6", text)
 		}
 	}
-	write(t, conn, "5", "4last")
+	write(t, conn, "5")
 	for i := range 20 {
 		expect(t, conn, fmt.Sprint("4", i))
 	}
+	write(t, conn, "4last")
 	expect(t, conn, "4last")
 }
 
@@ -108,10 +109,60 @@ func TestASecondUpgradeIsClosed(t *testing.T) {
 	first, second := s.dial(sid), s.dial(sid)
 	write(t, first, "2probe")
 	expect(t, first, "3probe")
+	third := s.dial(sid)
 	write(t, second, "2probe")
 	expectClosed(t, second)
 	write(t, first, "5", "4hello")
 	expect(t, first, "4hello")
+	write(t, third, "2probe")
+	expectClosed(t, third)
+	write(t, first, "4hello")
+	expect(t, first, "4hello")
+}
+
+// Control frames during an upgrade are answered, and do not end it; binary data does.
+func TestControlFramesDuringAnUpgrade(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	probe, upgrade := frame(ws.OpText, true, "2probe"), frame(ws.OpText, true, "5")
+	ping, pong := frame(ws.OpPing, true, "p"), frame(ws.OpPong, true, "p")
+	const ponged, probed = "\x8a\x01p", "\x81\x063probe"
+	for _, tt := range []struct {
+		parts    []string
+		sent     string
+		upgraded bool
+	}{
+		{[]string{ping, pong, probe, pong, ping, upgrade}, ponged + probed + ponged, true},
+		{[]string{frame(ws.OpBinary, true, "2probe"), upgrade}, "", false},
+		{[]string{probe, frame(ws.OpBinary, true, "5")}, probed, false},
+	} {
+		u := s.upgrades(tt.parts...)
+		u.session.mu.Lock()
+		upgraded := u.session.conn != nil
+		u.session.mu.Unlock()
+		u.mu.Lock()
+		sent := u.sent
+		u.mu.Unlock()
+		if upgraded { // the end of the session may follow
+			sent, _, _ = strings.Cut(sent, "\x88")
+		}
+		if sent != tt.sent || upgraded != tt.upgraded {
+			t.Errorf("after %q, %q is sent; upgraded: %t", tt.parts, sent, upgraded)
+		}
+	}
+}
+
+// What was counted of a message that does not end is given back.
+func TestAnUpgradeThatEndsWithinAMessage(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	long := frame(ws.OpText, true, strings.Repeat("x", 50_000))[:40_000]
+	for _, before := range [][]string{nil, {frame(ws.OpText, true, "2probe"), frame(ws.OpText, true, "5")}} {
+		s.upgrades(append(before, long)...)
+		if receiving, _ := s.Usage(); receiving != 0 {
+			t.Errorf("after %q, %d bytes are counted", before, receiving)
+		}
+	}
 }
 
 // A proxy without upgrades forwards a plain request. The session continues to poll, and

@@ -115,7 +115,6 @@ func (c *conn) serveUpgrade() {
 		s.mu.Lock()
 		if s.probing == c {
 			s.probing = nil
-			s.flush()
 		}
 		s.mu.Unlock()
 		c.net.Close()

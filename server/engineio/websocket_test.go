@@ -1,14 +1,20 @@
 package engineio
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/gorilla/websocket"
 )
 
@@ -162,7 +168,8 @@ func TestTheHandshakeOfAWebSocket(t *testing.T) {
 // A session of which the WebSocket cannot be opened ends, and has no handler.
 func TestAHandshakeThatFails(t *testing.T) {
 	t.Parallel()
-	s := start(t, Options{})
+	var log strings.Builder
+	s := start(t, Options{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	r := httptest.NewRequest("GET", "/?EIO=4&transport=websocket", nil) // without a key
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Upgrade", "websocket")
@@ -171,4 +178,191 @@ func TestAHandshakeThatFails(t *testing.T) {
 	if n := s.open.Load(); n != 0 {
 		t.Errorf("%d handlers were made for it", n)
 	}
+	if !strings.Contains(log.String(), `msg="refused a WebSocket: `) || !strings.Contains(log.String(), "address=192.0.2.1") {
+		t.Errorf("the log has\n%s", &log)
+	}
+}
+
+// A request asks for a WebSocket with both headers.
+func TestIsUpgrade(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		connection []string
+		upgrade    string
+		want       bool
+	}{
+		{[]string{"Upgrade"}, "websocket", true},
+		{[]string{"keep-alive, upgrade"}, "WebSocket", true},
+		{[]string{"keep-alive", "x,UPGRADE "}, "websocket", true},
+		{[]string{"keep-alive"}, "websocket", false},
+		{[]string{"upgrades"}, "websocket", false},
+		{nil, "websocket", false},
+		{[]string{"Upgrade"}, "h2c", false},
+		{[]string{"Upgrade"}, "", false},
+	} {
+		r := &http.Request{Header: http.Header{"Connection": tt.connection, "Upgrade": {tt.upgrade}}}
+		if got := isUpgrade(r); got != tt.want {
+			t.Errorf("%q, %q: %t", tt.connection, tt.upgrade, got)
+		}
+	}
+}
+
+// hijacked is a ResponseWriter of which the connection can be taken over.
+type hijacked struct {
+	http.ResponseWriter
+	scripted
+	deadlines []time.Time
+	written   []int // of each write, how many deadlines were set before
+	closed    bool
+}
+
+func (h *hijacked) Header() http.Header { return h.ResponseWriter.Header() }
+
+func (h *hijacked) Write(b []byte) (int, error) {
+	h.written = append(h.written, len(h.deadlines))
+	return len(b), nil
+}
+
+func (h *hijacked) Close() error {
+	h.closed = true
+	return nil
+}
+
+func (h *hijacked) SetDeadline(t time.Time) error {
+	h.deadlines = append(h.deadlines, t)
+	return nil
+}
+
+func (h *hijacked) SetWriteDeadline(t time.Time) error { return h.SetDeadline(t) }
+
+func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h, bufio.NewReadWriter(bufio.NewReader(h), bufio.NewWriter(h)), nil
+}
+
+// A WebSocket has none of the deadlines of its request, and a connection on which it
+// cannot be opened is closed.
+func TestTheConnectionOfAWebSocket(t *testing.T) {
+	t.Parallel()
+	for version, opened := range map[string]bool{"13": true, "12": false} {
+		r := httptest.NewRequest("GET", "/", nil)
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": version, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} {
+			r.Header.Set(name, value)
+		}
+		h := &hijacked{ResponseWriter: httptest.NewRecorder()}
+		s := &Session{server: start(t, Options{}).Server}
+		c := s.accept(h, r)
+		if (c != nil) != opened || h.closed == opened {
+			t.Errorf("version %s: it is opened: %t, closed: %t", version, c != nil, h.closed)
+		}
+		if n := len(h.deadlines); opened && (n == 0 || !h.deadlines[n-1].IsZero()) {
+			t.Errorf("its deadlines are %v", h.deadlines)
+		}
+	}
+}
+
+// Messages that came together are answered together, in one write.
+func TestMessagesThatCameTogether(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	session := s.opened(s.opens())
+	client, end := net.Pipe()
+	defer client.Close()
+	c := &conn{session: session, net: end}
+	c.in.conn = end
+	session.attach(c)
+	go c.serve()
+	received := make([]byte, 1000)
+	for _, texts := range []string{"a", "abc", "ab", "a", "abcd"} {
+		var sent, want string
+		for _, text := range texts {
+			sent += frame(ws.OpText, true, "4"+string(text))
+			want += "\x81\x024" + string(text)
+		}
+		if _, err := io.WriteString(client, sent); err != nil {
+			t.Fatal(err)
+		}
+		n, err := client.Read(received)
+		if string(received[:n]) != want || err != nil {
+			t.Errorf("after %d messages, %q comes in the first write, %v", len(texts), received[:n], err)
+		}
+	}
+}
+
+// As in python-engineio, packets that clients may not send are ignored over WebSocket, and
+// what is not a packet ends the session.
+func TestTextOverWebSocket(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for text, answer := range map[string]string{
+		"0x": "4x", "9": "4x", "7": "4x",
+		"bAAE=": "\x00\x01",
+		"":      "", "/": "", ":": "", "x": "", "bA": "",
+	} {
+		conn := s.dial("")
+		expect(t, conn, "0")
+		write(t, conn, text)
+		if answer == "" {
+			expectClosed(t, conn)
+			continue
+		}
+		write(t, conn, "4x")
+		_, got, err := conn.ReadMessage()
+		if string(got) != answer || err != nil {
+			t.Errorf("after %q, %q comes, %v", text, got, err)
+		}
+	}
+}
+
+// What the kernel does not accept is written in time, with no deadline for what follows.
+func TestTheTimeForAWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := new(hijacked)
+		s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: newBudget(0, 0)}}
+		s.conn = &conn{session: s, net: h}
+		s.Send("x")
+		synctest.Wait()
+		want := []time.Time{time.Now().Add(writeTimeout), {}}
+		if !slices.EqualFunc(h.deadlines, want, time.Time.Equal) || !slices.Equal(h.written, []int{1}) {
+			t.Errorf("the deadlines are %v, and %v were set before the writes", h.deadlines, h.written)
+		}
+	})
+}
+
+// What is sent while the client does not read waits, is counted, and follows in one write.
+// A connection that fails is closed.
+func TestWritesOfASlowClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, end := net.Pipe()
+		sending := newBudget(0, 0)
+		s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: sending}}
+		s.conn = &conn{session: s, net: end}
+		long := strings.Repeat("x", 10_000)
+		for _, text := range []string{long, "a", "b"} {
+			s.Send(text)
+			synctest.Wait()
+		}
+		if n := sending.inUse(); n != 10_000+1+2*2+3*packetOverhead-allowance {
+			t.Errorf("%d bytes are counted", n)
+		}
+		received := make([]byte, 20_000)
+		for _, want := range []string{"\x81\x7e\x27\x114" + long, "\x81\x024a\x81\x024b"} {
+			n, err := client.Read(received)
+			if got := string(received[:n]); got != want || err != nil {
+				t.Errorf("%.20q comes, %d bytes, %v", got, n, err)
+			}
+			synctest.Wait()
+		}
+		if n := sending.inUse(); n != 0 || s.cost != 0 || s.pending() {
+			t.Errorf("when all is written, %d bytes are counted, for the session %d; pending: %t", n, s.cost, s.pending())
+		}
+		s.Send("c")
+		synctest.Wait()
+		client.Close()
+		synctest.Wait()
+		if _, err := end.Write([]byte("x")); !s.conn.dead || err == nil || s.cost != 0 {
+			t.Errorf("the connection is closed: %t, %v; %d bytes are counted", s.conn.dead, err, s.cost)
+		}
+	})
 }

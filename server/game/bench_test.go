@@ -18,6 +18,6 @@ func BenchmarkStep(b *testing.B) {
 			session, seat = "B", "client2"
 		}
 		g.Number(session, Number{ClientID: seat, Value: protocol.Int(n)}, "1")
-		g.Written(n)
+		g.Written(n, func(Session, AckID) {})
 	}
 }

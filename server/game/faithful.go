@@ -110,12 +110,10 @@ func (g *Faithful) Number(s Session, n Number, id AckID) []Effect {
 }
 
 // Written is called when every line up to the given one, as numbered by AppendLine, is
-// in the file.
-func (g *Faithful) Written(line int64) []Effect {
-	g.begin()
+// in the file. It calls ack for each ack that is due now.
+func (g *Faithful) Written(line int64, ack func(Session, AckID)) {
 	g.release(line)
-	g.takeAcks(line, g.ack)
-	return g.effects
+	g.takeAcks(line, ack)
 }
 
 // Dropped is called when the lines up to the given one were lost by a failed write. As

@@ -93,7 +93,7 @@ func TestFaithfulLinesThatWaitToBeWrittenAreBounded(t *testing.T) {
 	if r.Code != TooManyLines || r.Reason() != "4194304 bytes already wait to be written" {
 		t.Errorf("refused as %+v", r)
 	}
-	g.Written(lines / 2)
+	acked(g, lines/2)
 	g.Dropped(lines)
 	if g.pending != 0 || len(g.lines) != 0 {
 		t.Fatalf("%d bytes of %d lines are still said to wait", g.pending, len(g.lines))

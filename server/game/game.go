@@ -2,7 +2,8 @@
 // numbers are accepted, what is written next, and what is sent to whom.
 //
 // It is pure: events are method calls, effects are returned as a slice, which is valid
-// until the next call. It uses no clock, goroutine, file or socket.
+// until the next call, but for the acks of written lines, for which a function is called.
+// It uses no clock, goroutine, file or socket.
 //
 // The invariant is that numbers.txt is always a prefix of one, two, three, … It
 // follows from two facts. A client counts in order, so a number n from a seat implies
@@ -178,12 +179,9 @@ func (g *Game) Number(s Session, n Number, id AckID) []Effect {
 	return g.effects
 }
 
-// Written is called when every number up to n is in the file, on stable storage.
-func (g *Game) Written(n int64) []Effect {
-	g.begin()
-	g.takeAcks(n, g.ack)
-	return g.effects
-}
+// Written is called when every number up to n is in the file, on stable storage. It calls
+// ack for each ack that is due now.
+func (g *Game) Written(n int64, ack func(Session, AckID)) { g.takeAcks(n, ack) }
 
 // fault returns why a number is refused, or "".
 func (g *Game) fault(s Session, seat protocol.Seat, n Number) Code {

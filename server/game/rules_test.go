@@ -18,7 +18,7 @@ type rules interface {
 	GiveUp(s Session) []Effect
 	Disconnect(s Session) []Effect
 	Number(s Session, n Number, id AckID) []Effect
-	Written(line int64) []Effect
+	Written(line int64, ack func(Session, AckID))
 }
 
 // step is one event and the effects that it must have.
@@ -62,8 +62,14 @@ func broken(s Session, id AckID, want ...Effect) step {
 
 var errBroken = errors.New("it is odd")
 
+// acked returns the acks that are due when the lines up to line are written.
+func acked(g rules, line int64) (acks []Effect) {
+	g.Written(line, func(s Session, id AckID) { acks = append(acks, Ack{Session: s, ID: id}) })
+	return acks
+}
+
 func written(line int64, want ...Effect) step {
-	return step{fmt.Sprintf("written %d", line), func(g rules) []Effect { return g.Written(line) }, want}
+	return step{fmt.Sprintf("written %d", line), func(g rules) []Effect { return acked(g, line) }, want}
 }
 
 func assign(s Session, seat protocol.Seat, next int64) []Effect {

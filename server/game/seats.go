@@ -32,8 +32,6 @@ func (g *seats) begin() {
 
 func (g *seats) do(e Effect) { g.effects = append(g.effects, e) }
 
-func (g *seats) ack(s Session, id AckID) { g.do(Ack{Session: s, ID: id}) }
-
 func (g *seats) broadcast(event string) {
 	for _, s := range g.joined {
 		g.do(Emit{s, event, nil})

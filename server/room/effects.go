@@ -13,7 +13,6 @@ import (
 // apply carries out effects in order. It returns the acks of refused numbers, which
 // the caller must send.
 func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
-	r.cork(effects)
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case game.Append:
@@ -31,9 +30,9 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 		case game.Ack:
 			if e.Refused != nil {
 				refused = append(refused, e)
-			} else {
-				r.sessions[e.Session].Ack(string(e.ID))
+				break
 			}
+			r.ack(e.Session, e.ID)
 		case game.Admit:
 			r.sessions[e.Session].stopHold()
 			r.sessions[e.Session].Admit()
@@ -74,25 +73,19 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 	return refused
 }
 
-// cork makes the acks among the effects go out when the lock is released, in one write
-// for each session.
-func (r *Room) cork(effects []game.Effect) {
-	for _, effect := range effects {
-		ack, ok := effect.(game.Ack)
-		if m := r.sessions[ack.Session]; ok && ack.Refused == nil && m != nil && !slices.Contains(r.corked, m) {
-			m.Cork()
-			r.corked = append(r.corked, m)
-			r.owe(ack.Session)
-		}
+// ack sends an ack. All that a step sends to a session go out when the lock is released,
+// in one write.
+func (r *Room) ack(s game.Session, id game.AckID) {
+	m := r.sessions[s]
+	if !slices.Contains(r.corked, m) {
+		m.Cork()
+		r.corked = append(r.corked, m)
 	}
+	m.Ack(string(id))
 }
 
 // owe tells a session how many acks it waits for.
-func (r *Room) owe(s game.Session) {
-	if m := r.sessions[s]; m != nil {
-		m.Owe(r.rules.Unacked(s))
-	}
-}
+func (r *Room) owe(m *member) { m.Owe(r.rules.Unacked(m.id)) }
 
 func (r *Room) happened(s game.Session, event any) {
 	n := notice{event: event, session: string(s)}

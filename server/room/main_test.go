@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"counting/server/game"
@@ -163,6 +164,12 @@ func (r *testRoom) seated() (a, b *fakeSession) {
 	a.took()
 	b.took()
 	return a, b
+}
+
+// reported waits, in a bubble, until what has happened is reported.
+func reported() {
+	time.Sleep(reportDelay)
+	synctest.Wait()
 }
 
 // queued returns how many notices wait.

@@ -41,6 +41,11 @@ const maxWritten = 1024
 // of the log.
 const maxNumberLines = 5000
 
+// reportDelay is how long notices are gathered before they are reported. If a goroutine
+// reported each of them at once, it would take the processor that is about to store a
+// number: a client that waits for each ack would wait a fifth longer.
+const reportDelay = time.Millisecond
+
 // maxSpare is the longest queue that is kept for the next notices.
 const maxSpare = 256
 
@@ -132,60 +137,64 @@ func (q *notices) written(from, to int64, numbers []float64, took time.Duration)
 	}
 }
 
-// startReporting starts a goroutine that notifies the observers and writes the log, unless
-// there is one or nothing to report or to finish. The goroutine ends when the queue is empty, so that
-// a room in which nothing happens has none. The caller holds r.mu.
+// startReporting has a goroutine notify the observers and write the log, unless that is
+// about to happen or there is nothing to report or to finish. A room in which nothing
+// happens has no goroutine. The caller holds r.mu.
 func (r *Room) startReporting() {
-	if !r.reporting && (r.notices.waiting() || r.finished != nil) {
-		r.reporting = true
-		go r.report()
+	if r.reporting || !r.notices.waiting() && r.finished == nil {
+		return
 	}
+	r.reporting = true
+	delay := reportDelay
+	if r.finished != nil {
+		delay = 0
+	}
+	time.AfterFunc(delay, r.report)
 }
 
+// report reports what is queued.
 func (r *Room) report() {
-	for {
-		r.mu.Lock()
-		batch := r.notices
-		if !batch.waiting() {
-			finished := r.finished
-			r.reporting = finished != nil
-			r.mu.Unlock()
-			if finished != nil {
-				r.logMore()
-				close(finished)
-			}
-			return
-		}
-		var taken []protocol.Seat
-		if batch.missed > 0 {
-			taken = r.rules.Taken()
-		}
-		r.notices = notices{queue: r.spare, total: batch.total}
-		r.spare = nil
+	r.mu.Lock()
+	batch := r.notices
+	if !batch.waiting() { // so that it was started by Finish, and is the last one
 		r.mu.Unlock()
-		now := time.Now()
-		if batch.over && r.numbers.isOver(now) {
-			r.logMore()
-		}
-		for i, n := range batch.queue {
-			r.notify(n, now)
-			batch.queue[i] = notice{}
-		}
-		if batch.late.to > 0 {
-			r.notify(notice{lines: batch.late}, now)
-		}
-		if batch.missed > 0 {
-			for _, o := range r.Observers {
-				o.Missed(batch.missed, taken)
-			}
-			r.Log.Warn(fmt.Sprintf("%d events were not logged: the queue of notices was full.", batch.missed))
-		}
-		if cap(batch.queue) <= maxSpare {
-			r.mu.Lock()
-			r.spare = batch.queue[:0]
-			r.mu.Unlock()
-		}
+		r.logMore()
+		close(r.finished)
+		return
 	}
+	var taken []protocol.Seat
+	if batch.missed > 0 {
+		taken = r.rules.Taken()
+	}
+	r.notices = notices{queue: r.spare, total: batch.total}
+	r.spare = nil
+	r.mu.Unlock()
+
+	now := time.Now()
+	if batch.over && r.numbers.isOver(now) {
+		r.logMore()
+	}
+	for i, n := range batch.queue {
+		r.notify(n, now)
+		batch.queue[i] = notice{}
+	}
+	if batch.late.to > 0 {
+		r.notify(notice{lines: batch.late}, now)
+	}
+	if batch.missed > 0 {
+		for _, o := range r.Observers {
+			o.Missed(batch.missed, taken)
+		}
+		r.Log.Warn(fmt.Sprintf("%d events were not logged: the queue of notices was full.", batch.missed))
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if cap(batch.queue) <= maxSpare {
+		r.spare = batch.queue[:0]
+	}
+	r.reporting = false
+	r.startReporting()
 }
 
 // Finish returns a channel that is closed when the observers and the log have everything

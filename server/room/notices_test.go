@@ -130,7 +130,7 @@ level=INFO msg="Waiting for another client to connect..."`},
 		} {
 			log.Reset()
 			event.do()
-			synctest.Wait()
+			reported()
 			if got := strings.TrimSpace(log.String()); got != event.want {
 				t.Errorf("the log has\n%s\nwant\n%s", got, event.want)
 			}
@@ -156,13 +156,13 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 				r.Callbacks().OnCommit(next, 0)
 				next++
 				if next%1000 == 0 { // before the queue of notices is full
-					synctest.Wait()
+					reported()
 				}
 			}
 		}
 		logged := func(lines int, more string) {
 			t.Helper()
-			synctest.Wait()
+			reported()
 			var got string
 			var numbers int
 			for line := range strings.Lines(log.Take()) {
@@ -177,7 +177,7 @@ func TestTheLogOfAFastCountIsBounded(t *testing.T) {
 				t.Errorf("%d numbers have a line, and there is %q; want %d and %q", numbers, got, lines, more)
 			}
 		}
-		synctest.Wait()
+		reported()
 		log.Take()
 
 		count(maxNumberLines)
@@ -219,7 +219,7 @@ func TestALongQueueIsNotKept(t *testing.T) {
 		}
 		o.blocked.Unlock()
 		for range 3 { // of two queues, which are exchanged
-			synctest.Wait()
+			reported()
 			r.mu.Lock()
 			if n := max(cap(r.notices.queue), cap(r.spare)); n > maxSpare {
 				t.Errorf("a queue has room for %d notices", n)
@@ -227,7 +227,7 @@ func TestALongQueueIsNotKept(t *testing.T) {
 			r.mu.Unlock()
 			r.Callbacks().OnHealth(nil)
 		}
-		synctest.Wait()
+		reported()
 	})
 }
 
@@ -252,7 +252,7 @@ func TestFinishReportsEverything(t *testing.T) {
 			t.Errorf("reported are %v, %v, missed %d", o.events, o.lines, o.missed)
 		}
 		r.Callbacks().OnCommit(4, time.Second)
-		synctest.Wait()
+		reported()
 		<-r.Finish()
 		if len(o.lines) != 3 {
 			t.Errorf("after that, %v are reported", o.lines[3:])
@@ -270,7 +270,7 @@ func TestAnIdleRoomHasNoGoroutine(t *testing.T) {
 			rooms[i] = New(game.New(0), Options{Log: slog.New(slog.DiscardHandler), Count: new(fakeFile)})
 			rooms[i].Connect("A", "a", new(fakeSession))
 		}
-		synctest.Wait()
+		reported()
 		if n := runtime.NumGoroutine() - before; n > len(rooms)/2 {
 			t.Errorf("%d rooms have %d goroutines", len(rooms), n)
 		}
@@ -311,38 +311,40 @@ func (g *gate) Storage(err error) { g.storage(err) }
 // that is: the queues that are used again are not mixed up.
 func TestNoNoticeIsLostBetweenTheQueues(t *testing.T) {
 	t.Parallel()
-	const last = 3 * maxSpare
-	o := new(gate)
-	r := New(game.New(0), Options{Observers: []Observer{o}})
-	added, reported := 0, 0
-	add := func(n int) {
-		for range min(n, last-added) {
-			added++
-			r.Callbacks().OnHealth(fmt.Errorf("%d", added))
+	synctest.Test(t, func(t *testing.T) {
+		const last = 3 * maxSpare
+		o := new(gate)
+		r := New(game.New(0), Options{Observers: []Observer{o}})
+		added, reported := 0, 0
+		add := func(n int) {
+			for range min(n, last-added) {
+				added++
+				r.Callbacks().OnHealth(fmt.Errorf("%d", added))
+			}
 		}
-	}
-	done := make(chan struct{})
-	o.storage = func(err error) {
-		if reported++; err == nil || err.Error() != fmt.Sprint(reported) {
-			t.Errorf("reported is %v in place of %d", err, reported)
+		done := make(chan struct{})
+		o.storage = func(err error) {
+			if reported++; err == nil || err.Error() != fmt.Sprint(reported) {
+				t.Errorf("reported is %v in place of %d", err, reported)
+			}
+			switch {
+			case reported == 3:
+				add(2 * maxSpare) // a queue that is not kept
+			case reported <= 4 || reported > 3+2*maxSpare: // one at a time, and then one in the next queue
+				add(1)
+			}
+			if reported == last {
+				close(done)
+			}
 		}
-		switch {
-		case reported == 3:
-			add(2 * maxSpare) // a queue that is not kept
-		case reported <= 4 || reported > 3+2*maxSpare: // one at a time, and then one in the next queue
-			add(1)
+		add(1)
+		select {
+		case <-done:
+		case <-time.After(time.Hour):
+			t.Fatal("not all is reported")
 		}
-		if reported == last {
-			close(done)
-		}
-	}
-	add(1)
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Fatal("not all is reported")
-	}
-	<-r.Finish()
+		<-r.Finish()
+	})
 }
 
 // Only one goroutine reports, also when something happens just as the room is finished.

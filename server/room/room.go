@@ -57,7 +57,7 @@ type Rules interface {
 	Disconnect(s game.Session) []game.Effect
 	Number(s game.Session, n game.Number, id game.AckID) []game.Effect
 	Unacked(s game.Session) int
-	Written(line int64) []game.Effect
+	Written(line int64, ack func(game.Session, game.AckID))
 	Turn() game.Turn
 	Taken() []protocol.Seat
 	Waiting() int
@@ -101,7 +101,7 @@ type Room struct {
 	removed      int       // how many clients were asked to leave or cut off since the last line
 	notices      notices
 	spare        []notice      // an empty queue for the next notices
-	reporting    bool          // a goroutine runs report, or has done so for the last time
+	reporting    bool          // report runs, will soon, or has done so for the last time
 	finished     chan struct{} // of Finish
 	corked       []*member     // until the lock is released
 	committed    int64         // the last line that was written
@@ -115,6 +115,7 @@ type Room struct {
 // member is a session in the game.
 type member struct {
 	Session
+	id        game.Session
 	address   string
 	hold      *time.Timer // runs while its "40" is held back
 	dismissed bool
@@ -162,7 +163,7 @@ func (r *Room) Connect(id, address string, s Session) {
 	open := false
 	r.step(func() []game.Effect {
 		open = true
-		r.sessions[game.Session(id)] = &member{Session: s, address: address}
+		r.sessions[game.Session(id)] = &member{Session: s, id: game.Session(id), address: address}
 		return r.rules.Connect(game.Session(id), network(address))
 	})
 	if !open {
@@ -180,7 +181,9 @@ func (r *Room) Number(id string, args []string, binary bool, ackID string) {
 	}
 	r.step(func() []game.Effect {
 		effects := r.rules.Number(game.Session(id), n, game.AckID(ackID))
-		r.owe(game.Session(id))
+		if m := r.sessions[game.Session(id)]; m != nil {
+			r.owe(m)
+		}
 		return effects
 	})
 }
@@ -200,7 +203,7 @@ func (r *Room) Callbacks() store.Callbacks {
 	return store.Callbacks{
 		OnCommit: func(upTo int64, took time.Duration) {
 			r.do(func() {
-				r.apply(r.rules.Written(upTo))
+				r.rules.Written(upTo, r.ack)
 				from := r.committed + 1
 				r.notices.written(from, upTo, r.takeCommitted(upTo), took)
 			})
@@ -213,8 +216,8 @@ func (r *Room) Callbacks() store.Callbacks {
 func (r *Room) Dropped(upTo int64) {
 	r.do(func() {
 		r.rules.(*game.Faithful).Dropped(upTo)
-		for s := range r.sessions {
-			r.owe(s)
+		for _, m := range r.sessions {
+			r.owe(m)
 		}
 		r.takeCommitted(upTo)
 	})
@@ -295,5 +298,8 @@ func (r *Room) locked(change func()) (corked []*member) {
 	}()
 	change()
 	corked, r.corked = r.corked, nil
+	for _, m := range corked {
+		r.owe(m)
+	}
 	return corked
 }

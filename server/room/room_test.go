@@ -43,7 +43,7 @@ func TestANumberIsWrittenAckedAndReported(t *testing.T) {
 		r.Disconnect("A")
 		a.expect(t, "stop_game")
 		b.expect(t, "stop_game")
-		synctest.Wait()
+		reported()
 		if !slices.Equal(r.observer.lines, []float64{1, 2}) || r.observer.storage == nil || r.observer.missed != 0 {
 			t.Errorf("the observer got %v, %v, %d", r.observer.lines, r.observer.storage, r.observer.missed)
 		}
@@ -85,7 +85,7 @@ func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
 		r.Disconnect("A")
 		b := r.connect("B", "b")
 		b.expect(t, "client_assigned client1 inf", "admit") // the original advances before it spells
-		synctest.Wait()
+		reported()
 		if len(r.observer.lines) != 6 || r.observer.lines[5] != 41 {
 			t.Errorf("the observer got %v", r.observer.lines)
 		}
@@ -147,7 +147,7 @@ func TestAThirdClientIsHeldForAWhile(t *testing.T) {
 		time.Sleep(HoldTime - time.Millisecond)
 		c.expect(t)
 		time.Sleep(time.Millisecond)
-		synctest.Wait()
+		reported()
 		c.expect(t, "refuse both seats are taken")
 		if r.sessions["C"] != nil { // Disconnect is not called for it
 			t.Error("the room keeps a session that it has refused")
@@ -170,12 +170,15 @@ func TestAnObserverThatStandsStillHoldsUpNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t, game.New(0), 0)
 		a, b := r.seated()
-		synctest.Wait()
+		reported()
 		r.observer.blocked.Lock()
 		const last = 20_000
 		for n := int64(1); n <= last; n += 2 {
-			for n == 3 && r.queued() > 0 { // until the observer stands still
-				runtime.Gosched()
+			if n == 3 {
+				time.Sleep(reportDelay)
+				for r.queued() > 0 { // until the observer stands still
+					runtime.Gosched()
+				}
 			}
 			r.count("A", "client1", n)
 			r.count("B", "client2", n+1)
@@ -189,7 +192,7 @@ func TestAnObserverThatStandsStillHoldsUpNothing(t *testing.T) {
 		}
 		r.Disconnect("A") // this is dropped, too
 		r.observer.blocked.Unlock()
-		synctest.Wait()
+		reported()
 		if len(r.observer.lines) != last || !slices.IsSorted(r.observer.lines) {
 			t.Errorf("the observer got %d lines, want all %d in order", len(r.observer.lines), last)
 		}

@@ -29,7 +29,7 @@ func TestAClientThatDoesNotBeginToCountIsAskedToLeave(t *testing.T) {
 		a.expect(t, "dismiss")
 		r.Heartbeat("A") // it was asked to leave, and stays
 		a.expect(t, "close")
-		synctest.Wait()
+		reported()
 		for _, want := range []string{"Asked a client to leave", "Cut off a client: it was asked to leave and stayed."} {
 			if !strings.Contains(r.log.String(), want) {
 				t.Errorf("the log lacks %q:\n%s", want, r.log)
@@ -124,7 +124,7 @@ func TestAClientThatHoldsUpTheCountIsCutOffWhileAnotherWaits(t *testing.T) {
 				a.expect(t)
 				r.Disconnect("A")
 				e.expect(t, "client_assigned client1 3", "start_game", "admit")
-				synctest.Wait()
+				reported()
 				if !strings.Contains(r.log.String(), "Cut off a client: it holds up the count") {
 					t.Errorf("the log does not say so:\n%s", r.log)
 				}

@@ -1,7 +1,6 @@
 package engineio
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -31,7 +30,6 @@ type frameReader struct {
 	begun    bool      // a message has been received in part
 	timed    bool      // a read deadline is set for a message
 	until    time.Time // the read deadline for all messages, if it is not zero
-	bytes    bytes.Reader
 }
 
 const readSize = 4 << 10
@@ -121,34 +119,44 @@ func (f *frameReader) done() {
 }
 
 // header reads the next frame's header and checks it.
+// https://datatracker.ietf.org/doc/html/rfc6455#section-5.2
 func (f *frameReader) header() (ws.Header, error) {
 	if err := f.fill(2); err != nil {
 		return ws.Header{}, err
 	}
 	f.begun = true
-	size := 2
-	if f.buffer[f.from+1]&0x80 != 0 {
-		size += 4
-	}
-	switch f.buffer[f.from+1] & 0x7f {
+	first, second := f.buffer[f.from], f.buffer[f.from+1]
+	h := ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 0x7, OpCode: ws.OpCode(first & 0xf), Masked: second&0x80 != 0, Length: int64(second & 0x7f)}
+	mask := 2 // where it begins
+	switch h.Length {
 	case 126:
-		size += 2
+		mask += 2
 	case 127:
-		size += 8
+		mask += 8
+	}
+	size := mask
+	if h.Masked {
+		size += len(h.Mask)
 	}
 	if err := f.fill(size); err != nil {
 		return ws.Header{}, err
 	}
-	f.bytes.Reset(f.buffer[f.from : f.from+size])
-	h, err := ws.ReadHeader(&f.bytes)
-	if err != nil {
-		return h, err
+	text := f.buffer[f.from : f.from+size]
+	if mask > 2 {
+		h.Length = 0
+		for _, b := range text[2:mask] {
+			h.Length = h.Length<<8 | int64(b)
+		}
+	}
+	copy(h.Mask[:], text[mask:])
+	f.from += size
+	if h.Length < 0 {
+		return h, ws.ErrHeaderLengthMSB
 	}
 	state := ws.StateServerSide
 	if f.fragment != 0 {
 		state |= ws.StateFragmented
 	}
-	f.from += size
 	return h, ws.CheckHeader(h, state)
 }
 

@@ -78,6 +78,10 @@ func TestAnswersAreSentBeforeADelay(t *testing.T) {
 		s.conn = &conn{session: s, net: end}
 		s.Cork()
 		s.Send("x")
+		s.throttle(1)
+		if len(s.queue) != 1 {
+			t.Error("without a delay, the session is not corked")
+		}
 		s.Slow(credit + time.Second)
 		began := time.Now()
 		arrived := make(chan time.Duration, 1)

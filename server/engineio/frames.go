@@ -183,9 +183,6 @@ func (f *frameReader) collect(s *Session, h ws.Header) error {
 		f.from += n
 	}
 	ws.Cipher(f.message[start:], h.Mask, 0)
-	if f.message == nil {
-		f.message = []byte{}
-	}
 	return nil
 }
 

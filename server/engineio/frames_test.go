@@ -156,6 +156,7 @@ func TestTheTimeForAMessage(t *testing.T) {
 		{"whole messages", []string{text, text}, ""},
 		{"a message in parts", []string{text[:1], text[1:6], text[6:], text}, "12"},
 		{"a ping in parts", []string{ping[:1], ping[1:6], ping[6:], text}, "12"},
+		{"two messages in parts", []string{text[:1], text[1:], text[:3], text[3:]}, "13"},
 		{"two frames", []string{begin, end, text}, "1"},
 		{"a ping between frames", []string{begin, ping, end, text}, "12"},
 		{"a message and the beginning of the next one", []string{text + text[:3], text[3:], text}, "1"},

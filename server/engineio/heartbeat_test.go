@@ -94,8 +94,12 @@ func TestBeatEndsSessionsThatJoinNothing(t *testing.T) {
 	s := &Server{options: Options{JoinTimeout: timeout}, slots: newSlots(Limits{})}
 	session := &Session{server: s, ending: true}
 	s.slots.acquire(session)
+	began := time.Now()
 	s.slots.setIdle(session, true)
 	now := session.idleSince
+	if now.Before(began) || now.After(time.Now()) {
+		t.Errorf("it is idle since %v, want %v", now, began)
+	}
 	if next := s.beat(now.Add(timeout / 2)); !next.Equal(now.Add(timeout)) {
 		t.Errorf("the next beat is %v after the session was opened", next.Sub(now))
 	}

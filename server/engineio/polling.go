@@ -71,11 +71,6 @@ func (s *Session) poll(w http.ResponseWriter, r *http.Request, jsonp string) {
 		case <-waiting.answered:
 			packets = waiting.packets
 		case <-r.Context().Done():
-			s.mu.Lock()
-			if s.waiting == waiting {
-				s.waiting = nil
-			}
-			s.mu.Unlock()
 			s.end("its poll was cut off")
 			return
 		}
@@ -97,7 +92,6 @@ func answerPoll(w http.ResponseWriter, packets []packet, jsonp string) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(http.StatusOK)
 	if _, err := w.Write(body); err != nil {
 		return err
 	}

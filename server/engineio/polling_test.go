@@ -189,11 +189,11 @@ func (farewell) Heartbeat() {}
 
 func (f farewell) Close(string) { f.session.Send("bye") }
 
-// A client that leaves gets what the handler sends it at the end; one that is ended for
-// what it has sent does not.
+// A client that leaves gets what the handler sends it at the end; one that is ended, also
+// for what it has sent, does not.
 func TestTheLastPoll(t *testing.T) {
 	t.Parallel()
-	for last, want := range map[string]string{"1": "4bye", "9": "6"} {
+	for last, want := range map[string]string{"1": "4bye", "9": "6", "": "6"} {
 		s := New(func(session *Session) Handler { return farewell{session} }, Options{})
 		t.Cleanup(s.Close)
 		w := httptest.NewRecorder()
@@ -214,9 +214,19 @@ func TestTheLastPoll(t *testing.T) {
 			defer session.mu.Unlock()
 			return session.waiting != nil
 		})
-		s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/?EIO=4&sid="+session.ID(), strings.NewReader(last)))
+		if last == "" {
+			session.Close("it is ended")
+		} else {
+			s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/?EIO=4&sid="+session.ID(), strings.NewReader(last)))
+		}
 		if got := <-answer; got != want {
 			t.Errorf("after %q the last poll is answered %q, want %q", last, got, want)
 		}
+		session.Send("too late")
+		session.mu.Lock()
+		if len(session.queue) > 0 {
+			t.Errorf("after %q and the last poll, %q is queued", last, session.queue)
+		}
+		session.mu.Unlock()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -123,5 +124,51 @@ func TestAQueueThatWasPolledKeepsNoMemory(t *testing.T) {
 	}
 	if most := max(256, 4*maxPolled); cap(s.queue) > most {
 		t.Errorf("%d packets are in a queue for %d", len(s.queue), cap(s.queue))
+	}
+}
+
+// What is sent to a session after it has reached a limit is dropped, and so is what had
+// waited.
+func TestNothingIsQueuedAfterALimit(t *testing.T) {
+	t.Parallel()
+	reached := 0
+	server := &Server{options: Options{Limits: Limits{PacketsPerSession: 1}, OnLimit: func(Limit) { reached++ }, Log: slog.New(slog.DiscardHandler)}, sending: newBudget(0, 0)}
+	session := &Session{server: server, ending: true} // so that it stays as it is
+	long := strings.Repeat("x", 2*allowance)
+	for i, queued := range []int{1, 0, 0, 0} {
+		session.Send(long)
+		if len(session.queue) != queued || (server.sending.inUse() > 0) != (queued > 0) {
+			t.Errorf("after %d packets, %d are queued, and %d bytes counted", i+1, len(session.queue), server.sending.inUse())
+		}
+	}
+	if reached != 1 {
+		t.Errorf("the limit was reached %d times", reached)
+	}
+}
+
+// counter is a Handler that counts its calls.
+type counter struct{ messages, closes atomic.Int64 }
+
+func (c *counter) Message([]byte, bool) { c.messages.Add(1) }
+func (c *counter) Heartbeat()           {}
+func (c *counter) Close(string)         { c.closes.Add(1) }
+
+// What comes after Close is not passed to the handler.
+func TestCloseIsTheLastCall(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	session := s.opened(s.opens())
+	handler := new(counter)
+	session.calls.Lock()
+	session.handler = handler
+	session.calls.Unlock()
+	session.packet(typeMessage, nil, false)
+	session.Close("it ends")
+	waitFor(t, "the end", func() bool { return handler.closes.Load() == 1 })
+	session.packet(typeMessage, nil, false)
+	session.Close("again")
+	session.packet(typeClose, nil, false)
+	if m, c := handler.messages.Load(), handler.closes.Load(); m != 1 || c != 1 {
+		t.Errorf("%d messages were passed to the handler, and it was closed %d times", m, c)
 	}
 }

@@ -155,6 +155,20 @@ func TestPending(t *testing.T) {
 	}
 }
 
+// Frames are encoded as gobwas/ws encodes them.
+func TestAppendFrame(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{0, 1, 125, 126, 1<<16 - 1, 1 << 16, 1<<16 + 1} {
+		data := strings.Repeat("x", length)
+		for _, op := range []ws.OpCode{ws.OpText, ws.OpBinary, ws.OpPong} {
+			want := ws.MustCompileFrame(ws.NewFrame(op, true, []byte(data)))
+			if got := appendFrame([]byte("before"), op, data); string(got) != "before"+string(want) {
+				t.Errorf("%d bytes of type %v are encoded with the header %x", length, op, got[6:len(got)-length])
+			}
+		}
+	}
+}
+
 // A session that begins on a WebSocket is not offered an upgrade.
 func TestTheHandshakeOfAWebSocket(t *testing.T) {
 	t.Parallel()

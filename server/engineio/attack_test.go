@@ -50,7 +50,8 @@ func TestTheConnectionOfARefusedWebSocketIsClosed(t *testing.T) {
 type upgrading struct {
 	scripted
 	session *Session
-	tooLate bool // the deadlines were removed after others may have begun to write
+	tooLate bool  // the deadlines were removed after others may have begun to write
+	broken  error // of each Write
 	mu      sync.Mutex
 	sent    string // guarded by mu
 }
@@ -59,7 +60,7 @@ func (u *upgrading) Write(b []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sent += string(b)
-	return len(b), nil
+	return len(b), u.broken
 }
 
 func (u *upgrading) Close() error { return nil }
@@ -75,12 +76,16 @@ func (u *upgrading) SetDeadline(t time.Time) error {
 }
 
 func (s *testServer) upgrades(parts ...string) *upgrading {
-	session, _ := s.session(strings.TrimPrefix(s.opens(), "&sid="))
-	u := &upgrading{scripted: scripted{parts: parts}, session: session}
-	c := &conn{session: session, net: u}
+	u := &upgrading{scripted: scripted{parts: parts}, session: s.opened(s.opens())}
+	u.serve()
+	return u
+}
+
+// serve lets the session try to upgrade to the connection.
+func (u *upgrading) serve() {
+	c := &conn{session: u.session, net: u}
 	c.in.conn = u
 	c.serveUpgrade()
-	return u
 }
 
 // A frame that arrived in two parts removed the deadline of the upgrade: its WebSocket

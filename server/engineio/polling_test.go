@@ -225,7 +225,7 @@ func TestTheLastPoll(t *testing.T) {
 		session.Send("too late")
 		session.mu.Lock()
 		if len(session.queue) > 0 {
-			t.Errorf("after %q and the last poll, %q is queued", last, session.queue)
+			t.Errorf("after %q and the last poll, %d packets are queued", last, len(session.queue))
 		}
 		session.mu.Unlock()
 	}

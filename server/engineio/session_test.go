@@ -1,12 +1,15 @@
 package engineio
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A session that does not take what it is sent is ended, with its connection: its first
@@ -170,5 +173,30 @@ func TestCloseIsTheLastCall(t *testing.T) {
 	session.packet(typeClose, nil, false)
 	if m, c := handler.messages.Load(), handler.closes.Load(); m != 1 || c != 1 {
 		t.Errorf("%d messages were passed to the handler, and it was closed %d times", m, c)
+	}
+}
+
+// The connection of a session that has ended is closed by the server, after what was sent,
+// whether the client closes it or not. So is one that the session is being upgraded to.
+func TestTheConnectionOfASessionThatHasEnded(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	session := s.opened(s.opens())
+	client, end := net.Pipe()
+	session.attach(&conn{session: session, net: end})
+	session.Send("x")
+	session.Close("it ends")
+	if text, err := io.ReadAll(client); string(text) != "\x81\x024x\x88\x02\x03\xe8" || err != nil {
+		t.Errorf("%q comes, and then %v", text, err)
+	}
+
+	sid := s.opens()
+	upgrade := s.dial(sid)
+	write(t, upgrade, "2probe")
+	expect(t, upgrade, "3probe")
+	upgrade.SetReadDeadline(time.Now().Add(upgradeTimeout / 2))
+	s.opened(sid).Close("it ends")
+	if _, _, err := upgrade.ReadMessage(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection of an upgrade is not closed: %v", err)
 	}
 }

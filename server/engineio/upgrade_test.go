@@ -152,6 +152,28 @@ func TestControlFramesDuringAnUpgrade(t *testing.T) {
 	}
 }
 
+// A session that ends during its upgrade is not upgraded, and one of which the probe cannot
+// be answered continues to poll.
+func TestUpgradesThatFail(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for _, broken := range []error{nil, io.ErrClosedPipe} {
+		u := &upgrading{session: s.opened(s.opens()), broken: broken}
+		u.parts = []string{frame(ws.OpText, true, "2probe"), frame(ws.OpText, true, "5")}
+		u.before = func() {
+			if broken == nil && len(u.parts) == 1 {
+				u.session.Close("it ends")
+			}
+		}
+		u.serve()
+		u.session.mu.Lock()
+		if u.session.conn != nil || u.session.ending != (broken == nil) {
+			t.Errorf("the error %v: it is upgraded: %t, ending: %t", broken, u.session.conn != nil, u.session.ending)
+		}
+		u.session.mu.Unlock()
+	}
+}
+
 // What was counted of a message that does not end is given back.
 func TestAnUpgradeThatEndsWithinAMessage(t *testing.T) {
 	t.Parallel()

@@ -260,20 +260,21 @@ func (c *conn) write() {
 		frames = p.appendFrame(frames)
 	}
 	s.empty()
-	if c.closing {
+	last := c.closing
+	if last {
 		frames = appendFrame(frames, ws.OpClose, closeNormal)
 	}
 	n, err := c.out.Write(frames)
 	if err == nil && n < len(frames) {
 		c.writing = true
-		go c.writeRest(buffer, frames, n, s.cost)
+		go c.writeRest(buffer, frames, n, s.cost, last)
 		return
 	}
-	c.written(buffer, frames, s.cost, err)
+	c.written(buffer, frames, s.cost, last, err)
 }
 
 // writeRest writes what the kernel did not accept without blocking.
-func (c *conn) writeRest(buffer *[]byte, frames []byte, n int, cost int64) {
+func (c *conn) writeRest(buffer *[]byte, frames []byte, n int, cost int64, last bool) {
 	c.net.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err := c.net.Write(frames[n:])
 	c.net.SetWriteDeadline(time.Time{})
@@ -281,18 +282,23 @@ func (c *conn) writeRest(buffer *[]byte, frames []byte, n int, cost int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.writing = false
-	c.written(buffer, frames, cost, err)
-	s.flush()
+	c.written(buffer, frames, cost, last, err)
+	if c.closing {
+		c.write()
+	} else {
+		s.flush()
+	}
 }
 
-// written records the result of writing frames. The caller holds s.mu.
-func (c *conn) written(buffer *[]byte, frames []byte, cost int64, err error) {
+// written records the result of writing frames. After the last ones, which end with a
+// close frame, or an error it closes the connection. The caller holds s.mu.
+func (c *conn) written(buffer *[]byte, frames []byte, cost int64, last bool, err error) {
 	c.session.setCost(c.session.cost - cost)
 	if cap(frames) <= 64<<10 {
 		*buffer = frames
 		writeBuffers.Put(buffer)
 	}
-	if err != nil || c.closing && len(c.session.queue) == 0 {
+	if err != nil || last {
 		c.close() // the reader notices, and ends the session
 	}
 }

@@ -41,6 +41,17 @@ func TestMessagesOfAllLengthsAreSent(t *testing.T) {
 			t.Errorf("of %d bytes %d are polled", length+1, len(got))
 		}
 	}
+	waitFor(t, "what was sent to be counted no more", func() bool {
+		s.Server.mu.Lock()
+		defer s.Server.mu.Unlock()
+		var cost int64
+		for _, session := range s.sessions {
+			session.mu.Lock()
+			cost += session.cost
+			session.mu.Unlock()
+		}
+		return cost == 0
+	})
 }
 
 // A WebSocket for a session that has one already is refused in words.
@@ -227,6 +238,7 @@ type hijacked struct {
 	scripted
 	deadlines []time.Time
 	written   []int // of each write, how many deadlines were set before
+	cleared   bool  // the last deadline for reading and writing is none
 	closed    bool
 }
 
@@ -243,11 +255,14 @@ func (h *hijacked) Close() error {
 }
 
 func (h *hijacked) SetDeadline(t time.Time) error {
+	h.cleared = t.IsZero()
+	return h.SetWriteDeadline(t)
+}
+
+func (h *hijacked) SetWriteDeadline(t time.Time) error {
 	h.deadlines = append(h.deadlines, t)
 	return nil
 }
-
-func (h *hijacked) SetWriteDeadline(t time.Time) error { return h.SetDeadline(t) }
 
 func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h, bufio.NewReadWriter(bufio.NewReader(h), bufio.NewWriter(h)), nil
@@ -268,8 +283,8 @@ func TestTheConnectionOfAWebSocket(t *testing.T) {
 		if (c != nil) != opened || h.closed == opened {
 			t.Errorf("version %s: it is opened: %t, closed: %t", version, c != nil, h.closed)
 		}
-		if n := len(h.deadlines); opened && (n == 0 || !h.deadlines[n-1].IsZero()) {
-			t.Errorf("its deadlines are %v", h.deadlines)
+		if n := len(h.deadlines); opened && (n == 0 || !h.deadlines[n-1].IsZero() || !h.cleared) {
+			t.Errorf("its deadlines are %v; cleared: %t", h.deadlines, h.cleared)
 		}
 	}
 }
@@ -299,6 +314,7 @@ func TestMessagesThatCameTogether(t *testing.T) {
 		if string(received[:n]) != want || err != nil {
 			t.Errorf("after %d messages, %q comes in the first write, %v", len(texts), received[:n], err)
 		}
+		waitFor(t, "the end of the write", func() bool { return !session.pending() })
 	}
 }
 
@@ -373,10 +389,11 @@ func TestWritesOfASlowClient(t *testing.T) {
 		}
 		s.Send("c")
 		synctest.Wait()
+		s.Send(long)
 		client.Close()
 		synctest.Wait()
-		if _, err := end.Write([]byte("x")); !s.conn.dead || err == nil || s.cost != 0 {
-			t.Errorf("the connection is closed: %t, %v; %d bytes are counted", s.conn.dead, err, s.cost)
+		if _, err := end.Write([]byte("x")); !s.conn.dead || err == nil || s.cost != 0 || len(s.queue) > 0 {
+			t.Errorf("the connection is closed: %t, %v; %d bytes are counted, and %d packets queued", s.conn.dead, err, s.cost, len(s.queue))
 		}
 	})
 }

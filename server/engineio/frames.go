@@ -127,28 +127,28 @@ func (f *frameReader) header() (ws.Header, error) {
 	f.begun = true
 	first, second := f.buffer[f.from], f.buffer[f.from+1]
 	h := ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 0x7, OpCode: ws.OpCode(first & 0xf), Masked: second&0x80 != 0, Length: int64(second & 0x7f)}
-	mask := 2 // where it begins
+	maskAt := 2
 	switch h.Length {
 	case 126:
-		mask += 2
+		maskAt += 2
 	case 127:
-		mask += 8
+		maskAt += 8
 	}
-	size := mask
+	size := maskAt
 	if h.Masked {
 		size += len(h.Mask)
 	}
 	if err := f.fill(size); err != nil {
 		return ws.Header{}, err
 	}
-	text := f.buffer[f.from : f.from+size]
-	if mask > 2 {
+	raw := f.buffer[f.from : f.from+size]
+	if maskAt > 2 {
 		h.Length = 0
-		for _, b := range text[2:mask] {
+		for _, b := range raw[2:maskAt] {
 			h.Length = h.Length<<8 | int64(b)
 		}
 	}
-	copy(h.Mask[:], text[mask:])
+	copy(h.Mask[:], raw[maskAt:])
 	f.from += size
 	if h.Length < 0 {
 		return h, ws.ErrHeaderLengthMSB

@@ -51,7 +51,7 @@ type Session struct {
 	queue    []packet
 	cost     int64        // of the queue, and of what is being written
 	reserved int64        // by the handler
-	waiting  *waitingPoll // the request that waits for something to be sent; nil while probing is not
+	waiting  *waitingPoll // the request that waits for something to be sent; nil while probing is set
 	probing  *conn        // the WebSocket of an upgrade that has been probed
 	conn     *conn        // the WebSocket that is the transport; nil while polling
 }

@@ -2,8 +2,8 @@
 // numbers are accepted, what is written next, and what is sent to whom.
 //
 // It is pure: events are method calls, effects are returned as a slice, which is valid
-// until the next call, but for the acks of written lines, for which a function is called.
-// It uses no clock, goroutine, file or socket.
+// until the next call. Acks of written lines are no effects: Written calls a function for
+// each. It uses no clock, goroutine, file or socket.
 //
 // The invariant is that numbers.txt is always a prefix of one, two, three, … It
 // follows from two facts. A client counts in order, so a number n from a seat implies

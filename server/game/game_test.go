@@ -3,6 +3,7 @@ package game
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -357,30 +358,37 @@ func FuzzOneRule(f *testing.F) {
 	})
 }
 
-// A game without waiting acks keeps the memory of few, to use it again, and not that of
-// many.
+// A map keeps the memory of all that it once held. It is replaced when few of many lines
+// are left, or none; one that stayed small is used again.
 func TestAGameKeepsNoMemoryForAcksThatCame(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*Game){
-		"they were sent":   func(g *Game) { g.Number("B", num("client2", 2*keptAcks), NoAck); acked(g, 2*keptAcks+1) },
-		"the session left": func(g *Game) { g.Disconnect("A") },
+	for _, tt := range []struct {
+		name        string
+		lines, left int
+		end         func(*Game)
+		kept        bool
+	}{
+		{"few were sent", keptLines, 0, func(g *Game) { acked(g, 2*keptLines+1) }, true},
+		{"many were sent", keptLines + 1, 0, func(g *Game) { acked(g, 2*keptLines+2) }, false},
+		{"the session of few left", keptLines, 0, func(g *Game) { g.Disconnect("A") }, true},
+		{"the session of many left", keptLines + 1, 0, func(g *Game) { g.Disconnect("A") }, false},
+		{"a quarter is left", 4 * keptLines, keptLines, func(g *Game) { acked(g, 6*keptLines) }, true},
+		{"less than a quarter is left", 4 * keptLines, keptLines - 1, func(g *Game) { acked(g, 6*keptLines+2) }, false},
 	} {
-		for _, many := range []bool{false, true} {
-			g := New(0)
-			g.Connect("A", "")
-			g.Connect("B", "")
-			asked := 0
-			for cap(g.unacked) == 0 || many && cap(g.unacked) <= keptAcks {
-				g.Number("A", num("client1", float64(2*asked+1)), "1")
-				asked++
-			}
-			if n := len(g.unacked); n != asked {
-				t.Errorf("%s: of %d acks, %d wait", name, asked, n)
-			}
-			end(g)
-			if kept := cap(g.unacked); (kept > 0) == many || len(g.unacked) > 0 {
-				t.Errorf("%s: after %d acks the game has memory for %d, and %d wait", name, asked, kept, len(g.unacked))
-			}
+		g := New(0)
+		g.Connect("A", "")
+		g.Connect("B", "")
+		g.Number("B", num("client2", float64(2*tt.lines)), NoAck)
+		for n := range tt.lines {
+			g.Number("A", num("client1", float64(2*n+1)), "1")
+		}
+		grown := reflect.ValueOf(g.unacked).Pointer()
+		tt.end(g)
+		if kept := reflect.ValueOf(g.unacked).Pointer() == grown; kept != tt.kept || len(g.unacked) != tt.left {
+			t.Errorf("%s: the map is kept: %t, with %d lines; want %t and %d", tt.name, kept, len(g.unacked), tt.kept, tt.left)
+		}
+		if got := acked(g, int64(2*tt.lines)); len(got) != tt.left {
+			t.Errorf("%s: then %d acks come, want %d", tt.name, len(got), tt.left)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"counting/server/game"
@@ -30,9 +29,9 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 		case game.Ack:
 			if e.Refused != nil {
 				refused = append(refused, e)
-				break
+			} else {
+				r.ack(e.Session, e.ID)
 			}
-			r.ack(e.Session, e.ID)
 		case game.Admit:
 			r.sessions[e.Session].stopHold()
 			r.sessions[e.Session].Admit()
@@ -73,12 +72,13 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 	return refused
 }
 
-// ack sends an ack. All that a step sends to a session go out when the lock is released,
-// in one write.
+// ack sends an ack. It goes out when the lock is released, in one write with the others of
+// the step to that session.
 func (r *Room) ack(s game.Session, id game.AckID) {
 	m := r.sessions[s]
-	if !slices.Contains(r.corked, m) {
+	if !m.corked {
 		m.Cork()
+		m.corked = true
 		r.corked = append(r.corked, m)
 	}
 	m.Ack(string(id))

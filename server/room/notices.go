@@ -41,7 +41,7 @@ const maxWritten = 1024
 // of the log.
 const maxNumberLines = 5000
 
-// reportDelay is how long notices are gathered before they are reported. If a goroutine
+// reportDelay is for how long at least notices are gathered before they are reported. If a goroutine
 // reported each of them at once, it would take the processor that is about to store a
 // number: a client that waits for each ack would wait a fifth longer.
 const reportDelay = time.Millisecond
@@ -114,26 +114,20 @@ func (q *notices) add(n notice) {
 	q.queue = append(q.queue, n)
 }
 
-// written adds lines. In default mode, and whenever the queue is full, they are merged
-// with the last notice of lines.
+// written adds lines. When the queue is full, they are merged.
 func (q *notices) written(from, to int64, numbers []float64, took time.Duration) {
-	last := &q.late
-	full := len(q.queue) >= maxNotices // in faithful mode, this bounds the numbers, too
-	if !full && len(q.queue) > 0 {
-		last = &q.queue[len(q.queue)-1].lines
-	}
-	merge := last.to > 0
+	late := &q.late
 	switch {
-	case merge && full && len(last.numbers) >= maxNotices:
+	case len(q.queue) < maxNotices:
+		q.queue = append(q.queue, notice{lines: lines{from, to, numbers, took}})
+	case late.to == 0:
+		*late = lines{from, to, numbers, took}
+	case len(late.numbers) >= maxNotices: // in faithful mode
 		q.missed++
 		q.total++
-	case merge && (full || numbers == nil):
-		last.to, last.took = to, max(last.took, took)
-		last.numbers = append(last.numbers, numbers...)
-	case full:
-		q.late = lines{from, to, numbers, took}
 	default:
-		q.queue = append(q.queue, notice{lines: lines{from, to, numbers, took}})
+		late.to, late.took = to, max(late.took, took)
+		late.numbers = append(late.numbers, numbers...)
 	}
 }
 
@@ -156,7 +150,7 @@ func (r *Room) startReporting() {
 func (r *Room) report() {
 	r.mu.Lock()
 	batch := r.notices
-	if !batch.waiting() { // so that it was started by Finish, and is the last one
+	if !batch.waiting() { // only Finish starts it without notices; this is the last call
 		r.mu.Unlock()
 		r.logMore()
 		close(r.finished)

@@ -3,8 +3,8 @@
 //
 // Under the room's lock, in the order of the effects that the rules return, what is sent
 // is queued and numbers are appended. Acks are written to the sockets after that, without
-// the lock. Notifications go through a bounded queue that one goroutine empties, so that
-// an observer or a log that is slow or blocked delays nothing else. If the queue is full,
+// the lock. Notifications go through a bounded queue that a goroutine empties, one at
+// a time, so that an observer or a log that is slow or blocked delays nothing else. If the queue is full,
 // notifications are dropped and counted; those of written lines are merged instead, and
 // in default mode never dropped.
 package room
@@ -119,6 +119,7 @@ type member struct {
 	address   string
 	hold      *time.Timer // runs while its "40" is held back
 	dismissed bool
+	corked    bool // it is in Room.corked
 }
 
 // New returns a room for rules that have not been stepped yet.
@@ -299,6 +300,7 @@ func (r *Room) locked(change func()) (corked []*member) {
 	change()
 	corked, r.corked = r.corked, nil
 	for _, m := range corked {
+		m.corked = false
 		r.owe(m)
 	}
 	return corked

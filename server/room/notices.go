@@ -42,7 +42,7 @@ const maxWritten = 1024
 const maxNumberLines = 5000
 
 // reportDelay is for how long at least notices are gathered before they are reported. If a goroutine
-// reported each of them at once, it would take the processor that is about to store a
+// reported each of them immediately, it would take the processor that is about to store a
 // number: a client that waits for each ack would wait a fifth longer.
 const reportDelay = time.Millisecond
 

@@ -13,7 +13,7 @@ import (
 )
 
 // A session that does not take what it is sent is ended, with its connection: its first
-// packets wait, and those beyond a limit end it. Others are told once.
+// packets wait, and those beyond a limit end it. The limit is reported once.
 func TestASessionThatTakesNothingIsEnded(t *testing.T) {
 	t.Parallel()
 	const most = 3

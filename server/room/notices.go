@@ -41,9 +41,9 @@ const maxWritten = 1024
 // of the log.
 const maxNumberLines = 5000
 
-// reportDelay is for how long at least notices are gathered before they are reported. If a goroutine
-// reported each of them immediately, it would take the processor that is about to store a
-// number: a client that waits for each ack would wait a fifth longer.
+// reportDelay is how long notices are gathered, at least, before they are reported. If a
+// goroutine reported each of them immediately, it would take the processor that is about
+// to store a number: a client that waits for each ack would wait a fifth longer.
 const reportDelay = time.Millisecond
 
 // maxSpare is the longest queue that is kept for the next notices.

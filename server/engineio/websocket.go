@@ -52,8 +52,8 @@ func headerHas(values []string, token string) bool {
 	return false
 }
 
-// accept upgrades the request's connection to a WebSocket, or answers with an error
-// and returns nil. Compression is not offered: packets are too short to gain from it,
+// accept upgrades the request's connection to a WebSocket, which has none of the request's
+// deadlines, or answers with an error and returns nil. Compression is not offered: packets are too short to gain from it,
 // and 1 kB of compressed data can expand to a megabyte.
 func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn, rw, _, err := ws.HTTPUpgrader{Timeout: writeTimeout}.Upgrade(r, w)
@@ -64,7 +64,6 @@ func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 		}
 		return nil
 	}
-	netConn.SetDeadline(time.Time{})
 	c := &conn{session: s, net: netConn}
 	c.in.conn = netConn
 	raw := nonblocking.RawConn(netConn)

@@ -96,7 +96,7 @@ func TestFaithfulNumbersOfAnySizeAreSpelled(t *testing.T) {
 	})
 }
 
-// The acks of one step are sent to each session in one write.
+// The acks of each step are sent to a session in one write.
 func TestAcksOfOneStepAreCorked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,6 +111,14 @@ func TestAcksOfOneStepAreCorked(t *testing.T) {
 		if !slices.Equal(a.corks, []string{"cork", "uncork 4"}) || !slices.Equal(b.corks, []string{"cork", "uncork 3"}) {
 			t.Errorf("A is sent %q, B %q", a.corks, b.corks)
 		}
+		a.corks, b.corks = nil, nil
+		a.took()
+		r.count("A", "client1", 3) // it is written already
+		r.Callbacks().OnCommit(8, 0)
+		if !slices.Equal(a.corks, []string{"cork", "uncork 1"}) || !slices.Equal(b.corks, []string{"cork", "uncork 1"}) {
+			t.Errorf("then A is sent %q, B %q", a.corks, b.corks)
+		}
+		a.expect(t, "ack 3 []")
 	})
 }
 

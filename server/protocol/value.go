@@ -40,16 +40,17 @@ func ParseValue(raw string) (Value, error) {
 		return Int(1), nil
 	case raw == "false":
 		return Int(0), nil
-	case strings.ContainsAny(raw, ".eE"):
+	}
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err == nil {
+		return Int(n), nil
+	}
+	if strings.ContainsAny(raw, ".eE") {
 		f, err := strconv.ParseFloat(raw, 64)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			return Value{}, errors.New("is not a number")
 		}
 		return Float(f), nil
-	}
-	n, err := strconv.ParseInt(raw, 10, 64)
-	if err == nil {
-		return Int(n), nil
 	}
 	if !errors.Is(err, strconv.ErrRange) {
 		return Value{}, errors.New("is not a number")

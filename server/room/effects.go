@@ -87,12 +87,13 @@ func (r *Room) ack(s game.Session, id game.AckID) {
 // owe tells a session how many acks it waits for.
 func (r *Room) owe(m *member) { m.Owe(r.rules.Unacked(m.id)) }
 
+// happened adds a notice of an event. The session is "" if it is about none.
 func (r *Room) happened(s game.Session, event any) {
-	n := notice{event: event, session: string(s)}
-	if m := r.sessions[s]; m != nil {
-		n.address = m.address
+	m := r.sessions[s]
+	if m == nil && s != "" {
+		m = &member{id: s}
 	}
-	r.notices.add(n)
+	r.notices.add(notice{event, m})
 }
 
 func (r *Room) forget(s game.Session) {

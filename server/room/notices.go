@@ -47,7 +47,7 @@ const maxNumberLines = 5000
 const reportDelay = time.Millisecond
 
 // maxSpare is the longest queue that is kept for the next notices.
-const maxSpare = 256
+const maxSpare = 1024
 
 // A numberLog bounds the log lines of accepted numbers. Only report uses it.
 type numberLog struct {
@@ -70,21 +70,20 @@ func (l *numberLog) allow(now time.Time, over func()) bool {
 	return l.count <= maxNumberLines
 }
 
-// A notice is one thing to report: an event, lines, or a change of the storage.
+// A notice is one thing to report.
 type notice struct {
-	event            any // a game.Effect, dismissed or cutOff
-	session, address string
-	lines            lines // none if to is 0
-	storage          *storage
+	event  any     // a game.Effect, lines, storage, dismissed or cutOff
+	member *member // whom it is about, or nil
 }
 
-// lines describes lines that were written. In default mode line n is the number n.
+// lines are lines that were written. In default mode line n is the number n.
 type lines struct {
 	from, to int64
 	numbers  []float64 // in faithful mode
 	took     time.Duration
 }
 
+// storage is whether the file can be written.
 type storage struct{ err error }
 
 // Events of the room itself, which are only logged.
@@ -119,7 +118,7 @@ func (q *notices) written(from, to int64, numbers []float64, took time.Duration)
 	late := &q.late
 	switch {
 	case len(q.queue) < maxNotices:
-		q.queue = append(q.queue, notice{lines: lines{from, to, numbers, took}})
+		q.queue = append(q.queue, notice{event: lines{from, to, numbers, took}})
 	case late.to == 0:
 		*late = lines{from, to, numbers, took}
 	case len(late.numbers) >= maxNotices: // in faithful mode
@@ -173,7 +172,7 @@ func (r *Room) report() {
 		batch.queue[i] = notice{}
 	}
 	if batch.late.to > 0 {
-		r.notify(notice{lines: batch.late}, now)
+		r.notifyWritten(batch.late)
 	}
 	if batch.missed > 0 {
 		for _, o := range r.Observers {
@@ -228,19 +227,17 @@ func (r *Room) Missed() int64 {
 }
 
 func (r *Room) notify(n notice, now time.Time) {
-	switch {
-	case n.lines.to > 0:
-		r.notifyWritten(n.lines)
+	switch e := n.event.(type) {
+	case lines:
+		r.notifyWritten(e)
 		return
-	case n.storage != nil:
+	case storage:
 		for _, o := range r.Observers {
-			o.Storage(n.storage.err)
+			o.Storage(e.err)
 		}
-	default:
-		if effect, ok := n.event.(game.Effect); ok {
-			for _, o := range r.Observers {
-				o.Happened(effect)
-			}
+	case game.Effect:
+		for _, o := range r.Observers {
+			o.Happened(e)
 		}
 	}
 	r.log(n, now)
@@ -275,21 +272,22 @@ func (r *Room) log(n notice, now time.Time) {
 		}
 		record := slog.NewRecord(now, level, message(), 0) // without the caller's position, which takes time
 		record.AddAttrs(attrs...)
-		if n.session != "" {
-			record.AddAttrs(slog.String("session", n.session))
-		}
-		if n.address != "" {
-			record.AddAttrs(slog.String("address", n.address))
+		if n.member != nil {
+			record.AddAttrs(slog.String("session", string(n.member.id)))
+			if n.member.address != "" {
+				record.AddAttrs(slog.String("address", n.member.address))
+			}
 		}
 		r.Log.Handler().Handle(ctx, record)
 	}
 	text := func(words ...string) func() string { return func() string { return strings.Join(words, " ") } }
-	if n.storage != nil && n.storage.err != nil {
-		write(slog.LevelError, text("Cannot write the numbers file:", n.storage.err.Error()))
-	} else if n.storage != nil {
-		write(slog.LevelInfo, text("The numbers file can be written again."))
-	}
 	switch e := n.event.(type) {
+	case storage:
+		if e.err != nil {
+			write(slog.LevelError, text("Cannot write the numbers file:", e.err.Error()))
+		} else {
+			write(slog.LevelInfo, text("The numbers file can be written again."))
+		}
 	case game.Seated:
 		r.counted[e.Seat] = 0
 		write(slog.LevelInfo, text("Client", e.Seat.String(), "connected and assigned."), slog.String("seat", e.Seat.String()))

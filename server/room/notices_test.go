@@ -30,7 +30,7 @@ func TestNoticesOfLines(t *testing.T) {
 	q.written(3, 4, nil, 1)
 	q.add(notice{event: dismissed{}})
 	q.written(5, 6, []float64{41, 7}, 5) // in faithful mode
-	want := []notice{{lines: lines{1, 2, nil, 2}}, {lines: lines{3, 4, nil, 1}}, {event: dismissed{}}, {lines: lines{5, 6, []float64{41, 7}, 5}}}
+	want := []notice{{event: lines{1, 2, nil, 2}}, {event: lines{3, 4, nil, 1}}, {event: dismissed{}}, {event: lines{5, 6, []float64{41, 7}, 5}}}
 	if diff := cmp.Diff(notices{queue: want}, q, unexported); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)
 	}
@@ -50,7 +50,7 @@ func TestNoticesAreBounded(t *testing.T) {
 	q.add(notice{event: dismissed{}})
 	q.written(1, 2, nil, 3)
 	q.written(3, 9, nil, 2)
-	q.add(notice{storage: &storage{}})
+	q.add(notice{event: storage{}})
 	if len(q.queue) != maxNotices || !cmp.Equal(q.late, lines{1, 9, nil, 3}, unexported) || q.missed != 2 || q.total != 2 {
 		t.Errorf("queued are %d, late %+v, missed %d of %d", len(q.queue), q.late, q.missed, q.total)
 	}
@@ -74,7 +74,7 @@ func TestALongBatchIsReportedInParts(t *testing.T) {
 	for _, last := range []int64{1, maxWritten, maxWritten + 1, 3 * maxWritten} {
 		o := new(fakeObserver)
 		r := New(game.New(0), Options{Observers: []Observer{o}})
-		r.notify(notice{lines: lines{from: 1, to: last}}, time.Now())
+		r.notify(notice{event: lines{from: 1, to: last}}, time.Now())
 		if int64(len(o.lines)) != last || o.lines[last-1] != float64(last) {
 			t.Errorf("of %d lines %d are reported", last, len(o.lines))
 		}

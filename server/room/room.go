@@ -209,7 +209,7 @@ func (r *Room) Callbacks() store.Callbacks {
 				r.notices.written(from, upTo, r.takeCommitted(upTo), took)
 			})
 		},
-		OnHealth: func(err error) { r.do(func() { r.notices.add(notice{storage: &storage{err}}) }) },
+		OnHealth: func(err error) { r.do(func() { r.notices.add(notice{event: storage{err}}) }) },
 	}
 }
 

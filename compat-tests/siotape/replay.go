@@ -58,7 +58,7 @@ func replayAll(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 	}
 	if *play {
 		o.Pace = 0
-		return exitSame, p.playAll(ctx, flags.Args(), o)
+		return exitSame, p.playAll(ctx, flags.Args(), o, stderr)
 	}
 	r := &report{stdout: stdout, json: *asJSON, all: *all}
 	used := map[string]*rules.Rules{}
@@ -102,7 +102,7 @@ func (p *playFlags) replay(ctx context.Context, name, mode string, o replay.Opti
 	return res, rs, nil
 }
 
-func (p *playFlags) playAll(ctx context.Context, names []string, o replay.Options) error {
+func (p *playFlags) playAll(ctx context.Context, names []string, o replay.Options, stderr io.Writer) error {
 	for _, name := range names {
 		r, err := readRecording(name, "")
 		if err != nil {
@@ -113,8 +113,11 @@ func (p *playFlags) playAll(ctx context.Context, names []string, o replay.Option
 			return err
 		}
 		o.Target = s.url
-		err = replay.Play(ctx, r, o)
+		refusals, err := replay.Play(ctx, r, o)
 		s.stop()
+		for _, refusal := range refusals {
+			fmt.Fprintf(stderr, "%s: the server has refused %s\n", r.Name, refusal)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.Name, err)
 		}

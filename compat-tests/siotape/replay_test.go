@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +73,8 @@ func TestReplayReportsErrors(t *testing.T) {
 		{"no_recording", []string{"-target", "http://localhost:1"}, "usage: siotape replay"},
 		{"a_missing_recording", []string{"-target", "http://localhost:1", "nothing.jsonl"}, "no such file"},
 		{"no_url", []string{"-target", "localhost", third}, "want a URL"},
+		{"a_query", []string{"-target", "http://localhost:1?game=blue", third}, `target "http://localhost:1?game=blue": want a URL without a query`},
+		{"a_query_to_play", []string{"-play", "-target", "http://localhost:1/?game=blue", third}, "want a URL without a query"},
 		{"an_unknown_mode", []string{"-target", "http://localhost:1", "-expect", "nodee", third}, `mode "nodee"`},
 		{"an_empty_target", []string{"-target", "", third}, "-target is empty"},
 		{"no_such_rules", []string{"-target", "http://localhost:1", "-rules", "nothing.yaml", third}, "nothing.yaml"},
@@ -87,5 +91,17 @@ func TestReplayReportsErrors(t *testing.T) {
 				t.Errorf("code %d, %s, want: %s", code, said, tt.want)
 			}
 		})
+	}
+}
+
+// With -play, what the server refuses is said, as a hand-written line may be wrong, or
+// may be meant to be refused.
+func TestPlayReportsRefusals(t *testing.T) {
+	t.Parallel()
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "go away", http.StatusForbidden) }))
+	t.Cleanup(refusing.Close)
+	code, out := tool(t, "replay", "-play", "-target", refusing.URL, third)
+	if code != exitSame || !strings.Contains(out, "the server has refused line ") || !strings.Contains(out, "403") {
+		t.Errorf("code %d, %s", code, out)
 	}
 }

@@ -43,7 +43,8 @@ type engine struct {
 	*plan
 	Options
 	values   *values
-	playOnly bool // compare nothing
+	playOnly bool     // compare nothing
+	refusals []string // of what clients sent, with playOnly
 
 	mu       sync.Mutex // guards what follows
 	arrivals []*arrival
@@ -229,7 +230,11 @@ func (e *engine) play(p peer, st *step, i int) error {
 		// session show that it had ended.
 		return nil
 	}
-	if refused != "" && !e.playOnly {
+	switch {
+	case refused == "":
+	case e.playOnly:
+		e.refusals = append(e.refusals, fmt.Sprintf("line %d: the client's %s in session %s: %s", l.Number, l, l.Session, refused))
+	default:
 		e.dead[l.Session] = true
 		e.report(Difference{Kind: Refused, Line: l.Number, Where: "session " + l.Session, What: l.String(),
 			Recorded: fmt.Sprintf("the server accepted the client's %s", l), Came: refused})

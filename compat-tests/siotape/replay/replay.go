@@ -74,6 +74,9 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
 		return o, nil, fmt.Errorf("target %q: want a URL such as http://localhost:5000", o.Target)
 	}
+	if target.RawQuery != "" || target.Fragment != "" {
+		return o, nil, fmt.Errorf("target %q: want a URL without a query; each session has its own in the recording, in the url of its open line", o.Target)
+	}
 	return o, target, nil
 }
 
@@ -126,17 +129,17 @@ type peer interface {
 }
 
 // Play sends the clients' lines of r at the recorded pace, and compares nothing. Through a
-// recorder this makes a new recording.
-func Play(ctx context.Context, r *tape.Recording, o Options) error {
+// recorder this makes a new recording. It returns what the server has refused, in words.
+func Play(ctx context.Context, r *tape.Recording, o Options) (refusals []string, err error) {
 	if len(r.Lines) == 0 {
-		return ErrEmpty
+		return nil, ErrEmpty
 	}
 	if o.Pace == 0 {
 		o.Pace = RecordedPace
 	}
 	o, target, err := o.withDefaults()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	clients := &tape.Recording{Header: r.Header}
 	for _, l := range r.Lines {
@@ -149,7 +152,7 @@ func Play(ctx context.Context, r *tape.Recording, o Options) error {
 	p := newReplayer(ctx, e, target)
 	defer p.close()
 	_, err = e.run(ctx, p)
-	return err
+	return e.refusals, err
 }
 
 // ReadLines returns the lines of a file, for Options.State. A file that does not exist has

@@ -34,7 +34,7 @@ func CheckGame(name string) error {
 	return nil
 }
 
-// Event names.
+// Event names. What a new one touches is in .github/CONTRIBUTING.md.
 const (
 	// ClientAssigned is sent by the server to a client that has been given a seat,
 	// before the CONNECT packet ("40"): the Python client reads it as soon as "40"

@@ -14,9 +14,10 @@ import (
 const timeout = time.Minute
 
 // Run tests a store. open opens a store that is initially empty, and keeps its games
-// when it is closed and opened again; each test gets its own store, and calls open with
-// its own *testing.T. The store must
-// be able to keep at least ten games, and at most most games if that is not 0.
+// when it is closed and opened again, so that one without a disk or a server needs an
+// object that outlives it; each test gets its own store, and calls open with its own
+// *testing.T. The store must be able to keep at least ten games, and at most most games
+// if that is not 0.
 func Run(t *testing.T, most int, open func(*testing.T) store.Store) {
 	for name, test := range map[string]func(s *suite){
 		"a_count_begins_at_0_and_continues":              (*suite).continues,

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -75,4 +77,34 @@ func TestCheck(t *testing.T) {
 	if out, _ := lost.CombinedOutput(); lost.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), addr) {
 		t.Errorf("a second client on the address exits with %d: %s", lost.ProcessState.ExitCode(), out)
 	}
+}
+
+// check tells whether the handler that serve serves answers 200, and otherwise why not.
+func TestServeIsChecked(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	addr := "127.0.0.1:" + freeport.New()
+	var h health
+	if err := h.serve(ctx, addr); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want string) {
+		t.Helper()
+		if err := check(t.Context(), addr); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("the check finds %v, want %q", err, want)
+		}
+	}
+	expect(`not healthy: "nothing heard from the server yet`)
+	h.hear()
+	expect("")
+	if err := new(health).serve(ctx, addr); err == nil || !strings.Contains(err.Error(), "choose another address, or none") {
+		t.Errorf("a second one at the same address: %v", err)
+	}
+	cancel()
+	for check(t.Context(), addr) == nil { // until the listener is closed
+		runtime.Gosched()
+	}
+	expect("not healthy: ")
+	addr = "no address"
+	expect("invalid")
 }

@@ -53,8 +53,8 @@ func headerHas(values []string, token string) bool {
 }
 
 // accept upgrades the request's connection to a WebSocket, which has none of the request's
-// deadlines, or answers with an error and returns nil. Compression is not offered: packets are too short to gain from it,
-// and 1 kB of compressed data can expand to a megabyte.
+// deadlines, or answers with an error and returns nil. Compression is not offered: packets
+// are too short to gain from it, and 1 kB of compressed data can expand to a megabyte.
 func (s *Session) accept(w http.ResponseWriter, r *http.Request) *conn {
 	netConn, rw, _, err := ws.HTTPUpgrader{Timeout: writeTimeout}.Upgrade(r, w)
 	if err != nil {

@@ -161,10 +161,6 @@ func (h *Hub) Open(o Options) (*Feed, error) {
 
 // Happened records an effect of the game.
 func (f *Feed) Happened(effect game.Effect) {
-	switch effect.(type) {
-	case game.Received, game.Repeated, game.Alone:
-		return
-	}
 	now := time.Now().UTC()
 	f.mu.Lock()
 	defer f.mu.Unlock()

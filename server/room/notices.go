@@ -16,7 +16,8 @@ import (
 // goroutine at a time. While one of its methods blocks, notices queue up, and are dropped
 // when the queue is full.
 type Observer interface {
-	// Happened reports an effect that describes what happened, such as game.Seated.
+	// Happened reports an effect that describes what happened, such as game.Seated. It is
+	// not called for game.Received: Written reports accepted numbers when they are stored.
 	Happened(effect game.Effect)
 	// Written reports the numbers of the lines that were written to the file,
 	// and how long the oldest of them had waited for that.
@@ -235,6 +236,7 @@ func (r *Room) notify(n notice, now time.Time) {
 		for _, o := range r.Observers {
 			o.Storage(e.err)
 		}
+	case game.Received: // for the log only
 	case game.Effect:
 		for _, o := range r.Observers {
 			o.Happened(e)

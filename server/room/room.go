@@ -3,10 +3,10 @@
 //
 // Under the room's lock, in the order of the effects that the rules return, what is sent
 // is queued and numbers are appended. Acks are written to the sockets after that, without
-// the lock. Notifications go through a bounded queue that a goroutine empties, one at
-// a time, so that an observer or a log that is slow or blocked delays nothing else. If the queue is full,
-// notifications are dropped and counted; those of written lines are merged instead, and
-// in default mode never dropped.
+// the lock. Notifications go through a bounded queue, which one goroutine at a time
+// empties, so that an observer or a log that is slow or blocked delays nothing else. If
+// the queue is full, notifications are dropped and counted; those of written lines are
+// merged instead, and in default mode never dropped.
 package room
 
 import (

@@ -192,7 +192,7 @@ func TestNothingIsKeptOfWhatWasDelivered(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
 	sid := s.opens()
-	polling, _ := s.session(strings.TrimPrefix(sid, "&sid="))
+	polling := s.opened(sid)
 	for range 1000 {
 		polling.Send("x")
 	}

@@ -74,8 +74,7 @@ func TestAnswersAreSentBeforeADelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, end := net.Pipe()
 		defer end.Close()
-		s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: newBudget(0, 0)}}
-		s.conn = &conn{session: s, net: end}
+		s := overWebSocket(end)
 		s.Cork()
 		s.Send("x")
 		s.throttle(1)

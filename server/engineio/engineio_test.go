@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -96,6 +97,30 @@ func (s *testServer) opens() string {
 		s.t.Fatalf("the handshake answered %q", text)
 	}
 	return "&sid=" + sid[:20]
+}
+
+// opened returns the session that a query of opens names.
+func (s *testServer) opened(query string) *Session {
+	session, _ := s.session(strings.TrimPrefix(query, "&sid="))
+	return session
+}
+
+// waitForPoll waits until a poll of the session waits.
+func waitForPoll(t testing.TB, session *Session) {
+	t.Helper()
+	waitFor(t, "a poll to wait", func() bool {
+		session.mu.Lock()
+		defer session.mu.Unlock()
+		return session.waiting != nil
+	})
+}
+
+// overWebSocket returns a session without a handler of which c is the WebSocket. Writes do
+// not avoid waiting.
+func overWebSocket(c net.Conn) *Session {
+	s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: newBudget(0, 0)}}
+	s.conn = &conn{session: s, net: c}
+	return s
 }
 
 func (s *testServer) dial(query string) *websocket.Conn {
@@ -248,7 +273,7 @@ func TestTheEndOfASessionIsReportedOnce(t *testing.T) {
 	s := start(t, Options{})
 	for _, removed := range []bool{false, true} {
 		sid := s.opens()
-		session, _ := s.session(strings.TrimPrefix(sid, "&sid="))
+		session := s.opened(sid)
 		session.markPosted()
 		session.beginEnd()
 		if removed {

@@ -37,12 +37,6 @@ func (a *answered) Write(b []byte) (int, error) {
 	return a.ResponseRecorder.Write(b)
 }
 
-// session returns the open session that opens named.
-func (s *testServer) opened(sid string) *Session {
-	session, _ := s.session(strings.TrimPrefix(sid, "&sid="))
-	return session
-}
-
 // A body that cannot be received is answered with the reason, and the session goes on.
 func TestBodiesThatCannotBeReceived(t *testing.T) {
 	t.Parallel()
@@ -166,11 +160,7 @@ func TestTwoPollsAtTheSameTime(t *testing.T) {
 		s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4&transport=polling"+sid, nil))
 		first <- w.Body.String()
 	}()
-	waitFor(t, "the first poll to wait", func() bool {
-		session.mu.Lock()
-		defer session.mu.Unlock()
-		return session.waiting != nil
-	})
+	waitForPoll(t, session)
 	if status, text := s.request("GET", sid, ""); status != 400 || text != `"Bad Request"` {
 		t.Errorf("the second poll is answered %d, %q", status, text)
 	}
@@ -209,11 +199,7 @@ func TestTheLastPoll(t *testing.T) {
 			s.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4&sid="+session.ID(), nil))
 			answer <- w.Body.String()
 		}()
-		waitFor(t, "the poll to wait", func() bool {
-			session.mu.Lock()
-			defer session.mu.Unlock()
-			return session.waiting != nil
-		})
+		waitForPoll(t, session)
 		if last == "" {
 			session.Close("it is ended")
 		} else {

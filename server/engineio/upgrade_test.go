@@ -44,12 +44,7 @@ func TestUpgrade(t *testing.T) {
 				_, text := s.request("GET", sid, "")
 				polled <- text
 			}()
-			waitFor(t, "the poll to wait", func() bool {
-				session, _ := s.session(strings.TrimPrefix(sid, "&sid="))
-				session.mu.Lock()
-				defer session.mu.Unlock()
-				return session.waiting != nil
-			})
+			waitForPoll(t, s.opened(sid))
 			conn := s.dial(sid)
 			write(t, conn, tt.sends...)
 			if tt.sends[0] == "2probe" {

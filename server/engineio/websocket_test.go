@@ -348,8 +348,7 @@ func TestTheTimeForAWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := new(hijacked)
-		s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: newBudget(0, 0)}}
-		s.conn = &conn{session: s, net: h}
+		s := overWebSocket(h)
 		s.Send("x")
 		synctest.Wait()
 		want := []time.Time{time.Now().Add(writeTimeout), {}}
@@ -365,9 +364,8 @@ func TestWritesOfASlowClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client, end := net.Pipe()
-		sending := newBudget(0, 0)
-		s := &Session{server: &Server{options: Options{OnLimit: func(Limit) {}}, sending: sending}}
-		s.conn = &conn{session: s, net: end}
+		s := overWebSocket(end)
+		sending := s.server.sending
 		long := strings.Repeat("x", 10_000)
 		for _, text := range []string{long, "a", "b"} {
 			s.Send(text)

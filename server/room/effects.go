@@ -1,9 +1,7 @@
 package room
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"counting/server/game"
@@ -44,7 +42,8 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 			r.sessions[e.Session].Refuse(e.Message)
 			r.forget(e.Session)
 		case game.Received: // for the log only
-			if r.Log.Enabled(context.Background(), slog.LevelInfo) {
+			r.sessions[e.Session].counted++
+			if r.hasLine() {
 				r.happened(e.Session, effect)
 			}
 		case game.Repeated:

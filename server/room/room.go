@@ -102,14 +102,12 @@ type Room struct {
 	notices      notices
 	spare        []notice      // an empty queue for the next notices
 	reporting    bool          // report runs, will soon, or has done so for the last time
+	reported     time.Time     // when report last returned
 	finished     chan struct{} // of Finish
 	corked       []*member     // until the lock is released
 	committed    int64         // the last line that was written
 	lines        []float64     // in faithful mode, the numbers of the lines after that
-
-	// counted is how many numbers the session on each seat has sent. Only report uses it.
-	counted protocol.BySeat[int64]
-	numbers numberLog // only report uses it
+	numbers      numberLog
 }
 
 // member is a session in the game.
@@ -118,6 +116,7 @@ type member struct {
 	id        game.Session
 	address   string
 	hold      *time.Timer // runs while its "40" is held back
+	counted   int64       // how many of its numbers were accepted
 	dismissed bool
 	corked    bool // it is in Room.corked
 }

@@ -91,6 +91,9 @@ const (
 	exitTimeout = 900 * time.Millisecond
 )
 
+// startTime is after how long the pages that only the start has used are unmapped.
+const startTime = time.Second
+
 // usageError is run's error for invalid arguments or environment variables.
 type usageError struct{ error }
 
@@ -224,6 +227,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 		served <- internal.serve(forwarding.Receiver(self.Secret, handler), maxHeaderBytes+forwardedBytes, errorLog)
 	}()
 	logger.Info("Listening on "+urlOf(l.Addr()), "address", l.Addr().String())
+	defer time.AfterFunc(startTime, unmapProgram).Stop()
 
 	select {
 	case err := <-games.failed:

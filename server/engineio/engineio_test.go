@@ -47,6 +47,12 @@ type testServer struct {
 
 func start(t testing.TB, o Options) *testServer {
 	t.Helper()
+	return startWith(t, o, func(r recorder) Handler { return r })
+}
+
+// startWith starts a server with a handler that uses the recorder.
+func startWith(t testing.TB, o Options, handler func(recorder) Handler) *testServer {
+	t.Helper()
 	s := &testServer{t: t, limits: make(map[Limit]int)}
 	o.OnLimit = func(l Limit) {
 		s.mu.Lock()
@@ -55,7 +61,7 @@ func start(t testing.TB, o Options) *testServer {
 	}
 	s.Server = New(func(session *Session) Handler {
 		s.open.Add(1)
-		return recorder{session, s}
+		return handler(recorder{session, s})
 	}, o)
 	h := httptest.NewServer(s)
 	s.url = h.URL

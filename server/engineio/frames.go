@@ -23,6 +23,7 @@ type frameReader struct {
 	buffer *[readSize]byte
 	from   int // buffer[from:to] is not yet used
 	to     int
+	failed error // of await
 
 	fragment ws.OpCode // the type of the message whose parts are being received, or 0
 	message  []byte    // the received part of a message that does not fit the buffer
@@ -225,8 +226,23 @@ func (f *frameReader) fill(n int) error {
 	return nil
 }
 
+// await waits until data is received, as next does, but with a small stack.
+func (f *frameReader) await(s *Session) {
+	if f.buffered() || f.ready.raw == nil {
+		return
+	}
+	if f.fragment == 0 {
+		f.discard(s)
+	}
+	f.putBuffer()
+	f.to, f.failed = f.ready.read()
+}
+
 // receive reads once. It takes a buffer only when there is something to read.
 func (f *frameReader) receive() (int, error) {
+	if f.failed != nil {
+		return 0, f.failed
+	}
 	if f.beforeWait != nil {
 		f.beforeWait()
 	}

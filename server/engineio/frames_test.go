@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gorilla/websocket"
 )
 
 // scripted is a connection on which each Read returns one part, or what fits of it, and
@@ -218,4 +221,88 @@ func TestFramesBeforeTheWebSocketWasOpen(t *testing.T) {
 			t.Error("something is said to be left")
 		}
 	}
+}
+
+// deep is a handler that needs a large stack.
+type deep struct {
+	recorder
+	goroutines chan string // that handled messages
+}
+
+func (d deep) Message(data []byte, binary bool) {
+	useStack(64)
+	id, _, _ := strings.Cut(string(debug.Stack()), " [")
+	d.goroutines <- id
+	d.recorder.Message(data, binary)
+}
+
+func useStack(kilobytes int) (sum byte) {
+	var used [1 << 10]byte
+	used[kilobytes] = 1
+	if kilobytes > 0 {
+		sum = useStack(kilobytes - 1)
+	}
+	return sum + used[kilobytes/2]
+}
+
+// A WebSocket that is quiet keeps neither the stack that its last message needed nor the
+// message. One that is not is read by the same goroutine.
+func TestAQuietWebSocket(t *testing.T) {
+	const count = 50
+	goroutines := make(chan string, 2)
+	s := startWith(t, Options{}, func(r recorder) Handler { return deep{r, goroutines} })
+	stacks := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.StackInuse)
+	}
+	before := stacks()
+	var conn *websocket.Conn
+	for range count {
+		conn = s.dial("")
+		write(t, conn, "4"+strings.Repeat("x", 10_000))
+		expect(t, conn, "0", "4x")
+		<-goroutines
+	}
+	waitFor(t, "all WebSockets to be quiet", func() bool {
+		all := make([]byte, 1<<20)
+		return strings.Count(string(all[:runtime.Stack(all, true)]), "created by counting/server/engineio.(*conn).serve in") == count
+	})
+	if each := (stacks() - before) / count; each > 32<<10 {
+		t.Errorf("each has a stack of %d bytes", each)
+	}
+	waitFor(t, "the messages to be counted no more", func() bool {
+		receiving, _ := s.Usage()
+		return receiving == 0
+	})
+
+	began := time.Now()
+	write(t, conn, "4y")
+	expect(t, conn, "4y")
+	write(t, conn, "4z")
+	expect(t, conn, "4z")
+	if first, second := <-goroutines, <-goroutines; first != second && time.Since(began) < quietTime {
+		t.Errorf("messages after each other are read by %s and %s", first, second)
+	}
+}
+
+// A message that arrives in parts, with quiet times between them, is complete.
+func TestAQuietWebSocketWithinAMessage(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	conn := s.dial("")
+	expect(t, conn, "0")
+	long := strings.Repeat("x", 2*readSize)
+	pongs := make(chan string, 1)
+	conn.SetPongHandler(func(text string) error {
+		pongs <- text
+		return nil
+	})
+	io.WriteString(conn.NetConn(), frame(ws.OpText, false, "4"+long)+frame(ws.OpPing, true, "quiet"))
+	go func() {
+		<-pongs
+		io.WriteString(conn.NetConn(), frame(ws.OpContinuation, true, "y"))
+	}()
+	expect(t, conn, "4"+long+"y")
 }

@@ -21,6 +21,11 @@ const upgradeTimeout = 10 * time.Second
 // messageTimeout is how long a message may take to arrive, from its first byte.
 const messageTimeout = 15 * time.Second
 
+// A message after quietTime without one is the last that its goroutine handles: a new one
+// waits for the next message. The stack that handling a message needs is not needed to wait,
+// and the garbage collector never shrinks it to less than 4 KB.
+const quietTime = time.Second
+
 // conn is a WebSocket. One goroutine reads it, in serve. Queued packets are written
 // in one system call by the goroutine that sends. If the kernel does not accept all of
 // it without blocking, a temporary goroutine writes the rest.
@@ -28,6 +33,7 @@ type conn struct {
 	session *Session
 	net     net.Conn
 	in      frameReader
+	last    time.Time // when the last message was handled; only serve uses it
 
 	// Guarded by session.mu.
 	out     nonblocking.Writer
@@ -185,15 +191,20 @@ func (c *conn) writeFrame(op ws.OpCode, data string) error {
 
 // serve reads the WebSocket until either side closes it, and then ends the session.
 func (c *conn) serve() {
-	reason := c.read()
+	c.in.await(c.session)
+	reason, quiet := c.read()
+	if quiet {
+		go c.serve()
+		return
+	}
 	c.in.release(c.session)
 	c.session.end(reason)
 }
 
-// read handles what the client sends, and returns the reason of its end. While further
-// messages are already received, what is sent to the session is buffered, so that the
-// answers to all of them go out in one write.
-func (c *conn) read() (reason string) {
+// read handles what the client sends until its end, and returns the reason of that, or until
+// a message that came after quietTime. While further messages are already received, what is
+// sent to the session is buffered, so that the answers to all of them go out in one write.
+func (c *conn) read() (reason string, quiet bool) {
 	s := c.session
 	corked := false
 	uncork := func() {
@@ -211,19 +222,25 @@ func (c *conn) read() (reason string) {
 			s.Cork()
 		}
 		if err != nil {
-			return "its WebSocket ended: " + err.Error()
+			return "its WebSocket ended: " + err.Error(), false
 		}
 		switch op {
 		case ws.OpText:
 			if reason := c.text(data); reason != "" {
-				return reason
+				return reason, false
 			}
 		case ws.OpBinary:
 			s.packet(typeMessage, data, true)
 		case ws.OpPing:
 			s.sendControl(ws.OpPong, data)
 		case ws.OpClose:
-			return "the client closed its WebSocket"
+			return "the client closed its WebSocket", false
+		}
+		if !c.in.buffered() {
+			last := c.last
+			if c.last = time.Now(); c.last.Sub(last) > quietTime {
+				return "", true
+			}
 		}
 	}
 }

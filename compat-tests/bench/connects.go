@@ -33,8 +33,8 @@ func (b *bench) connects() error {
 		servers = append(servers, s)
 	}
 	rates, loads := make(series), make(series)
-	for range b.reps {
-		for _, s := range servers {
+	for rep := range b.reps {
+		for _, s := range inTurn(servers, rep) {
 			var rate float64
 			if err := b.profile(s, syscall.SIGUSR1); err != nil {
 				return err

@@ -62,8 +62,8 @@ func (b *bench) acks() error {
 	}
 	defer kill(pairs)
 	rates, costs, loads, busy := make(series), make(series), make(series), make(series)
-	for range b.reps {
-		for _, p := range pairs {
+	for rep := range b.reps {
+		for _, p := range inTurn(pairs, rep) {
 			if err := keepAlive(pairs); err != nil {
 				return err
 			}
@@ -124,8 +124,8 @@ func (b *bench) polling() error {
 	}
 	defer kill(pairs)
 	rates, loads := make(series), make(series)
-	for range b.reps {
-		for _, p := range pairs {
+	for rep := range b.reps {
+		for _, p := range inTurn(pairs, rep) {
 			if err := keepAlive(pairs); err != nil {
 				return err
 			}

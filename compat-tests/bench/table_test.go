@@ -44,3 +44,22 @@ func TestTheBareLibraryIsComparedAsIfItSynced(t *testing.T) {
 		t.Errorf("0.45 ms against 0.1 ms and a sync of 0.2 ms is %+v, want a bound that is not reached", got)
 	}
 }
+
+// Each server is at each place once.
+func TestInTurn(t *testing.T) {
+	t.Parallel()
+	for _, want := range [][]string{{}, {"a"}, {"a", "b", "c"}} {
+		for place := range want {
+			var got []string
+			for repetition := range want {
+				got = append(got, inTurn(want, repetition)[place])
+			}
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("at place %d are %v, want %v", place, got, want)
+			}
+		}
+		if got := inTurn(want, 7); len(got) != len(want) {
+			t.Errorf("%v are %v in turn", want, got)
+		}
+	}
+}

@@ -56,8 +56,8 @@ func (b *bench) latency(count func(*pair) (took []float64, load float64, err err
 	defer kill(pairs)
 	half, slow, loads := make(series), make(series), make(series)
 	var syncs []float64
-	for range b.reps {
-		for _, p := range pairs {
+	for rep := range b.reps {
+		for _, p := range inTurn(pairs, rep) {
 			if err := keepAlive(pairs); err != nil {
 				return latencies{}, err
 			}

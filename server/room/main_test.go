@@ -168,7 +168,7 @@ func (r *testRoom) seated() (a, b *fakeSession) {
 
 // reported waits, in a bubble, until what has happened is reported.
 func reported() {
-	time.Sleep(reportInterval)
+	time.Sleep(reportDelay)
 	synctest.Wait()
 }
 

@@ -290,39 +290,6 @@ func TestTheEndOfASecondIsReportedOnce(t *testing.T) {
 	})
 }
 
-// What happens while nothing else does is reported soon; what happens all the time is
-// reported once in each interval.
-func TestReportsAreGathered(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		o := new(gate)
-		r := New(game.New(0), Options{Observers: []Observer{o}})
-		began := time.Now()
-		var at []time.Duration // guarded by the order of the reports, and by Finish
-		o.storage = func(error) {
-			if now := time.Since(began); !slices.Contains(at, now) {
-				at = append(at, now)
-			}
-		}
-		const busy = 5 * reportInterval
-		for ; time.Since(began) < busy; time.Sleep(reportDelay / 4) {
-			r.Callbacks().OnHealth(nil)
-		}
-		time.Sleep(time.Second)
-		alone := time.Since(began)
-		r.Callbacks().OnHealth(nil)
-		time.Sleep(time.Second)
-		<-r.Finish()
-		var want []time.Duration
-		for next := reportDelay; next <= reportDelay+busy; next += reportInterval {
-			want = append(want, next)
-		}
-		if want = append(want, alone+reportDelay); !slices.Equal(at, want) {
-			t.Errorf("notices are reported after %v, want %v", at, want)
-		}
-	})
-}
-
 // gate is an observer in whose calls of Storage the test decides what happens.
 type gate struct {
 	fakeObserver

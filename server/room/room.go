@@ -102,7 +102,6 @@ type Room struct {
 	notices      notices
 	spare        []notice      // an empty queue for the next notices
 	reporting    bool          // report runs, will soon, or has done so for the last time
-	reported     time.Time     // when report last returned
 	finished     chan struct{} // of Finish
 	corked       []*member     // until the lock is released
 	committed    int64         // the last line that was written

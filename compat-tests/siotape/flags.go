@@ -59,20 +59,16 @@ func (c *connectionFlags) check(flags *flag.FlagSet) error {
 
 // hostPort returns the address of the target for net.Dial, and the TLS configuration, or
 // nil for http.
-func (c *connectionFlags) hostPort(target string) (string, *tls.Config, error) {
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return "", nil, fmt.Errorf("-target %q: want a URL such as http://localhost:5000", target)
-	}
-	port := u.Port()
+func (c *connectionFlags) hostPort(target *url.URL) (string, *tls.Config) {
+	port := target.Port()
 	var config *tls.Config
-	if u.Scheme == "https" {
-		config = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: c.insecure} //nolint:gosec // asked for with -insecure
+	if target.Scheme == "https" {
+		config = &tls.Config{ServerName: target.Hostname(), InsecureSkipVerify: c.insecure} //nolint:gosec // asked for with -insecure
 	}
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		port = map[string]string{"http": "80", "https": "443"}[target.Scheme]
 	}
-	return net.JoinHostPort(u.Hostname(), port), config, nil
+	return net.JoinHostPort(target.Hostname(), port), config
 }
 
 // playFlags are the flags of the commands that replay recordings.

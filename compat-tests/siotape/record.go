@@ -80,9 +80,11 @@ func record(ctx context.Context, args []string, stdout, stderr io.Writer) (int, 
 		return exitFailed, err
 	}
 	defer s.stop()
-	if o.Target, o.TLS, err = c.hostPort(s.url); err != nil {
+	target, err := tape.ParseTarget(s.url)
+	if err != nil {
 		return exitFailed, err
 	}
+	o.Target, o.TLS = c.hostPort(target)
 	header.Version, header.Recorded, header.Target = tape.Version, time.Now().Format(time.DateOnly), s.url
 	w, err := tape.Create(*out, header)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -89,6 +90,33 @@ func TestReplayReportsErrors(t *testing.T) {
 			said := complaints.String()
 			if code != exitFailed || !strings.Contains(said, tt.want) {
 				t.Errorf("code %d, %s, want: %s", code, said, tt.want)
+			}
+		})
+	}
+}
+
+// Every command that connects to a server refuses a target with a query, which it would
+// not send, before it does anything else.
+func TestATargetHasNoQuery(t *testing.T) {
+	t.Parallel()
+	const target = "http://localhost:1/?game=blue"
+	out := filepath.Join(t.TempDir(), "session.jsonl")
+	for name, args := range map[string][]string{
+		"record":           {"record", "-target", target, "-out", out, "-listen", "127.0.0.1:0"},
+		"record_and_start": {"record", "-target", target, "-out", out, "-listen", "127.0.0.1:0", "-start", "touch " + out},
+		"replay":           {"replay", "-target", target, third},
+		"replay_and_start": {"replay", "-target", target, "-start", "touch " + out, third},
+		"replay_play":      {"replay", "-play", "-target", target, third},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var complaints bytes.Buffer
+			code := run(t.Context(), args, io.Discard, &complaints)
+			if want := `target "` + target + `": want a URL without a query`; code != exitFailed || !strings.Contains(complaints.String(), want) {
+				t.Errorf("code %d, %s, want: %s", code, complaints.String(), want)
+			}
+			if _, err := os.Stat(out); err == nil {
+				t.Error("it has begun to record, or started the server")
 			}
 		})
 	}

@@ -6,13 +6,13 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"counting/compat-tests/freeport"
+	"counting/compat-tests/siotape/tape"
 	"counting/compat-tests/siotape/replay"
 )
 
@@ -45,17 +45,14 @@ func (c *connectionFlags) begin(ctx context.Context) (*server, error) {
 }
 
 func (c *connectionFlags) startAt(ctx context.Context, target string) (*server, error) {
-	address, _, err := c.hostPort(target)
+	u, err := tape.ParseTarget(target)
 	if err != nil {
 		return nil, err
 	}
+	address, _ := c.hostPort(u)
 	if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 		conn.Close()
 		return nil, fmt.Errorf("-start: another process already listens on %s", address)
-	}
-	u, err := url.Parse(target)
-	if err != nil {
-		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "siotape-")
 	if err != nil {

@@ -5,7 +5,6 @@ package replay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -70,14 +69,8 @@ func (o Options) withDefaults() (Options, *url.URL, error) {
 	if o.Most == 0 {
 		o.Most = DefaultMost
 	}
-	target, err := url.Parse(strings.TrimSuffix(o.Target, "/"))
-	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return o, nil, fmt.Errorf("target %q: want a URL such as http://localhost:5000", o.Target)
-	}
-	if target.RawQuery != "" || target.Fragment != "" {
-		return o, nil, fmt.Errorf("target %q: want a URL without a query; each session has its own in the recording, in the url of its open line", o.Target)
-	}
-	return o, target, nil
+	target, err := tape.ParseTarget(o.Target)
+	return o, target, err
 }
 
 // A Result is the result of a replay.

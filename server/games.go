@@ -184,7 +184,11 @@ func (g *games) openCount(ctx context.Context, name string, create bool, log *sl
 		return nil, err
 	}
 	opened := count.Opened()
-	log.Info(fmt.Sprintf("Opened %s: %s.", numbersfile.Name, opened.Text), "last", opened.Last)
+	what := "the game"
+	if opened.Path != "" {
+		what = numbersfile.Name
+	}
+	log.Info(fmt.Sprintf("Opened %s: %s.", what, opened.Text), "last", opened.Last)
 	rules := game.New(opened.Last)
 	rules.EndAt(g.config.limit)
 	return &openGame{

@@ -21,7 +21,7 @@ import (
 // storeConfig holds -store, which selects the store, and the flags of etcd. Without
 // -store the counts are kept in files.
 type storeConfig struct {
-	etcdstore.Address
+	etcd         etcdstore.Address // with an empty URL, the counts are kept in files
 	name         string
 	passwordFile string
 	imported     string // the file of -import
@@ -29,11 +29,11 @@ type storeConfig struct {
 }
 
 func (c *storeConfig) flags(f *flag.FlagSet) {
-	f.StringVar(&c.URL, "store", "", "keep the counts in etcd, at `etcd://host:port,host:port/prefix`, and not in files; etcds:// uses TLS, user@ before the hosts names a user")
+	f.StringVar(&c.etcd.URL, "store", "", "keep the counts in etcd, at `etcd://host:port,host:port/prefix`, and not in files; etcds:// uses TLS, user@ before the hosts names a user")
 	f.StringVar(&c.name, "store-name", hostname(), "`name` of this server in the store; no other running server may have it")
-	f.StringVar(&c.CA, "store-ca", "", "`file` with the PEM certificates of the authorities that sign the store's certificates; by default the system's")
-	f.StringVar(&c.Cert, "store-cert", "", "`file` with the PEM certificate that identifies this server to the store")
-	f.StringVar(&c.Key, "store-key", "", "`file` with the PEM key of that certificate")
+	f.StringVar(&c.etcd.CA, "store-ca", "", "`file` with the PEM certificates of the authorities that sign the store's certificates; by default the system's")
+	f.StringVar(&c.etcd.Cert, "store-cert", "", "`file` with the PEM certificate that identifies this server to the store")
+	f.StringVar(&c.etcd.Key, "store-key", "", "`file` with the PEM key of that certificate")
 	f.StringVar(&c.passwordFile, "store-password-file", "", "`file` with the password of the store's user")
 	f.StringVar(&c.imported, "import", "", "create a game in the store with the count of a numbers.txt, `file`, and exit; the server that writes the file must have ended")
 	f.StringVar(&c.game, "game", store.Default, "`name` of the game that -import creates; if not given, the default game")
@@ -42,11 +42,11 @@ func (c *storeConfig) flags(f *flag.FlagSet) {
 // check validates the flags.
 func (c *storeConfig) check(faithful bool) error {
 	switch {
-	case c.URL == "" && c.imported != "":
+	case c.etcd.URL == "" && c.imported != "":
 		return errors.New("-import needs -store, in which the game is created")
-	case c.URL == "" && (c.CA != "" || c.Cert != "" || c.Key != "" || c.passwordFile != ""):
+	case c.etcd.URL == "" && (c.etcd.CA != "" || c.etcd.Cert != "" || c.etcd.Key != "" || c.passwordFile != ""):
 		return errors.New("-store-ca, -store-cert, -store-key and -store-password-file need -store")
-	case c.URL == "":
+	case c.etcd.URL == "":
 		return nil
 	case faithful:
 		return errors.New("-store cannot be combined with -faithful: the original writes a file")
@@ -63,12 +63,12 @@ func (c *storeConfig) check(faithful bool) error {
 		if err != nil {
 			return fmt.Errorf("-store-password-file: %w", err)
 		}
-		if c.Password = strings.TrimSpace(string(text)); c.Password == "" {
+		if c.etcd.Password = strings.TrimSpace(string(text)); c.etcd.Password == "" {
 			return fmt.Errorf("-store-password-file %s is empty", c.passwordFile)
 		}
 	}
-	if err := c.Address.Check(); err != nil {
-		return fmt.Errorf("-store: %w", err)
+	if err := c.etcd.Check(); err != nil {
+		return fmt.Errorf("-store: %w", err) // without the value, in which somebody may have put a password
 	}
 	return nil
 }
@@ -76,8 +76,8 @@ func (c *storeConfig) check(faithful bool) error {
 // openStore opens the store that the flags select, and registers its metrics. The function
 // that it returns opens the file of faithful mode; it is nil for a store without files.
 func openStore(ctx context.Context, c config, self store.Elsewhere, counts *metrics.Metrics, log *slog.Logger) (store.Store, func(context.Context) (*numbersfile.File, error), error) {
-	if c.store.URL != "" {
-		s, err := etcdstore.Open(ctx, c.store.Address, etcdstore.Options{
+	if c.store.etcd.URL != "" {
+		s, err := etcdstore.Open(ctx, c.store.etcd, etcdstore.Options{
 			Name: c.store.name, Addr: self.Addr, Secret: self.Secret, MaxGames: keptGames * c.maxGames, Log: log,
 		})
 		if err != nil {
@@ -110,7 +110,7 @@ func importFile(ctx context.Context, c storeConfig, stdout io.Writer) error {
 	case lines == 0:
 		return fmt.Errorf("-import: %s is empty; nothing was imported", c.imported)
 	}
-	if err := etcdstore.Import(ctx, c.Address, c.game, lines); err != nil {
+	if err := etcdstore.Import(ctx, c.etcd, c.game, lines); err != nil {
 		return fmt.Errorf("-import: %w", err)
 	}
 	fmt.Fprintf(stdout, "imported %s: the count goes on with %d\n", c.imported, lines+1)

@@ -139,6 +139,14 @@ func newGame(t *testing.T, run *run, checker *checker, upstream string, clients 
 	return g
 }
 
+// slowRecovery is a time until the count continues that needs an explanation.
+const slowRecovery = 5 * time.Second
+
+func lastLines(text string, n int) string {
+	lines := strings.SplitAfter(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-n-1):], "")
+}
+
 // round causes faults, repairs everything, and waits for the count to continue.
 func (g *game) round(fault func()) {
 	g.t.Helper()
@@ -149,6 +157,12 @@ func (g *game) round(fault func()) {
 	}
 	g.repairDue(time.Time{})
 	took := g.awaitCount(g.checker)
+	if took > slowRecovery {
+		g.t.Logf("the count continued %v after the repair of these faults:\n%s", took, strings.Join(g.log[max(0, len(g.log)-g.faults):], "\n"))
+		if g.server != nil {
+			g.t.Logf("the server's log ends with\n%s", lastLines(g.server.Output(), 20))
+		}
+	}
 	for what := range g.roundFaults {
 		g.tallies[what].longest = max(g.tallies[what].longest, took)
 	}

@@ -226,14 +226,12 @@ func (f *frameReader) fill(n int) error {
 	return nil
 }
 
-// await waits until data is received, as next does, but with a small stack.
+// await waits for the beginning of a message, as next does, but with a small stack.
 func (f *frameReader) await(s *Session) {
-	if f.buffered() || f.ready.raw == nil {
+	if f.begun || f.buffered() || f.ready.raw == nil {
 		return
 	}
-	if f.fragment == 0 {
-		f.discard(s)
-	}
+	f.discard(s)
 	f.putBuffer()
 	f.to, f.failed = f.ready.read()
 }

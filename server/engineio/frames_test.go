@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -285,6 +286,29 @@ func TestAQuietWebSocket(t *testing.T) {
 	if first, second := <-goroutines, <-goroutines; first != second && time.Since(began) < quietTime {
 		t.Errorf("messages after each other are read by %s and %s", first, second)
 	}
+}
+
+// noRead is a connection that must not be read.
+type noRead struct {
+	syscall.RawConn
+	t *testing.T
+}
+
+func (c noRead) Read(func(uintptr) bool) error {
+	c.t.Error("it waits without the deadline of the message")
+	return nil
+}
+
+// While a message is received, its deadline applies: a part of one and a ping, in one
+// segment, held what was received for as long as the client wanted.
+func TestAwaitDoesNotWaitWithinAMessage(t *testing.T) {
+	t.Parallel()
+	s, in, _ := script(100_000, frame(ws.OpText, false, "4x")+frame(ws.OpPing, true, ""))
+	if op, _, err := in.next(s); err != nil || op != ws.OpPing {
+		t.Fatalf("%v, %v", op, err)
+	}
+	in.ready.raw = noRead{t: t}
+	in.await(s)
 }
 
 // A message that arrives in parts, with quiet times between them, is complete.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"container/list"
 	"context"
 	"errors"
@@ -46,7 +45,10 @@ type listenOptions struct {
 	// games is how many games may be open, each with a file, or 0 for no limit. At most a
 	// quarter of the files that the process may open is reserved for them.
 	games int
-	// trusted are not subject to the limit per address.
+	// perClient, for a listener of forwarded requests, is the limit on those that are
+	// being served for one address: see admitClient; 0 means no limit.
+	perClient int
+	// trusted are not subject to the limits per address.
 	trusted clientaddr.Trusted
 	// headerLines is how many lines the header of a request may have.
 	headerLines int
@@ -108,12 +110,13 @@ func listen(ctx context.Context, addr string, o listenOptions) (*listener, error
 // serve serves HTTP until the listener is closed.
 func (l *listener) serve(handler http.Handler, maxHeaderBytes int, errorLog *log.Logger) error {
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           limitLines(l.options.headerLines, handler),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnState:         l.connState,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ErrorLog:          errorLog,
 	}
 	return server.Serve(l)
@@ -174,10 +177,14 @@ func (l *listener) acceptFailed(err error) {
 // admit returns the connection, or closes it and returns nil.
 func (l *listener) admit(c net.Conn) net.Conn {
 	peer := clientaddr.Parse(c.RemoteAddr().String())
-	tracked := &conn{Conn: c, listener: l, key: clientaddr.Key(peer)}
+	tracked := &conn{Conn: c, listener: l}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	of := l.address[tracked.key]
+	key := clientaddr.Key(peer)
+	if l.options.perClient > 0 {
+		key = netip.Addr{}
+	}
+	of := l.address[key]
 	var reached engineio.Limit
 	switch {
 	case l.closed:
@@ -197,15 +204,56 @@ func (l *listener) admit(c net.Conn) net.Conn {
 		c.Close()
 		return nil
 	}
-	if of = l.address[tracked.key]; of == nil {
-		of = new(addressConns)
-		l.address[tracked.key] = of
-	}
-	of.open++
+	tracked.join(key)
 	l.open[tracked] = struct{}{}
 	tracked.setIdle(true)
 	tracked.inHeader.Store(true)
 	return tracked
+}
+
+// admitClient counts the connection of a forwarded request for the client's address until
+// the request is served, or the connection closed if it is hijacked. It reports whether the
+// limit per client allows that. Connections without such a request have the zero address.
+func (l *listener) admitClient(r *http.Request, client netip.Addr) bool {
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if !ok || l.options.perClient == 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := clientaddr.Key(client)
+	if of := l.address[key]; of != nil && of.open >= l.options.perClient && !l.options.trusted.Contains(client) {
+		l.options.onLimit(metrics.LimitConnectionsPerAddress)
+		return false
+	}
+	if !c.closed {
+		c.leave()
+		c.join(key)
+	}
+	return true
+}
+
+// connKey is the key of the connection in a request's context.
+type connKey struct{}
+
+// join counts the connection for an address. The caller holds listener.mu.
+func (c *conn) join(key netip.Addr) {
+	of := c.listener.address[key]
+	if of == nil {
+		of = new(addressConns)
+		c.listener.address[key] = of
+	}
+	of.open++
+	c.key = key
+}
+
+// leave undoes join. The caller holds listener.mu.
+func (c *conn) leave() {
+	if of := c.listener.address[c.key]; of.open == 1 {
+		delete(c.listener.address, c.key)
+	} else {
+		of.open--
+	}
 }
 
 // evict closes the connection that has been idle for the longest time, if there is
@@ -228,11 +276,16 @@ func (l *listener) connState(c net.Conn, state http.ConnState) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tracked.setIdle(state == http.StateIdle)
-	tracked.inHeader.Store(state == http.StateIdle)
-	if state == http.StateActive {
-		tracked.lines = 0
+	if state == http.StateIdle && l.options.perClient > 0 && !tracked.closed {
+		tracked.leave()
+		tracked.join(netip.Addr{})
 	}
+	tracked.setIdle(state == http.StateIdle)
+	if state == http.StateIdle { // nothing is being read
+		tracked.header = headerLines{}
+	}
+	tracked.inHeader.Store(state == http.StateIdle)
+	tracked.hijacked.Store(state == http.StateHijacked)
 }
 
 // Connections returns how many connections are open.
@@ -255,38 +308,29 @@ func (l *listener) CloseConns() {
 type conn struct {
 	net.Conn
 	listener *listener
-	key      netip.Addr
-
+	hijacked atomic.Bool // net/http does not read it any longer
 	inHeader atomic.Bool // the next byte belongs to a request's header
-	lines    int         // of the header; only one goroutine at a time reads
+	header   headerLines // only one goroutine at a time reads
 
 	// Guarded by listener.mu.
+	key                 netip.Addr // for which it is counted
 	idle, idleOfAddress *list.Element
 	closed              bool
 }
 
-// maxHeaderLines is how many lines the header of a request may have, including empty
-// lines before it. net/http's limit on bytes is not enough: a line of 4 bytes takes 30
-// times as much memory.
-const maxHeaderLines = 150
-
-var errHeaderLines = errors.New("the request's header has too many lines")
-
 // Read reads from the connection. It returns an error if a header has too many lines.
 func (c *conn) Read(b []byte) (n int, err error) {
-	n, err = c.Conn.Read(b)
-	header := c.inHeader.Load()
-	if !header && n > 1 { // net/http reads one byte while a handler runs
-		c.lines = 0 // the next header may begin in what is read with the end of a body
+	if !c.hijacked.Load() && len(b) <= bufioSize {
+		b = b[:min(len(b), readAhead)]
 	}
-	c.lines += bytes.Count(b[:n], newline)
-	if header && c.lines > c.listener.options.headerLines {
-		return 0, errHeaderLines
+	n, err = c.Conn.Read(b)
+	if c.inHeader.Load() {
+		if c.header.count(b[:n]); c.header.lines > c.listener.options.headerLines {
+			return 0, errHeaderLines
+		}
 	}
 	return n, err
 }
-
-var newline = []byte{'\n'}
 
 // SyscallConn allows packages to write without blocking.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
@@ -323,11 +367,7 @@ func (c *conn) close() error {
 		c.closed = true
 		l := c.listener
 		delete(l.open, c)
-		if of := l.address[c.key]; of.open == 1 {
-			delete(l.address, c.key)
-		} else {
-			of.open--
-		}
+		c.leave()
 	}
 	return c.Conn.Close()
 }

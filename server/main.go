@@ -144,7 +144,8 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	defer l.CloseConns()
 	defer l.Close()
 	options.connections = l.options.connections
-	options.perAddress, options.headerLines = 0, maxHeaderLines+forwardedLines // one server forwards for many clients
+	options.headerLines = maxHeaderLines + forwardedLines
+	options.perAddress, options.perClient = 0, options.perAddress // one server forwards for many clients
 	internal, err := listen(ctx, c.internal, options)
 	if err != nil {
 		return listenError("-internal-addr", c.internal, err)
@@ -224,7 +225,7 @@ func run(ctx context.Context, args []string, lookupEnv func(string) (string, boo
 	served := make(chan error, 2)
 	go func() { served <- l.serve(forwarding.Public(handler), maxHeaderBytes, errorLog) }()
 	go func() {
-		served <- internal.serve(forwarding.Receiver(self.Secret, handler), maxHeaderBytes+forwardedBytes, errorLog)
+		served <- internal.serve(forwarding.Receiver(self.Secret, internal.admitClient, handler), maxHeaderBytes+forwardedBytes, errorLog)
 	}()
 	logger.Info("Listening on "+urlOf(l.Addr()), "address", l.Addr().String())
 	defer time.AfterFunc(startTime, unmapProgram).Stop()

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -252,6 +255,55 @@ func TestLimitsThroughAStandbyCountTheClient(t *testing.T) {
 		text, _ := io.ReadAll(response.Body)
 		if response.StatusCode != http.StatusTooManyRequests || !strings.Contains(string(text), "too many sessions from "+client) {
 			t.Errorf("%s is answered %d %s", client, response.StatusCode, text)
+		}
+	}
+}
+
+// The requests of one client through standbys may not use all connections of the owner, so
+// that others cannot use the standbys.
+func TestConnectionsThroughStandbysCountTheClient(t *testing.T) {
+	t.Parallel()
+	const most = 4
+	owner := startServer(t, "-max-connections", "12", "-max-connections-per-address", fmt.Sprint(most), "-trusted-proxies", "127.0.0.0/8")
+	var standbys []*testServer
+	for range 2 {
+		s := startServerIn(t, owner.data, "-trusted-proxies", "127.0.0.0/8")
+		waitForOwner(t, s)
+		standbys = append(standbys, s)
+	}
+	sid := regexp.MustCompile(`sid=.*`).FindString(openPolling(t, owner).url)
+	// send sends a request of the client, and returns its connection.
+	send := func(s *testServer, client, method, length string) (net.Conn, *bufio.Reader) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(timeout))
+		fmt.Fprintf(conn, "%s /socket.io/?EIO=4&transport=polling&%s HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nContent-Length: %s\r\n\r\n4", method, sid, client, length)
+		return conn, bufio.NewReader(conn)
+	}
+	status := func(in *bufio.Reader) int {
+		response, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		io.Copy(io.Discard, response.Body)
+		return response.StatusCode
+	}
+	for i := range 20 { // bodies that are not complete
+		send(standbys[i%2], "203.0.113.7", "POST", "900000")
+	}
+	waitFor(t, "the others to be refused", func() bool {
+		return owner.metric(t, fmt.Sprintf(`counting_limits_reached_total{limit="connections_per_address"} %d`, 20-most))
+	})
+	for _, s := range standbys {
+		if _, in := send(s, "203.0.113.8", "POST", "1"); status(in) != http.StatusOK {
+			t.Error("another client's request is not served")
+		}
+		if code, text, _ := request(t, http.MethodGet, s.url+"/ready", nil); code != http.StatusOK {
+			t.Errorf("/ready is answered %d, %s", code, text)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 )
 
 // The headers between two servers. Those of a client are ignored.
@@ -29,23 +30,38 @@ type forwarded struct{}
 // be forwarded again.
 func IsForwarded(r *http.Request) bool { return r.Context().Value(forwarded{}) != nil }
 
-// Receiver returns the handler of the internal listener. A request without the secret
-// is answered 403. Others are passed to next with the client's address and port 0 as
-// RemoteAddr, and IsForwarded reports true for them.
-func Receiver(secret string, next http.Handler) http.Handler {
+// Receiver returns the handler of the internal listener. A request without the secret is
+// answered 403, and one for which admit, if it is not nil, returns false is answered 429; it
+// is called with the address of the client. Their connections are closed. Other requests are
+// passed to next with the client's address and port 0 as RemoteAddr, and IsForwarded reports
+// true for them.
+func Receiver(secret string, admit func(*http.Request, netip.Addr) bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent, client := r.Header.Get(secretHeader), r.Header.Get(clientHeader)
 		removeHeaders(r)
 		if secret == "" || subtle.ConstantTimeCompare([]byte(sent), []byte(secret)) != 1 {
 			w.Header().Set(refusedHeader, "1") // the secret may be that of an earlier server at this address
-			http.Error(w, "only servers of the same games are served here; clients use the public address", http.StatusForbidden)
+			reject(w, r, http.StatusForbidden, "only servers of the same games are served here; clients use the public address")
 			return
 		}
 		if addr, err := netip.ParseAddr(client); err == nil {
+			if admit != nil && !admit(r, addr) {
+				reject(w, r, http.StatusTooManyRequests, "too many requests from "+client+" are being forwarded")
+				return
+			}
 			r.RemoteAddr = net.JoinHostPort(addr.String(), "0")
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forwarded{}, true)))
 	})
+}
+
+// reject answers a request, and closes its connection without waiting for the rest of the
+// body.
+func reject(w http.ResponseWriter, r *http.Request, status int, message string) {
+	http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	r.Body = http.NoBody // net/http keeps the connection for another 0.5 s if a large one is not read
+	w.Header().Set("Connection", "close")
+	http.Error(w, message, status)
 }
 
 // Public returns the handler of the public listener: it removes the headers that

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,7 @@ type pair struct {
 // forwards to it.
 func start(t *testing.T, handler http.HandlerFunc, o Options, wait time.Duration) *pair {
 	t.Helper()
-	receiver := httptest.NewServer(Receiver("s3cret", handler))
+	receiver := httptest.NewServer(Receiver("s3cret", nil, handler))
 	t.Cleanup(func() { receiver.CloseClientConnections(); receiver.Close() })
 	p := &pair{owner: &store.Elsewhere{Owner: "ada", Addr: receiver.Listener.Addr().String(), Secret: "s3cret"}, err: make(chan error, 100)}
 	o.Client = clientaddr.Trusted{netip.MustParsePrefix("127.0.0.0/8")}.Of
@@ -135,14 +136,14 @@ func TestOnlyServersAreServed(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set(secretHeader, sent)
 		w := httptest.NewRecorder()
-		Receiver("s3cret", http.HandlerFunc(served)).ServeHTTP(w, r)
+		Receiver("s3cret", nil, http.HandlerFunc(served)).ServeHTTP(w, r)
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "public address") {
 			t.Errorf("with %q it answers %d %s", sent, w.Code, w.Body)
 		}
 	}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	w := httptest.NewRecorder()
-	Receiver("", http.HandlerFunc(served)).ServeHTTP(w, r)
+	Receiver("", nil, http.HandlerFunc(served)).ServeHTTP(w, r)
 	if w.Code != http.StatusForbidden {
 		t.Errorf("without a secret it answers %d", w.Code)
 	}
@@ -151,6 +152,41 @@ func TestOnlyServersAreServed(t *testing.T) {
 	Public(http.HandlerFunc(served)).ServeHTTP(w, r)
 	if w.Body.String() != "false" {
 		t.Errorf("on the public listener a request is forwarded: %s", w.Body)
+	}
+}
+
+// Connections of requests that are refused are closed without waiting for the body, which
+// would keep the connections of servers from being accepted.
+func TestRefusedConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
+	admit := func(*http.Request, netip.Addr) bool { return false }
+	s := httptest.NewServer(Receiver("s3cret", admit, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it is served") })))
+	t.Cleanup(s.Close)
+	for header, want := range map[string]int{
+		"":                           http.StatusForbidden,
+		"Counting-Secret: wrong\r\n": http.StatusForbidden,
+		"Counting-Secret: s3cret\r\nCounting-Client: 203.0.113.7\r\n": http.StatusTooManyRequests,
+	} {
+		for _, length := range []string{"Content-Length: 900", "Content-Length: 900000", "Transfer-Encoding: chunked"} {
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(patience))
+			began := time.Now()
+			fmt.Fprintf(conn, "POST /x HTTP/1.1\r\nHost: x\r\n%s%s\r\n\r\n4", header, length)
+			in := bufio.NewReader(conn)
+			response, err := http.ReadResponse(in, nil)
+			if err != nil || response.StatusCode != want {
+				t.Errorf("%q with %s is answered %v, %v", header, length, response, err)
+				continue
+			}
+			io.Copy(io.Discard, response.Body)
+			if _, err := in.ReadByte(); errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > patience/2 {
+				t.Errorf("%q with %s: the connection is not closed: %v", header, length, err)
+			}
+		}
 	}
 }
 

@@ -162,7 +162,7 @@ func (b *bench) memory() error {
 		if v[p.name], err = p.server.memory(); err != nil {
 			return err
 		}
-		anonymous, err := p.server.status("RssAnon:")
+		anonymous, err := p.server.ownMemory()
 		if err != nil {
 			return err
 		}

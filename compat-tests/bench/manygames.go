@@ -56,7 +56,7 @@ func (b *bench) countIn(games, each int) error {
 	}
 	b.table.row("the same: p99", milliseconds, p99, loads, limit)
 	b.table.row("the same: CPU time of the server per game and second", milliseconds, costs, nil)
-	b.table.row("the same: memory for each game with its two sessions (RSS)", kilobytes, memory, nil)
+	b.table.row("the same: memory for each game with its two sessions (RSS without files)", kilobytes, memory, nil)
 	return nil
 }
 
@@ -80,7 +80,7 @@ func (b *bench) countOn(name string, games int, interval time.Duration) (c count
 		return c, err
 	}
 	defer s.kill()
-	empty, err := s.memory()
+	empty, err := s.ownMemory()
 	if err != nil {
 		return c, err
 	}
@@ -98,7 +98,7 @@ func (b *bench) countOn(name string, games int, interval time.Duration) (c count
 	close(stop)
 	err = errors.Join(err, <-probed)
 	if err == nil {
-		c.memory, err = s.memory()
+		c.memory, err = s.ownMemory()
 		c.memory -= empty
 	}
 	load.ExpectEnd()

@@ -165,6 +165,9 @@ func (s *server) cpu() (time.Duration, error) {
 // memory returns the resident memory of the process in bytes.
 func (s *server) memory() (float64, error) { return s.status("VmRSS:") }
 
+// ownMemory is memory without the pages of the program's files.
+func (s *server) ownMemory() (float64, error) { return s.status("RssAnon:") }
+
 // status returns a size in the status of the process, in bytes.
 func (s *server) status(field string) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -106,7 +107,51 @@ func (b *bench) streaming(r readers) error {
 		p50 := values{goServer: percentile(with, 50)}
 		b.table.row("the same: emit to ack, p50", milliseconds, p50, loads, p50.below(r.mostTimes, " × without", percentile(without, 50)))
 	}
+	round, err := writing(r.count)
+	if err != nil {
+		return err
+	}
+	b.notes = append(b.notes, fmt.Sprintf("One write of %d bytes to each of %d connections over loopback, one after the other, took %s (median) after that. The server writes to its readers so, and then pauses for as long.", eventBytes, r.count, milliseconds(round)))
 	return s.end(p.acked())
+}
+
+const (
+	eventBytes = 150 // about that of a line
+	rounds     = 50
+)
+
+// writing returns the seconds that one write to each of count connections takes.
+func writing(count int) (float64, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	conns := make([]net.Conn, count)
+	for i := range conns {
+		reader, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			return 0, err
+		}
+		defer reader.Close()
+		if conns[i], err = l.Accept(); err != nil {
+			return 0, err
+		}
+		defer conns[i].Close()
+		go drain(reader)
+	}
+	var took []float64
+	for range rounds {
+		began := time.Now()
+		for _, c := range conns {
+			if _, err := c.Write(make([]byte, eventBytes)); err != nil {
+				return 0, err
+			}
+		}
+		took = append(took, time.Since(began).Seconds())
+		time.Sleep(time.Since(began))
+	}
+	return percentile(took, 50), nil
 }
 
 // note notes when each line of the count arrives. Only lines have an id.

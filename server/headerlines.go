@@ -11,7 +11,7 @@ import (
 // times as much memory.
 const maxHeaderLines = 150
 
-// readAhead is how much net/http reads at once into its buffer, of bufioSize: so much of a
+// readAhead is how much one read into net/http's buffer, of bufioSize, returns: so much of a
 // header may come with the end of another request, where its lines are not counted.
 const (
 	readAhead = 512

@@ -111,7 +111,7 @@ func (b *bench) streaming(r readers) error {
 	if err != nil {
 		return err
 	}
-	b.notes = append(b.notes, fmt.Sprintf("One write of %d bytes to each of %d connections over loopback, one after the other, took %s (median) after that. The server writes to its readers so, and then pauses for as long.", eventBytes, r.count, milliseconds(round)))
+	b.notes = append(b.notes, fmt.Sprintf("One write of %d bytes to each of %d connections over loopback, one after the other, took %s (median) after that. The server writes to its readers so, and then pauses for half as long.", eventBytes, r.count, milliseconds(round)))
 	return s.end(p.acked())
 }
 

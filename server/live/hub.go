@@ -92,7 +92,7 @@ func (h *Hub) Run() {
 		case <-h.news:
 			began := time.Now()
 			h.writeNews(began)
-			time.Sleep(time.Since(began)) // leaves half of this processor to the count
+			time.Sleep(time.Since(began) / 2) // leaves a third of this processor to the count
 		}
 	}
 }

@@ -74,6 +74,35 @@ func TestLinesOfABodyAreNotCounted(t *testing.T) {
 	}
 }
 
+// A header whose last empty line is received after readAhead bytes, behind another request,
+// is complete with it: the lines of its body, which come in the same read, do not count.
+func TestLinesOfAPipelinedBodyAreNotCounted(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	for pad := -3; pad <= 3; pad++ {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(timeout))
+		const post = "POST /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\r\nHost: x\r\nContent-Length: "
+		text := post + "4\r\n\r\n4xxx" + post + "1000\r\nPad: "
+		text += strings.Repeat("x", readAhead-len(text)-len("\r\n")+pad)
+		io.WriteString(conn, text+"\r\n\r\n"+strings.Repeat("\n", 1000))
+		in := bufio.NewReader(conn)
+		for i := range 2 {
+			response, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, _ := io.ReadAll(response.Body); string(text) != `"Invalid session"` {
+				t.Errorf("with %d bytes more, request %d is answered %d, %s", pad, i+1, response.StatusCode, text)
+			}
+		}
+	}
+}
+
 // All lines of a header that came with the end of a body are counted once it is complete.
 func TestAHeaderBehindABodyHasABoundOfLines(t *testing.T) {
 	t.Parallel()

@@ -320,14 +320,16 @@ type conn struct {
 
 // Read reads from the connection. It returns an error if a header has too many lines.
 func (c *conn) Read(b []byte) (n int, err error) {
+	inHeader := c.inHeader.Load()
+	if inHeader && c.header.lines > c.listener.options.headerLines {
+		return 0, errHeaderLines
+	}
 	if !c.hijacked.Load() && len(b) <= bufioSize {
 		b = b[:min(len(b), readAhead)]
 	}
 	n, err = c.Conn.Read(b)
-	if c.inHeader.Load() {
-		if c.header.count(b[:n]); c.header.lines > c.listener.options.headerLines {
-			return 0, errHeaderLines
-		}
+	if inHeader {
+		c.header.count(b[:n])
 	}
 	return n, err
 }

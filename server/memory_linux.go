@@ -49,8 +49,10 @@ func programMappings() (all []mapping) {
 		case !ours:
 		case key == "Rss":
 			fmt.Sscan(value, &all[len(all)-1].resident)
-		case key == "Anonymous":
-			fmt.Sscan(value, &all[len(all)-1].written)
+		case key == "Anonymous", key == "Swap":
+			var size int
+			fmt.Sscan(value, &size)
+			all[len(all)-1].written += size
 		}
 	}
 	return all

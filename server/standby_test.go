@@ -292,12 +292,12 @@ func TestConnectionsThroughStandbysCountTheClient(t *testing.T) {
 		io.Copy(io.Discard, response.Body)
 		return response.StatusCode
 	}
-	for i := range 20 { // bodies that are not complete
-		send(standbys[i%2], "203.0.113.7", "POST", "900000")
+	for i := range 20 {
+		send(standbys[i%2], "203.0.113.7", "POST", "900000") // the body is not complete
+		waitFor(t, "the request to be served or refused", func() bool {
+			return i < most || owner.metric(t, fmt.Sprintf(`counting_limits_reached_total{limit="connections_per_address"} %d`, i-most+1))
+		})
 	}
-	waitFor(t, "the others to be refused", func() bool {
-		return owner.metric(t, fmt.Sprintf(`counting_limits_reached_total{limit="connections_per_address"} %d`, 20-most))
-	})
 	for _, s := range standbys {
 		if _, in := send(s, "203.0.113.8", "POST", "1"); status(in) != http.StatusOK {
 			t.Error("another client's request is not served")

@@ -9,6 +9,7 @@ package forwarding
 import (
 	"context"
 	"crypto/subtle"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -55,14 +56,23 @@ func Receiver(secret string, admit func(*http.Request, netip.Addr) bool, next ht
 	})
 }
 
-// reject answers a request, and closes its connection without waiting for the rest of the
-// body.
+// reject answers a request, and closes its connection. It reads a body for at most
+// rejectTimeout and up to maxRejected bytes: if a connection with unread data is closed, it
+// is reset, and the answer may be lost.
 func reject(w http.ResponseWriter, r *http.Request, status int, message string) {
-	http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
-	r.Body = http.NoBody // net/http keeps the connection for another 0.5 s if a large one is not read
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(rejectTimeout))
 	w.Header().Set("Connection", "close")
 	http.Error(w, message, status)
+	control.Flush()
+	io.CopyN(io.Discard, r.Body, maxRejected)
+	r.Body = http.NoBody // net/http keeps the connection for another 0.5 s if a large one is not read
 }
+
+const (
+	rejectTimeout = 100 * time.Millisecond
+	maxRejected   = 1 << 20
+)
 
 // Public returns the handler of the public listener: it removes the headers that
 // only servers send to each other.

@@ -264,7 +264,7 @@ func TestLimitsThroughAStandbyCountTheClient(t *testing.T) {
 func TestConnectionsThroughStandbysCountTheClient(t *testing.T) {
 	t.Parallel()
 	const most = 4
-	owner := startServer(t, "-max-connections", "12", "-max-connections-per-address", fmt.Sprint(most), "-trusted-proxies", "127.0.0.0/8")
+	owner := startServer(t, "-max-connections", fmt.Sprint(3*most), "-max-connections-per-address", fmt.Sprint(most), "-trusted-proxies", "127.0.0.0/8")
 	var standbys []*testServer
 	for range 2 {
 		s := startServerIn(t, owner.data, "-trusted-proxies", "127.0.0.0/8")
@@ -292,7 +292,7 @@ func TestConnectionsThroughStandbysCountTheClient(t *testing.T) {
 		io.Copy(io.Discard, response.Body)
 		return response.StatusCode
 	}
-	for i := range 20 {
+	for i := range 2 * most {
 		send(standbys[i%2], "203.0.113.7", "POST", "900000") // the body is not complete
 		waitFor(t, "the request to be served or refused", func() bool {
 			return i < most || owner.metric(t, fmt.Sprintf(`counting_limits_reached_total{limit="connections_per_address"} %d`, i-most+1))

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"counting/compat-tests/freeport"
-	"counting/compat-tests/siotape/tape"
 	"counting/compat-tests/siotape/replay"
+	"counting/compat-tests/siotape/tape"
 )
 
 // How long a server may take to listen, and to end.

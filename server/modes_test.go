@@ -127,6 +127,7 @@ func TestNumbersOfASeat(t *testing.T) {
 		a.expect("432[]")
 		if mode == nil {
 			b.expect("431[]")
+			waitFor(t, "the line of 4, which has no ack", func() bool { return len(s.numbers(t)) >= 4 })
 		}
 		return strings.Join(s.numbers(t), ",")
 	}

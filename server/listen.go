@@ -207,7 +207,6 @@ func (l *listener) admit(c net.Conn) net.Conn {
 	tracked.join(key)
 	l.open[tracked] = struct{}{}
 	tracked.setIdle(true)
-	tracked.inHeader.Store(true)
 	return tracked
 }
 
@@ -284,8 +283,7 @@ func (l *listener) connState(c net.Conn, state http.ConnState) {
 	if state == http.StateIdle { // nothing is being read
 		tracked.header = headerLines{}
 	}
-	tracked.inHeader.Store(state == http.StateIdle)
-	tracked.hijacked.Store(state == http.StateHijacked)
+	tracked.state.Store(int32(state))
 }
 
 // Connections returns how many connections are open.
@@ -308,9 +306,8 @@ func (l *listener) CloseConns() {
 type conn struct {
 	net.Conn
 	listener *listener
-	hijacked atomic.Bool // net/http does not read it any longer
-	inHeader atomic.Bool // the next byte belongs to a request's header
-	header   headerLines // only one goroutine at a time reads
+	state    atomic.Int32 // the http.ConnState, except for StateClosed
+	header   headerLines  // only one goroutine at a time reads
 
 	// Guarded by listener.mu.
 	key                 netip.Addr // for which it is counted
@@ -320,11 +317,12 @@ type conn struct {
 
 // Read reads from the connection. It returns an error if a header has too many lines.
 func (c *conn) Read(b []byte) (n int, err error) {
-	inHeader := c.inHeader.Load()
+	state := http.ConnState(c.state.Load())
+	inHeader := state == http.StateNew || state == http.StateIdle
 	if inHeader && c.header.lines > c.listener.options.headerLines {
 		return 0, errHeaderLines
 	}
-	if !c.hijacked.Load() && len(b) <= bufioSize {
+	if state != http.StateHijacked && len(b) <= bufioSize {
 		b = b[:min(len(b), readAhead)]
 	}
 	n, err = c.Conn.Read(b)

@@ -192,8 +192,8 @@ func (c *conn) writeFrame(op ws.OpCode, data string) error {
 // serve reads the WebSocket until either side closes it, and then ends the session.
 func (c *conn) serve() {
 	c.in.await(c.session)
-	reason, quiet := c.read()
-	if quiet {
+	reason := c.read()
+	if reason == "" {
 		go c.serve()
 		return
 	}
@@ -202,9 +202,9 @@ func (c *conn) serve() {
 }
 
 // read handles what the client sends until its end, and returns the reason of that, or until
-// a message that came after quietTime. While further messages are already received, what is
+// a message that came after quietTime, and returns "". While further messages are already received, what is
 // sent to the session is buffered, so that the answers to all of them go out in one write.
-func (c *conn) read() (reason string, quiet bool) {
+func (c *conn) read() (reason string) {
 	s := c.session
 	corked := false
 	uncork := func() {
@@ -222,24 +222,24 @@ func (c *conn) read() (reason string, quiet bool) {
 			s.Cork()
 		}
 		if err != nil {
-			return "its WebSocket ended: " + err.Error(), false
+			return "its WebSocket ended: " + err.Error()
 		}
 		switch op {
 		case ws.OpText:
 			if reason := c.text(data); reason != "" {
-				return reason, false
+				return reason
 			}
 		case ws.OpBinary:
 			s.packet(typeMessage, data, true)
 		case ws.OpPing:
 			s.sendControl(ws.OpPong, data)
 		case ws.OpClose:
-			return "the client closed its WebSocket", false
+			return "the client closed its WebSocket"
 		}
 		if !c.in.buffered() {
 			last := c.last
 			if c.last = time.Now(); c.last.Sub(last) > quietTime {
-				return "", true
+				return ""
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -166,6 +167,18 @@ func (p *peer) expect(heads ...string) {
 
 func number(id, seat string, n any) string {
 	return fmt.Sprintf(`42%s["number",{"client_id":"%s","number":%v}]`, id, seat, n)
+}
+
+// dialTCP opens a connection with a deadline.
+func (s *testServer) dialTCP(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(timeout))
+	return conn
 }
 
 // request makes one HTTP request and returns status and body.

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -48,12 +47,7 @@ func TestLinesOfABodyAreNotCounted(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	for _, pause := range []time.Duration{0, 20 * time.Millisecond} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(timeout))
+		conn := s.dialTCP(t)
 		in := bufio.NewReader(conn)
 		for i := range 3 {
 			for _, part := range []string{
@@ -80,12 +74,7 @@ func TestLinesOfAPipelinedBodyAreNotCounted(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	for pad := -3; pad <= 3; pad++ {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(timeout))
+		conn := s.dialTCP(t)
 		const post = "POST /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\r\nHost: x\r\nContent-Length: "
 		text := post + "4\r\n\r\n4xxx" + post + "1000\r\nPad: "
 		text += strings.Repeat("x", readAhead-len(text)-len("\r\n")+pad)
@@ -107,12 +96,7 @@ func TestLinesOfAPipelinedBodyAreNotCounted(t *testing.T) {
 func TestAHeaderBehindABodyHasABoundOfLines(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(timeout))
+	conn := s.dialTCP(t)
 	io.WriteString(conn, "POST /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\nHost: x\nContent-Length: 4\n\n4xxx"+
 		"GET /health HTTP/1.1\nHost: x\n"+strings.Repeat("a:\n", maxHeaderLines+1)+"\n")
 	in := bufio.NewReader(conn)

@@ -246,12 +246,7 @@ func TestAHeaderHasABoundOfLines(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			c.SetReadDeadline(time.Now().Add(timeout))
+			c := s.dialTCP(t)
 			in := bufio.NewReader(c)
 			for i, request := range tt.requests {
 				fmt.Fprint(c, request)

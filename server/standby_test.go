@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -272,16 +271,11 @@ func TestConnectionsThroughStandbysCountTheClient(t *testing.T) {
 		standbys = append(standbys, s)
 	}
 	sid := regexp.MustCompile(`sid=.*`).FindString(openPolling(t, owner).url)
-	// send sends a request of the client, and returns its connection.
-	send := func(s *testServer, client, method, length string) (net.Conn, *bufio.Reader) {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(timeout))
-		fmt.Fprintf(conn, "%s /socket.io/?EIO=4&transport=polling&%s HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nContent-Length: %s\r\n\r\n4", method, sid, client, length)
-		return conn, bufio.NewReader(conn)
+	// send sends a POST of the client, and returns what the server answers.
+	send := func(s *testServer, client, length string) *bufio.Reader {
+		conn := s.dialTCP(t)
+		fmt.Fprintf(conn, "POST /socket.io/?EIO=4&transport=polling&%s HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nContent-Length: %s\r\n\r\n4", sid, client, length)
+		return bufio.NewReader(conn)
 	}
 	status := func(in *bufio.Reader) int {
 		response, err := http.ReadResponse(in, nil)
@@ -293,13 +287,13 @@ func TestConnectionsThroughStandbysCountTheClient(t *testing.T) {
 		return response.StatusCode
 	}
 	for i := range 2 * most {
-		send(standbys[i%2], "203.0.113.7", "POST", "900000") // the body is not complete
+		send(standbys[i%2], "203.0.113.7", "900000") // the body is not complete
 		waitFor(t, "the request to be served or refused", func() bool {
 			return i < most || owner.metric(t, fmt.Sprintf(`counting_limits_reached_total{limit="connections_per_address"} %d`, i-most+1))
 		})
 	}
 	for _, s := range standbys {
-		if _, in := send(s, "203.0.113.8", "POST", "1"); status(in) != http.StatusOK {
+		if status(send(s, "203.0.113.8", "1")) != http.StatusOK {
 			t.Error("another client's request is not served")
 		}
 		if code, text, _ := request(t, http.MethodGet, s.url+"/ready", nil); code != http.StatusOK {

@@ -23,6 +23,8 @@ type queue struct {
 	closed  bool
 	work    func() // set by start
 	working bool   // a goroutine runs work, or has found the queue closed
+	writing int64  // how many numbers the last take returned; not used in faithful mode
+	gather  gathering
 }
 
 // start sets the function that a goroutine runs when the queue is filled or closed. It
@@ -37,9 +39,28 @@ func (q *queue) start(work func()) {
 // run starts a goroutine, unless there is one or nothing to do. An idle file has none.
 // The caller holds q.mu.
 func (q *queue) run() {
-	if q.work != nil && !q.working && (q.last > q.taken || q.closed) {
+	if q.work != nil && !q.working && (q.closed || q.last > q.taken && !q.gathers()) {
 		q.working = true
 		go q.work()
+	}
+}
+
+// gathers reports whether what is queued waits for more. Then run is called later. The
+// caller holds q.mu.
+func (q *queue) gathers() bool {
+	return q.gather.wait(q.last-q.taken, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.run()
+	})
+}
+
+// wrote is called when what take has returned is written, and how long that took.
+func (q *queue) wrote(took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.writing > 0 {
+		q.gather.wrote(q.writing, q.last-q.taken, took)
 	}
 }
 
@@ -76,11 +97,12 @@ func (q *queue) added(lines int64) {
 }
 
 // take returns the lines that are queued, in a buffer, with the number of the last one and
-// the time when the oldest was added. If there are none, text is nil, work must return,
-// and closed tells whether the queue is closed, so that work is not run again.
+// the time when the oldest was added. If there are none, or they wait for more, text is
+// nil, work must return, and closed tells whether the queue is closed, so that work is not
+// run again.
 func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since time.Time, closed bool) {
 	q.mu.Lock()
-	if q.last == q.taken {
+	if q.last == q.taken || !q.closed && q.gathers() {
 		defer q.mu.Unlock()
 		q.working = q.closed
 		return nil, 0, time.Time{}, q.closed
@@ -93,6 +115,7 @@ func (q *queue) take(buffer func() *[]byte) (text *[]byte, last int64, since tim
 		q.taken = q.last
 	} else {
 		q.taken = min(q.last, q.taken+batch)
+		q.writing = q.taken - first + 1
 	}
 	last = q.taken
 	q.mu.Unlock()

@@ -81,6 +81,13 @@ func (s *shared) sync(d disk) error {
 	return err
 }
 
+// busy reports whether a file is being synced, or will be.
+func (s *shared) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running || len(s.syncs) > 0
+}
+
 // A round is a number of files that are synced together.
 type round struct {
 	files atomic.Int64  // that are not yet synced

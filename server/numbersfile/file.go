@@ -217,8 +217,8 @@ func (f *File) Ready() error {
 func (f *File) Confirm(context.Context) error { return nil }
 
 // Run writes what is appended until Close is called: everything queued in one
-// write, then one sync, then one call of OnCommit. A write may wait for up to gatherTime
-// for numbers that clients are expected to send. It may be called once.
+// write, then one sync, then one call of OnCommit. A write may wait for a millisecond or
+// two for numbers that clients are expected to send. It may be called once.
 //
 // A write that fails, for instance on a full disk, is undone and retried until it
 // succeeds or the context of Close ends. Other errors end Run, and lines that were
@@ -259,7 +259,7 @@ func (f *File) write() {
 		wait = firstRetry
 		began := time.Now()
 		n, err := f.writer.write(*buffer, retry)
-		if !f.shared.busy() { // otherwise the next sync is shared with other files anyway
+		if !f.shared.busy() { // otherwise numbers gather while other files are synced
 			f.queue.wrote(time.Since(began))
 		}
 		f.setState(err)

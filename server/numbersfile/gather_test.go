@@ -102,41 +102,64 @@ func TestNumbersDoNotWaitForLong(t *testing.T) {
 	}
 }
 
-// Waits that time out become rare, until one does not.
+// Waits that time out become rare, also those that end before their timer has fired: on
+// Linux that may be a millisecond late.
 func TestHowOftenWaitsTimeOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g gathering
-		// writes returns how many of n writes wait, until a timeout or not.
-		writes := func(n int, timeouts bool) (waits int) {
+		// writes returns how many of n writes wait. The number that each waits for comes
+		// after that time.
+		writes := func(n int, after time.Duration) (waits int) {
 			for range n {
 				g.wrote(1, 1, testWrite)
 				if !g.wait(1, func() {}) {
 					continue
 				}
 				waits++
-				queued := int64(2)
-				if timeouts {
-					queued = 1
-					time.Sleep(2 * testWrite)
-				}
-				if g.wait(queued, func() {}) {
+				time.Sleep(after)
+				if g.wait(2, func() {}) {
 					t.Fatal("the wait does not end")
 				}
 			}
 			return waits
 		}
-		if got := writes(10_000, true); got < 10 || got > 20 {
+		if got := writes(10_000, 4*testWrite); got < 10 || got > 20 {
 			t.Errorf("%d of 10,000 writes waited, until a timeout", got)
 		}
-		writes(maxGatherPause, true)
-		if got := writes(2*maxGatherPause, false); got < maxGatherPause {
-			t.Errorf("%d of %d writes waited, none of them until a timeout", got, 2*maxGatherPause)
+		writes(maxGatherPause, 0) // the rest of a pause
+		if got := writes(1000, testWrite); got != 1000 {
+			t.Errorf("%d of 1,000 writes waited, none of them until a timeout", got)
 		}
-		if got := writes(gatherPause+2, true); got != 2 {
-			t.Errorf("after that %d of %d writes waited until a timeout", got, gatherPause+2)
+		if got := writes(gatherPause+2, 4*testWrite); got != 2 {
+			t.Errorf("after that %d of %d writes waited, until a timeout", got, gatherPause+2)
+		}
+		// With a timeout now and then, most writes wait; with one after each success, few.
+		waits := 0
+		for range 100 {
+			waits += writes(20, testWrite) + writes(1, 4*testWrite)
+		}
+		if waits < 500 {
+			t.Errorf("with a timeout in 21 waits, %d of 2,100 writes waited", waits)
+		}
+		waits = 0
+		for range 10_000 {
+			waits += writes(1, testWrite+time.Duration(waits%2)*4*testWrite)
+		}
+		if waits > 50 {
+			t.Errorf("if every second wait times out, %d of 10,000 writes wait", waits)
 		}
 	})
+}
+
+// A write that cannot become larger does not wait.
+func TestAFullWriteDoesNotWait(t *testing.T) {
+	t.Parallel()
+	var g gathering
+	g.wrote(batch, 2*batch, time.Hour)
+	if g.wait(batch, func() {}) {
+		t.Error("it waits")
+	}
 }
 
 // While other files are synced, a write has to wait for them, and gathers more that way.

@@ -47,12 +47,15 @@ func (q *queue) run() {
 
 // gathers reports whether what is queued waits for more. Then run is called later. The
 // caller holds q.mu.
-func (q *queue) gathers() bool {
-	return q.gather.wait(q.last-q.taken, func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
+func (q *queue) gathers() bool { return q.gather.wait(q.last-q.taken, q.late) }
+
+// late is called when a wait may have timed out.
+func (q *queue) late() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gather.timeout() {
 		q.run()
-	})
+	}
 }
 
 // wrote is called when what take has returned is written, and how long that took.

@@ -10,10 +10,11 @@ import (
 // apply carries out effects in order. It returns the acks of refused numbers, which
 // the caller must send.
 func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
+	now := time.Now()
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case game.Append:
-			r.lastProgress, r.removed = time.Now(), 0
+			r.lastProgress, r.removed = now, 0
 			r.Count.Append(e.UpTo)
 		case game.AppendLine:
 			r.lines = append(r.lines, e.Number.Value.Float64())
@@ -43,7 +44,7 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 			r.forget(e.Session)
 		case game.Received: // for the log only
 			r.sessions[e.Session].counted++
-			if r.hasLine() {
+			if r.hasLine(now) {
 				r.happened(e.Session, effect)
 			}
 		case game.Repeated:
@@ -55,7 +56,7 @@ func (r *Room) apply(effects []game.Effect) (refused []game.Ack) {
 			}
 			r.happened(e.Session, e)
 		case game.Seated:
-			r.lastProgress = time.Now()
+			r.lastProgress = now
 			r.happened(e.Session, e)
 		case game.Full:
 			r.happened(e.Session, e)

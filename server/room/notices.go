@@ -200,13 +200,12 @@ func (r *Room) Finish() <-chan struct{} {
 	return r.finished
 }
 
-// hasLine reports whether the number that was just accepted has a line in the log. The
+// hasLine reports whether the number that was accepted now has a line in the log. The
 // caller holds r.mu.
-func (r *Room) hasLine() bool {
+func (r *Room) hasLine(now time.Time) bool {
 	if !r.Log.Enabled(context.Background(), slog.LevelInfo) {
 		return false
 	}
-	now := time.Now()
 	if r.numbers.isOver(now) {
 		r.logUnlogged()
 	}

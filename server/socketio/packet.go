@@ -96,12 +96,19 @@ func parsePacket(data []byte) (packet, error) {
 		p.nsp, rest, _ = strings.Cut(rest, ",")
 		p.nsp, _, _ = strings.Cut(p.nsp, "?") // older clients send their query here
 	}
-	digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+	digits := 0
+	for digits < len(rest) && '0' <= rest[digits] && rest[digits] <= '9' {
+		digits++
+	}
 	if digits > 100 { // the original's limit
 		return p, errors.New("its ack id is too long")
 	}
 	if digits > 0 { // a copy: an ack may wait for long, and must not keep the packet
-		p.id = strings.Clone(strings.TrimLeft(rest[:digits-1], "0") + rest[digits-1:digits])
+		id := rest[:digits]
+		for len(id) > 1 && id[0] == '0' {
+			id = id[1:]
+		}
+		p.id = strings.Clone(id)
 	}
 	p.data = rest[digits:]
 	if p.data != "" && !json.Valid(data[len(data)-len(p.data):]) {

@@ -24,9 +24,9 @@ func unmapProgram() {
 
 // A mapping is a part of the program's file in the memory of this process.
 type mapping struct {
-	from, to          uintptr
-	access            string
-	resident, written int // KB
+	from, to uintptr
+	access   string
+	written  int // KB
 }
 
 // programMappings reads /proc/self/smaps.
@@ -47,8 +47,6 @@ func programMappings() (all []mapping) {
 				all = append(all, m)
 			}
 		case !ours:
-		case key == "Rss":
-			fmt.Sscan(value, &all[len(all)-1].resident)
 		case key == "Anonymous", key == "Swap":
 			var size int
 			fmt.Sscan(value, &size)

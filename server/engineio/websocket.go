@@ -201,9 +201,9 @@ func (c *conn) serve() {
 	c.session.end(reason)
 }
 
-// read handles what the client sends until its end, and returns the reason of that, or until
-// a message that came after quietTime, and returns "". While further messages are already received, what is
-// sent to the session is buffered, so that the answers to all of them go out in one write.
+// read handles what the client sends. It returns the reason of its end, or "" after a message
+// that came after quietTime. While further messages are already received, what is sent to
+// the session is buffered, so that the answers to all of them go out in one write.
 func (c *conn) read() (reason string) {
 	s := c.session
 	corked := false

@@ -46,20 +46,25 @@ func (g *gathering) wrote(numbers, queued int64, took time.Duration) {
 // wait reports whether a write of the numbers that are queued has to wait. If so, late is
 // called after a while, and must call timeout.
 func (g *gathering) wait(queued int64, late func()) bool {
-	if queued < g.expected && g.waiting {
+	if queued >= g.expected {
+		g.end()
+		return false
+	}
+	if g.waiting {
 		return true
 	}
-	if left := time.Until(g.until); queued < g.expected && left > 0 {
-		g.waiting = true
-		if g.timer == nil {
-			g.timer = time.AfterFunc(left, late)
-		} else {
-			g.timer.Reset(left)
-		}
-		return true
+	left := time.Until(g.until)
+	if left <= 0 {
+		g.end()
+		return false
 	}
-	g.end()
-	return false
+	g.waiting = true
+	if g.timer == nil {
+		g.timer = time.AfterFunc(left, late)
+	} else {
+		g.timer.Reset(left)
+	}
+	return true
 }
 
 // timeout ends a wait if its time is over, and reports whether it did.
